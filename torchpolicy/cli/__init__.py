@@ -1,0 +1,51 @@
+"""The command ``torchpolicy``, one file a subcommand: each has a docstring, its help, and ``run(arguments)``."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from torchpolicy.catalog import names, suggestion
+from torchpolicy.trainer import RunError
+from torchpolicy.version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0, 2 for a mistake of the user's, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except (ValueError, RunError) as error:
+        print(f"torchpolicy: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("torchpolicy: interrupted", file=sys.stderr)
+        return 130
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"torchpolicy {__version__}")
+        return 0
+    command, rest = arguments[0], arguments[1:]
+    known = names("cli")
+    if command not in known:
+        raise ValueError(f"unknown command {command!r}{suggestion(command, known)} (known: {', '.join(known)})")
+    importlib.import_module(f"torchpolicy.cli.{command}").run(rest)
+    return 0
+
+
+def _help() -> str:
+    lines = [f"torchpolicy {__version__}: deep policy search in PyTorch", "", "commands:"]
+    for command in names("cli"):
+        module = importlib.import_module(f"torchpolicy.cli.{command}")
+        lines.append(f"  {command:10} {(module.__doc__ or '').splitlines()[0]}")
+    lines += [
+        "",
+        "torchpolicy COMMAND --help says more. To begin with:",
+        "",
+        "  torchpolicy train cem --env CartPole-v1",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,33 @@
+"""From words on the command line to options."""
+
+import ast
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+Options = TypeVar("Options")
+
+
+def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Options:
+    """Read an options class off the command line; exits with 2 after a mistake, with 0 after ``--help``."""
+    return tyro.cli(
+        options,
+        prog=prog,
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
+    )
+
+
+def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` words as a dictionary; a value is a Python literal, or else a string."""
+    parsed = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ValueError(f"{option} takes name=value, got {pair!r}")
+        try:
+            parsed[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            parsed[name] = value
+    return parsed

@@ -1,0 +1,110 @@
+"""Train a policy and save it in a run folder."""
+
+import dataclasses
+import shlex
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import docstring_parser
+import tyro
+from torch import Tensor
+
+from torchpolicy.api import train
+from torchpolicy.catalog import algorithm_class, hyperparameters_of, names
+from torchpolicy.cli.base import parse, parse_pairs
+from torchpolicy.search.base import Search
+
+
+@dataclass(kw_only=True)
+class TrainOptions:
+    """Of every algorithm."""
+
+    env: str
+    """A Gymnasium id, or pkg.mod:callable for an environment of your own."""
+    env_args: tuple[str, ...] = ()
+    """Keywords for the environment, as name=value."""
+    policy: str | None = None
+    """linear, mlp, or pkg.mod:factory for one of your own. mlp if --hidden is given, else linear."""
+    hidden: tuple[int, ...] | None = None
+    """Units of each hidden layer of an mlp."""
+    seed: int = 0
+    """Of everything random."""
+    target: str = "auto"
+    """Held-out score to stop at: a number, none, or auto: the environment's own unless there is a budget."""
+    generations: int | None = None
+    """Budget of generations."""
+    total_steps: int | None = None
+    """Budget of environment steps. One million if there is no budget at all."""
+    seconds: float | None = None
+    """Budget of wall time."""
+    episodes: int = 1
+    """Per candidate and generation."""
+    eval_episodes: int = 100
+    """Of each held-out evaluation, and of the final test."""
+    eval_every: int = 10
+    """Generations between held-out evaluations."""
+    max_episode_steps: int | None = None
+    """Time limit of an episode, in place of the environment's own."""
+    log_dir: Path = Path("runs")
+    """Where run folders are made."""
+    run_dir: Path | None = None
+    """The run's folder itself, new or empty."""
+
+
+def run(arguments: list[str]) -> None:
+    """``torchpolicy train ALGO --env ENV …``."""
+    known = names("search")
+    if not arguments or arguments[0].startswith("-"):
+        if {"-h", "--help"} & set(arguments):
+            print(_help(known))
+            return
+        raise ValueError(f"train what? name an algorithm first: torchpolicy train {{{','.join(known)}}} --env ENV")
+    name = arguments[0]
+    algorithm = algorithm_class(name)
+    options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[1:])
+    settings = vars(options.run) | vars(options.hyperparameters)
+    settings["env_args"] = parse_pairs("--env-args", settings["env_args"])
+    hidden = settings.pop("hidden")
+    result = train(algorithm=name, policy_args={} if hidden is None else {"hidden": hidden}, **settings)
+    folder = shlex.quote(str(result.run_dir))
+    print(f"run    {result.run_dir}")
+    print(f"test   {result.evaluation}")
+    print(f"next   torchpolicy eval {folder} --episodes 100 --seed 1")
+    print(f"       tensorboard --logdir {folder}", flush=True)
+
+
+def _options_of(name: str, algorithm: type[Search]) -> Any:
+    """The options above, and the algorithm's hyperparameters from its constructor's signature and docstring."""
+    hints = get_type_hints(algorithm.__init__)
+    described = docstring_parser.parse(algorithm.__doc__ or "")
+    texts = {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in described.params}
+    fields: list[Any] = []
+    for parameter in hyperparameters_of(algorithm).values():
+        kind, default, text = _without_tensor(hints[parameter.name]), parameter.default, texts[parameter.name]
+        if parameter.name == "std":
+            kind, default, text = float | None, None, "First standard deviation. None: each layer's initial scale."
+        fields.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text)], default))
+    hyperparameters = dataclasses.make_dataclass("Hyperparameters", fields, kw_only=True)
+    return dataclasses.make_dataclass(
+        name,
+        [("run", TrainOptions), ("hyperparameters", hyperparameters, field(default_factory=hyperparameters))],
+        namespace={"__doc__": described.short_description},
+    )
+
+
+def _without_tensor(kind: Any) -> Any:
+    """A type as the command line can give it."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return Union[tuple(option for option in get_args(kind) if option is not Tensor)]  # noqa: UP007
+    return kind
+
+
+def _help(known: list[str]) -> str:
+    lines = ["usage: torchpolicy train ALGO --env ENV [options]", "", __doc__ or "", "", "algorithms:"]
+    for name in known:
+        lines.append(f"  {name:10} {(algorithm_class(name).__doc__ or '').splitlines()[0]}")
+    lines += ["", "torchpolicy train ALGO --help lists the options of an algorithm. To begin with:", ""]
+    lines += ["  torchpolicy train cem --env CartPole-v1"]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Environments: what the engine sees of them, and where they come from."""

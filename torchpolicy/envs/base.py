@@ -1,0 +1,72 @@
+"""What the rest of the package knows of an environment."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+
+Array = np.ndarray[Any, Any]
+
+RUNAWAY_STEPS = 100_000
+"""Where an episode fails if no time limit ends it."""
+
+
+class EnvSlots(ABC):
+    """S environments side by side, each playing an episode of its own.
+
+    Attributes:
+        observations: (S, *O), row s the latest of slot s.
+        rewards: (S,) float64, of the latest step.
+    """
+
+    observations: Array
+    rewards: Array
+
+    @abstractmethod
+    def reset(self, slot: int, seed: int) -> str | None:
+        """Start the episode of `seed` in a slot; why it failed to start, if it did.
+
+        The episode that follows is a pure function of `seed` and the actions, whatever was played
+        in the slot before.
+        """
+
+    @abstractmethod
+    def step(self, slots: list[int], actions: Any) -> tuple[list[int], dict[int, str]]:
+        """Step the environments of `slots`, and no others.
+
+        Args:
+            slots: Those with an episode in progress.
+            actions: (S, …), one for each slot; only those of `slots` are read.
+
+        Returns:
+            The slots whose episode ended with this step, terminated or truncated, and those whose
+            environment failed, with the reason.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the environments."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment that episodes can be played in.
+
+    Attributes:
+        name: For people, folders and ``config.json``.
+        observation_space: Of one environment.
+        action_space: Of one environment.
+        reward_threshold: The return at which it counts as solved, if it has one.
+        time_limit: Steps after which an episode is truncated; None where nothing is known to end it.
+        make_slots: (number of slots, dtype of observations) -> slots.
+    """
+
+    name: str
+    observation_space: Space[Any]
+    action_space: Space[Any]
+    reward_threshold: float | None
+    time_limit: int | None
+    make_slots: Callable[[int, np.dtype[Any]], EnvSlots]

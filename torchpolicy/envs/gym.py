@@ -1,0 +1,163 @@
+"""Gymnasium environments, by id or from the user's own factory."""
+
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.wrappers import TimeLimit
+
+from torchpolicy.envs.base import RUNAWAY_STEPS, Array, Environment, EnvSlots
+from torchpolicy.heads import make_head
+from torchpolicy.imports import import_name
+from torchpolicy.spaces import make_encoder
+
+GymEnv = gymnasium.Env[Any, Any]
+GymFactory = Callable[..., GymEnv]
+
+GYM_VERSION = re.compile(r"-v\d+$")  # ends "module:Env-v0", an id of Gymnasium's own with a colon
+
+
+def gym_environment(
+    env: str | GymFactory, env_args: Mapping[str, Any] | None = None, max_episode_steps: int | None = None
+) -> Environment:
+    """Describe a Gymnasium environment, making one to look at.
+
+    Args:
+        env: A Gymnasium id, ``"pkg.mod:callable"``, or a callable that returns a ``gymnasium.Env``
+            (a class is one).
+        env_args: Keywords for the environment.
+        max_episode_steps: Time limit in steps, in place of the environment's own.
+
+    Raises:
+        ValueError: If it cannot be made, with Gymnasium's own reason.
+    """
+    if max_episode_steps is not None and max_episode_steps < 1:
+        raise ValueError(f"max_episode_steps must be at least 1, got {max_episode_steps}")
+    factory: object = env
+    if isinstance(env, str) and ":" in env and not GYM_VERSION.search(env):
+        factory = import_name(env)
+    args = dict(env_args or {})
+    make: Callable[[], GymEnv]
+    if isinstance(factory, str):
+        name = factory
+        make = partial(gymnasium.make, factory, max_episode_steps, disable_env_checker=True, **args)
+    elif callable(factory):
+        name = getattr(factory, "__name__", type(factory).__name__)
+        make = partial(_make_own, factory, max_episode_steps, args)
+    else:
+        raise ValueError(f"env must be a Gymnasium id or a callable that returns a gymnasium.Env, got {env!r}")
+    try:
+        example = make()
+    except gymnasium.error.Error as error:
+        raise ValueError(str(error)) from error
+    except Exception as error:
+        raise ValueError(f"making {name} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(example, gymnasium.Env):
+        raise ValueError(f"{name} should return a gymnasium.Env, got {type(example).__name__}")
+    observation_space, action_space = example.observation_space, example.action_space
+    observation_shape = make_encoder(observation_space).observation_shape
+    make_head(action_space)
+    _check_first_observation(name, example, observation_shape)
+    example.close()
+    time_limit = _time_limit(example)
+    if time_limit is None:
+        make = partial(_limited, make)
+    return Environment(
+        name=name,
+        observation_space=observation_space,
+        action_space=action_space,
+        reward_threshold=example.spec.reward_threshold if example.spec else None,
+        time_limit=time_limit,
+        make_slots=partial(GymSlots, make, observation_shape),
+    )
+
+
+class GymSlots(EnvSlots):
+    """A list of Gymnasium environments, made as they are needed.
+
+    Args:
+        make: Makes one environment.
+        observation_shape: O.
+        count: S.
+        dtype: Of the kept observations.
+    """
+
+    def __init__(self, make: Callable[[], GymEnv], observation_shape: tuple[int, ...], count: int, dtype: Any) -> None:
+        self._make = make
+        self._envs: list[GymEnv | None] = [None] * count
+        self.observations: Array = np.zeros((count, *observation_shape), dtype)
+        self.rewards: Array = np.zeros(count)
+
+    def reset(self, slot: int, seed: int) -> str | None:
+        try:
+            env = self._envs[slot]
+            if env is None:
+                env = self._envs[slot] = self._make()
+            self.observations[slot], _ = env.reset(seed=seed)
+        except Exception:
+            self._drop(slot)
+            return traceback.format_exc()
+        return None
+
+    def step(self, slots: list[int], actions: Any) -> tuple[list[int], dict[int, str]]:
+        ended, failed = [], {}
+        envs, observations, rewards = self._envs, self.observations, self.rewards
+        for slot in slots:
+            try:
+                observations[slot], rewards[slot], terminated, truncated, _ = envs[slot].step(actions[slot])  # type: ignore[union-attr]
+            except Exception:
+                self._drop(slot)
+                failed[slot] = traceback.format_exc()
+                continue
+            if terminated or truncated:
+                ended.append(slot)
+        return ended, failed
+
+    def close(self) -> None:
+        for slot, env in enumerate(self._envs):
+            if env is not None:
+                self._envs[slot] = None
+                env.close()
+
+    def _drop(self, slot: int) -> None:
+        """Forget an environment that raised: nothing is known of its state, so the next episode has a new one."""
+        env, self._envs[slot] = self._envs[slot], None
+        if env is not None:
+            try:
+                env.close()
+            except Exception as error:
+                warnings.warn(f"closing an environment that had failed: {error}", stacklevel=2)
+
+
+def _make_own(factory: GymFactory, max_episode_steps: int | None, args: dict[str, Any]) -> GymEnv:
+    env = factory(**args)
+    return env if max_episode_steps is None else TimeLimit(env, max_episode_steps)
+
+
+def _limited(make: Callable[[], GymEnv]) -> GymEnv:
+    return TimeLimit(make(), RUNAWAY_STEPS)
+
+
+def _time_limit(env: GymEnv) -> int | None:
+    """The steps after which some wrapper truncates an episode."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, TimeLimit):
+            return env._max_episode_steps
+        env = env.env
+    return None
+
+
+def _check_first_observation(name: str, env: GymEnv, shape: tuple[int, ...]) -> None:
+    try:
+        first = np.asarray(env.reset(seed=0)[0])
+    except Exception as error:
+        raise ValueError(f"{name}: reset(seed=0) failed: {type(error).__name__}: {error}") from error
+    if first.shape != shape:
+        raise ValueError(f"{name}: reset gave an observation of shape {first.shape}, its observation_space has {shape}")
+    if not np.isfinite(first).all():
+        raise ValueError(f"{name}: reset gave an observation that is not finite: {first}")

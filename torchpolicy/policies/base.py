@@ -1,0 +1,136 @@
+"""A policy: any module between an observation encoder and an action head."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import Space
+from torch import Tensor, nn
+
+from torchpolicy.heads import make_head
+from torchpolicy.seeding import Stream, check_seed, derive_seed
+from torchpolicy.spaces import make_encoder
+
+
+class Policy(nn.Module):
+    """A network with an encoder for observations before it and a head for actions behind it.
+
+    Example::
+
+        net = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
+        policy = Policy(net, env.observation_space, env.action_space)
+        action = policy.act(obs)
+
+    Args:
+        net: Any module from (N, *input_shape) to (N, head.input_size). The input is the
+            observation, in the dtype of the network's parameters; a Discrete one comes one-hot.
+            The output holds one logit an action, or one number an action dimension.
+        observation_space: Box or Discrete.
+        action_space: Discrete, or Box of floats.
+
+    Attributes:
+        net: As given. A search moves its weights, ``ParamVector(policy.net)``, and no others.
+        settings: What to build a policy like this one from, as plain values; None for one built
+            around the user's own module.
+
+    Raises:
+        ValueError: If a space is not supported, or the module does not fit the spaces.
+    """
+
+    settings: dict[str, Any] | None = None
+
+    def __init__(self, net: nn.Module, observation_space: Space[Any], action_space: Space[Any]) -> None:
+        super().__init__()
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.encoder = make_encoder(observation_space)
+        self.head = make_head(action_space)
+        self.net = net
+        self._check_fit()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the network's parameters, hence of its input."""
+        return next((p.dtype for p in self.net.parameters()), torch.get_default_dtype())
+
+    @property
+    def device(self) -> torch.device:
+        """Of the network's parameters."""
+        return next((p.device for p in self.net.parameters()), torch.device("cpu"))
+
+    def encode(self, observations: Tensor) -> Tensor:
+        """The network's input (*B, *input_shape) for observations (*B, *O)."""
+        encoded: Tensor = self.encoder(observations)
+        return encoded.to(self.dtype)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """The network's output (*B, head.input_size) for observations (*B, *O)."""
+        encoded = self.encode(observations)
+        batch = encoded.shape[: encoded.ndim - len(self.encoder.input_shape)]
+        output: Tensor = self.net(encoded.reshape(-1, *self.encoder.input_shape))
+        return output.reshape(*batch, *output.shape[1:])
+
+    @torch.no_grad()
+    def act(self, obs: Any, generator: torch.Generator | None = None) -> Any:
+        """Choose the action for one observation (*O), or the actions for a batch (N, *O).
+
+        Args:
+            obs: A tensor, or anything NumPy takes.
+            generator: Where to draw a sampled action from; None for the greedy one. A head that
+                knows no sampling ignores it.
+
+        Returns:
+            Fit for ``env.step``: a NumPy value for a NumPy observation, a tensor for a tensor.
+
+        Raises:
+            ValueError: If the shape of the observation is not the space's.
+        """
+        is_tensor = isinstance(obs, Tensor)
+        observations = obs if is_tensor else torch.from_numpy(np.asarray(obs))
+        shape = self.encoder.observation_shape
+        single = observations.shape == shape
+        if not single and observations.shape[1:] != shape:
+            raise ValueError(f"expected obs of shape {shape} or (N, *{shape}), got {tuple(observations.shape)}")
+        batch = observations.reshape(-1, *shape).to(self.device)
+        noise = None
+        if generator is not None and self.head.noise_size:
+            noise = self.head.draw_noise(len(batch), generator).to(self.device)
+        actions = self.head(self(batch), noise)
+        if single:
+            actions = actions[0]
+        return actions if is_tensor else actions.numpy(force=True)[()]
+
+    @torch.no_grad()
+    def _check_fit(self) -> None:
+        """One forward on zeros, in eval mode, to find a misfit before any work is done."""
+        kind, shape = type(self.net).__name__, self.encoder.input_shape
+        was_training = self.net.training
+        self.net.eval()
+        try:
+            output = self.net(torch.zeros(1, *shape, dtype=self.dtype, device=self.device))
+        except Exception as error:
+            raise ValueError(
+                f"{kind} does not take a batch of observations of shape {shape} from {self.observation_space}: {error}"
+            ) from error
+        finally:
+            self.net.train(was_training)
+        wanted, found = (1, self.head.input_size), tuple(getattr(output, "shape", ()))
+        if found != wanted:
+            raise ValueError(
+                f"{kind} should turn an observation of shape {(1, *shape)} into an output of shape {wanted} "
+                f"for {self.action_space}, got {found}"
+            )
+
+
+def seeded_linear(in_features: int, out_features: int, bias: bool, generator: torch.Generator) -> nn.Linear:
+    """``nn.Linear`` with its usual initial weights, U(-1, 1)/sqrt(in_features), from a generator of one's own."""
+    layer = nn.Linear(in_features, out_features, bias=bias, device="meta").to_empty(device="cpu")  # draws nothing
+    bound = in_features**-0.5
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return layer
+
+
+def policy_generator(seed: int) -> torch.Generator:
+    """The generator of a policy's initial weights."""
+    return torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.POLICY))

@@ -1,0 +1,54 @@
+"""The multilayer perceptron."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+from gymnasium import Space
+from torch import nn
+
+from torchpolicy.heads import make_head
+from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
+from torchpolicy.spaces import make_encoder
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+class MLPPolicy(Policy):
+    """Linear layers with activations between them.
+
+    Args:
+        observation_space: Box or Discrete.
+        action_space: Discrete, or Box of floats.
+        hidden: Units of each hidden layer.
+        activation: One of elu, gelu, relu, silu, tanh.
+        seed: Of the initial weights, which are those of ``nn.Linear``.
+    """
+
+    def __init__(
+        self,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        hidden: Sequence[int] = (64, 64),
+        activation: str = "tanh",
+        seed: int = 0,
+    ) -> None:
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+        if not all(isinstance(units, int) and units > 0 for units in hidden):
+            raise ValueError(f"hidden must hold positive integers, got {hidden!r}")
+        shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
+        generator = policy_generator(seed)
+        layers: list[nn.Module] = [] if len(shape) == 1 else [nn.Flatten()]
+        for inputs, units in pairwise([prod(shape), *hidden]):
+            layers += [seeded_linear(inputs, units, True, generator), ACTIVATIONS[activation]()]
+        layers.append(seeded_linear(hidden[-1] if hidden else prod(shape), outputs, True, generator))
+        super().__init__(nn.Sequential(*layers), observation_space, action_space)
+        self.settings = {"policy": "mlp", "policy_args": {"hidden": list(hidden), "activation": activation}}

@@ -1,0 +1,102 @@
+"""One module with P weight vectors at once."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from torchpolicy.params import ParamVector
+
+Forward = Callable[[Tensor], Tensor]
+
+ELEMENTWISE = (
+    nn.ELU,
+    nn.GELU,
+    nn.Identity,
+    nn.LeakyReLU,
+    nn.ReLU,
+    nn.Sigmoid,
+    nn.SiLU,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Tanh,
+)
+
+
+def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) -> Forward:
+    """Bind P weight vectors to a module: a function from inputs (P, N, …) to outputs (P, N, …).
+
+    Member p computes what `module` would on inputs[p] with ``vectors[p]`` written into it. The
+    vectors are read in place: writing a row changes that member from its next call on.
+
+    The meaning is that of :func:`vmap_forward`. Linear layers and activations, alone or in an
+    ``nn.Sequential``, take a direct path instead, as one batched matrix product a layer.
+
+    Args:
+        module: In eval mode. Randomness such as dropout in training mode is refused by ``vmap``.
+        vector: The module's parameters.
+        vectors: Weights, (P, D).
+    """
+    weights = {id(vector.parameters[name]): tensor for name, tensor in vector.unflatten(vectors).items()}
+    stages = [_stage(layer, weights, len(vectors)) for layer in _layers(module)]
+    if len(stages) == 1:
+        return stages[0]
+
+    def forward(inputs: Tensor) -> Tensor:
+        for stage in stages:
+            inputs = stage(inputs)
+        return inputs
+
+    return forward
+
+
+def vmap_forward(module: nn.Module, weights: dict[str, Tensor]) -> Forward:
+    """The definition: ``vmap`` of ``functional_call``, for any module, with weights {name: (P, *shape)}."""
+
+    def member(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        output: Tensor = functional_call(module, weights, (inputs,))
+        return output
+
+    mapped = torch.func.vmap(member)
+    return lambda inputs: mapped(weights, inputs)
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules that `module` applies one after the other."""
+    if type(module) is nn.Sequential and not _is_hooked(module):
+        for child in module:
+            yield from _layers(child)
+    else:
+        yield module
+
+
+def _stage(layer: nn.Module, weights: dict[int, Tensor], population: int) -> Forward:
+    if not _is_hooked(layer):
+        if type(layer) in ELEMENTWISE:
+            return layer
+        if type(layer) is nn.Linear:
+            return _linear(layer, weights, population)
+    own = {name: weights[id(p)] for name, p in layer.named_parameters() if id(p) in weights}
+    return vmap_forward(layer, own)
+
+
+def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Forward:
+    def of_members(parameter: Tensor) -> Tensor:
+        frozen = parameter.detach().expand(population, *parameter.shape)
+        return weights.get(id(parameter), frozen)
+
+    weight = of_members(layer.weight).transpose(1, 2)  # (P, in, out)
+    bias = of_members(layer.bias).unsqueeze(1) if layer.bias is not None else None  # (P, 1, out)
+
+    def forward(inputs: Tensor) -> Tensor:
+        if inputs.ndim != 3:  # like nn.Linear, on the last dimension of any number
+            flat = inputs.reshape(population, -1, layer.in_features)
+            return forward(flat).reshape(*inputs.shape[:-1], layer.out_features)
+        return torch.bmm(inputs, weight) if bias is None else torch.baddbmm(bias, inputs, weight)
+
+    return forward
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)

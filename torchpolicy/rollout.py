@@ -1,0 +1,253 @@
+"""The only environment loop: slots that play a queue of (candidate, episode) pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchpolicy.envs.base import RUNAWAY_STEPS, Array, Environment
+from torchpolicy.heads import Head
+from torchpolicy.params import ParamVector
+from torchpolicy.policies.base import Policy
+from torchpolicy.population import population_forward
+from torchpolicy.seeding import Stream, derive_seed
+
+SLOTS = 32
+"""S by default. A multiple of 32, the same for every forward, so that the bits of a result do not
+depend on which slot played an episode (see CONTRIBUTING.md)."""
+
+NOISE_STEPS = 64
+"""Steps that an episode's action noise is drawn for at a time."""
+
+
+@dataclass
+class _Episode:
+    """A pair of the queue."""
+
+    candidate: int
+    episode: int
+    seed: int
+    started: int = 0  # tick of its first step
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An episode that could not be played to its end."""
+
+    candidate: int
+    episode: int
+    seed: int
+    step: int
+    reason: str
+
+    def __str__(self) -> str:
+        place = f"candidate {self.candidate}, episode {self.episode} (seed {self.seed}), step {self.step}"
+        return f"{place}: {self.reason}"
+
+
+@dataclass
+class Outcome:
+    """What a population earned.
+
+    Attributes:
+        returns: (P, E) float64, undiscounted sums of rewards; NaN for a failed episode.
+        lengths: (P, E) int64, in steps.
+        failures: In the order of candidates and episodes.
+        slot_utilisation: Share of the slots at work, over the engine's steps.
+    """
+
+    returns: Array
+    lengths: Array
+    failures: list[Failure]
+    slot_utilisation: float = 1.0
+
+    @classmethod
+    def empty(cls, population: int, episodes: int) -> Self:
+        """Nothing played yet."""
+        shape = population, episodes
+        return cls(np.full(shape, np.nan), np.zeros(shape, np.int64), [])
+
+    def finish(self, episode: _Episode, length: int, total: float) -> None:
+        """Enter an episode that ended."""
+        self.returns[episode.candidate, episode.episode] = total
+        self.lengths[episode.candidate, episode.episode] = length
+
+    def fail(self, episode: _Episode, step: int, reason: str) -> None:
+        """Enter an episode that failed."""
+        self.lengths[episode.candidate, episode.episode] = step
+        self.failures.append(Failure(episode.candidate, episode.episode, episode.seed, step, reason))
+
+    @property
+    def scores(self) -> Array:
+        """(P,), mean return of each candidate; NaN if one of its episodes failed."""
+        scores: Array = self.returns.mean(1)
+        return scores
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps in all."""
+        return int(self.lengths.sum())
+
+
+class Rollout:
+    """Plays populations of weight vectors of one policy in one environment.
+
+    Example::
+
+        with Rollout(environment, policy) as rollout:
+            outcome = rollout.play(candidates, seeds)
+            search.tell(candidates, torch.from_numpy(outcome.scores))
+
+    Args:
+        environment: Where to play.
+        policy: Whose network the weight vectors are for. Put into eval mode.
+        slots: S, environments stepped together; a multiple of 32. Part of the result: another S
+            may change the last bits of a forward.
+        sampled: Sample actions, with noise from each episode's own stream, rather than act greedily.
+    """
+
+    def __init__(self, environment: Environment, policy: Policy, *, slots: int = SLOTS, sampled: bool = False) -> None:
+        if slots < 32 or slots % 32:
+            raise ValueError(f"slots must be a positive multiple of 32, got {slots}")
+        if environment.observation_space != policy.observation_space:
+            raise ValueError(
+                f"the policy takes observations from {policy.observation_space}, "
+                f"{environment.name} gives {environment.observation_space}"
+            )
+        if environment.action_space != policy.action_space:
+            raise ValueError(
+                f"the policy gives actions in {policy.action_space}, "
+                f"{environment.name} takes {environment.action_space}"
+            )
+        self.environment = environment
+        self.policy = policy.eval()
+        self.slots = slots
+        self._dtype = policy.dtype
+        dtype = policy.encoder.observation_dtype or self._dtype
+        self._envs = environment.make_slots(slots, torch.empty(0, dtype=dtype).numpy().dtype)
+        self._observations = torch.from_numpy(self._envs.observations)  # shares memory
+        vector = ParamVector(policy.net)
+        self._weights = torch.zeros(slots, vector.dim, dtype=vector.dtype)  # row s: who plays in slot s
+        self._forward = population_forward(policy.net, vector, self._weights)
+        self._noise = _ActionNoise(policy.head, slots) if sampled and policy.head.noise_size else None
+        self._runaway = RUNAWAY_STEPS if environment.time_limit is None else None
+
+    @torch.inference_mode()
+    def play(self, candidates: Tensor, seeds: Sequence[int]) -> Outcome:
+        """Play every candidate through every episode.
+
+        A slot whose episode ends takes the next pair of the queue in the same step, so that no slot
+        idles while work is left. An exception, or a NaN or infinity in an observation, a reward or
+        an output of the network, fails the episode and nothing else.
+
+        Args:
+            candidates: (P, D).
+            seeds: (E,), one for each episode; all candidates play the same ones.
+        """
+        outcome = Outcome.empty(len(candidates), len(seeds))
+        queue = iter([_Episode(c, e, seed) for c in range(len(candidates)) for e, seed in enumerate(seeds)])
+        episodes: dict[int, _Episode] = {}  # the one in progress, by slot
+        totals = np.zeros(self.slots)  # rewards so far
+        envs, tick, busy = self._envs, 0, 0
+
+        def start_next(slot: int) -> None:
+            """Let a slot take the next pair of the queue, if there is one."""
+            for episode in queue:
+                reason = envs.reset(slot, episode.seed) or _not_finite("observation", envs.observations[slot])
+                if reason is not None:
+                    outcome.fail(episode, 0, reason)
+                    continue
+                self._weights[slot] = candidates[episode.candidate]
+                if self._noise is not None:
+                    self._noise.restart(slot, episode.seed)
+                totals[slot], episode.started, episodes[slot] = 0.0, tick, episode
+                return
+            del episodes[slot]
+            envs.observations[slot] = envs.rewards[slot] = 0  # nothing of a failure lingers
+
+        for slot in range(self.slots):
+            episodes[slot] = _Episode(0, 0, 0)
+            start_next(slot)
+        live = list(episodes)
+        while live:
+            actions, failed = self._act(live)
+            ended, raised = envs.step([slot for slot in live if slot not in failed] if failed else live, actions)
+            totals += envs.rewards
+            tick += 1
+            busy += len(live)
+            if not (np.isfinite(envs.observations).all() and np.isfinite(totals).all()):
+                failed |= _find_not_finite(live, observation=envs.observations, reward=totals)
+            failed |= raised
+            for slot in ended:
+                if slot not in failed:
+                    episode, length = episodes[slot], tick - episodes[slot].started
+                    if length == self._runaway:
+                        failed[slot] = f"did not end within {length:,} steps (set max_episode_steps)"
+                        continue
+                    outcome.finish(episode, length, totals[slot])
+                    start_next(slot)
+            for slot, reason in failed.items():
+                outcome.fail(episodes[slot], tick - episodes[slot].started, reason)
+                start_next(slot)
+            if len(episodes) < len(live):
+                live = list(episodes)
+        outcome.failures.sort(key=lambda failure: (failure.candidate, failure.episode))
+        outcome.slot_utilisation = busy / max(1, tick * self.slots)
+        return outcome
+
+    def _act(self, live: list[int]) -> tuple[Any, dict[int, str]]:
+        """Actions of all slots, always at the full width S, and the live ones whose network failed."""
+        inputs = self.policy.encoder(self._observations).to(self._dtype).unsqueeze(1)  # (S, 1, *input_shape)
+        output = self._forward(inputs).squeeze(1)  # (S, head.input_size)
+        failed = {}
+        if not np.isfinite(output.numpy()).all():
+            failed = _find_not_finite(live, **{"output of the network": output.numpy()})
+        noise = None if self._noise is None else self._noise.next()
+        return self.policy.head.to_env(self.policy.head(output, noise)), failed
+
+    def close(self) -> None:
+        """Release the environments."""
+        self._envs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class _ActionNoise:
+    """Noise of sampled actions: at each step the next number of the episode's own stream, whatever slot it plays in."""
+
+    def __init__(self, head: Head, slots: int) -> None:
+        self._head = head
+        self._generators = [torch.Generator() for _ in range(slots)]
+        self._noise = torch.zeros(slots, NOISE_STEPS, head.noise_size)
+        self._position = torch.full((slots,), NOISE_STEPS)
+        self._rows = torch.arange(slots)
+
+    def restart(self, slot: int, seed: int) -> None:
+        self._generators[slot].manual_seed(derive_seed(seed, Stream.ACTION))
+        self._position[slot] = NOISE_STEPS
+
+    def next(self) -> Tensor:
+        """(S, noise_size)."""
+        for slot in (self._position == NOISE_STEPS).nonzero().flatten().tolist():
+            self._noise[slot] = self._head.draw_noise(NOISE_STEPS, self._generators[slot])
+            self._position[slot] = 0
+        noise = self._noise[self._rows, self._position]
+        self._position += 1
+        return noise
+
+
+def _not_finite(name: str, value: Array) -> str | None:
+    return None if np.isfinite(value).all() else f"{name} is not finite: {value}"
+
+
+def _find_not_finite(live: list[int], **arrays: Array) -> dict[int, str]:
+    """The live slots with a row that is not finite, and which."""
+    reasons = {(slot, name): _not_finite(name, array[slot]) for slot in live for name, array in arrays.items()}
+    return {slot: reason for (slot, _), reason in reasons.items() if reason is not None}

@@ -1,0 +1,142 @@
+"""The run folder: config, metrics, policy.
+
+config.json     what was run
+metrics.jsonl   one JSON object a generation
+events.*        TensorBoard's
+policy/         the final center: weights.safetensors and policy.json
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchpolicy.catalog import policy_class
+from torchpolicy.checkpoint import CheckpointError, read_json, read_tensors, write_json, write_tensors
+from torchpolicy.evaluation import Evaluation
+from torchpolicy.policies.base import Policy
+from torchpolicy.spaces import space_from_json, space_to_json
+
+FORMAT_VERSION = 1
+
+
+def create_run_folder(log_dir: str | Path, run_dir: str | Path | None, env: str, algorithm: str, seed: int) -> Path:
+    """Make a new folder: `run_dir`, or ``log_dir/<env>/<algorithm>-s<seed>-<time>[-k]``.
+
+    Raises:
+        ValueError: If it cannot be made, or `run_dir` is not empty.
+    """
+    try:
+        if run_dir is not None:
+            folder = Path(run_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise ValueError(f"run_dir {folder} is not empty: name a new one")
+            return folder
+        parent = Path(log_dir) / re.sub(r"[^\w.-]+", "_", env)
+        parent.mkdir(parents=True, exist_ok=True)
+        name = f"{algorithm}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return next(folder for folder in _candidates(parent / name) if _make(folder))
+    except OSError as error:
+        raise ValueError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """`folder`, `folder`-2, `folder`-3, …"""
+    yield folder
+    for number in count(2):
+        yield folder.with_name(f"{folder.name}-{number}")
+
+
+def _make(folder: Path) -> bool:
+    """Make a folder; whether it is ours, and not that of a run that started in the same second."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def save_policy(run_dir: Path, policy: Policy, evaluation: Evaluation | None = None) -> None:
+    """Write the policy's weights and what to rebuild it from."""
+    folder = run_dir / "policy"
+    folder.mkdir(exist_ok=True)
+    sha256 = write_tensors(folder / "weights.safetensors", policy.state_dict())
+    description: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "settings": policy.settings,
+        "observation_space": space_to_json(policy.observation_space),
+        "action_space": space_to_json(policy.action_space),
+        "sha256": sha256,
+    }
+    if evaluation is not None and not evaluation.failures:
+        low, high = evaluation.ci
+        ci = [low, high] if len(evaluation.returns) > 1 else None
+        description["test"] = {"mean": evaluation.mean, "ci": ci, "episodes": len(evaluation.returns)}
+    write_json(folder / "policy.json", description)
+
+
+def load_policy(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
+    """Read the policy of a run, in eval mode. Runs no code from the files.
+
+    Args:
+        run_dir: The run's folder.
+        module: For a policy around a module of the user's own: such a module, whose weights are
+            replaced.
+
+    Raises:
+        CheckpointError: If a file is missing, damaged, or does not fit.
+        ValueError: If the run needs a `module`, or the module does not fit its spaces.
+    """
+    folder = Path(run_dir) / "policy"
+    if not Path(run_dir).is_dir():
+        raise CheckpointError(f"{run_dir}: no such run folder")
+    path = folder / "policy.json"
+    description = read_json(path)
+    if description.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: expected format_version {FORMAT_VERSION}, got {description.get('format_version')!r}"
+        )
+    try:
+        spaces = space_from_json(description["observation_space"]), space_from_json(description["action_space"])
+        settings, sha256 = description["settings"], description["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {type(error).__name__}: {error}") from error
+    if isinstance(module, Policy):
+        policy = module
+    elif module is not None:
+        policy = Policy(module, *spaces)
+    elif settings is None:
+        raise ValueError(
+            f"the policy of {run_dir} is around a module of your own: "
+            "load it with module=YourModule() or --policy pkg.mod:factory"
+        )
+    else:
+        policy = policy_class(settings["policy"])(*spaces, **settings["policy_args"])
+    path = folder / "weights.safetensors"
+    _load_weights(policy, read_tensors(path, sha256), path)
+    return policy.eval()
+
+
+def _load_weights(policy: Policy, tensors: dict[str, Tensor], path: Path) -> None:
+    """Put tensors into a policy, all or none.
+
+    Raises:
+        CheckpointError: With the list of what does not fit.
+    """
+    expected = policy.state_dict()
+    problems = [f"{name} is missing" for name in expected.keys() - tensors.keys()]
+    problems += [f"{name} is unknown" for name in tensors.keys() - expected.keys()]
+    for name in expected.keys() & tensors.keys():
+        if tensors[name].shape != expected[name].shape:
+            problems.append(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(expected[name].shape)}")
+        elif not torch.isfinite(tensors[name]).all():
+            problems.append(f"{name} is not finite")
+    if problems:
+        raise CheckpointError(f"{path}: does not fit the policy: {'; '.join(sorted(problems))}")
+    policy.load_state_dict(tensors)

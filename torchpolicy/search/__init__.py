@@ -1,0 +1,1 @@
+"""Searches over flat vectors, one file each."""

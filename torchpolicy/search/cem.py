@@ -1,0 +1,107 @@
+"""The cross-entropy method with noise.
+
+Rubinstein (1999), "The cross-entropy method for combinatorial and continuous optimization";
+Szita & Lorincz (2006), "Learning Tetris using the noisy cross-entropy method".
+"""
+
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchpolicy.search.base import Metrics, Search, check_range, check_std
+
+
+class CEM(Search):
+    """Fits a diagonal Gaussian to the best of its own samples, generation after generation.
+
+    Example::
+
+        search = CEM(torch.zeros(20), std=2.0, maximize=False)
+        for _ in range(300):
+            candidates = search.ask()
+            search.tell(candidates, ((candidates - 3) ** 2).sum(1))
+        print(search.center)
+
+    Each generation, with elite the best K = max(2, round(elite_fraction N)) of N candidates,
+    ties broken at random:
+
+        mean <- mean(elite)
+        std  <- s std + (1 - s) sqrt(var(elite) + Z_t)      s = std_smoothing
+
+    The variance is the unbiased one: of few elites the other is too small, a shrinkage by itself.
+    Refitting std at once (s = 0, the textbook's form) shrinks it faster than the mean can travel,
+    and the search stops short of an optimum a few std away; hence the strong smoothing.
+
+    Args:
+        center: (D,), the first mean.
+        population: P, candidates a generation.
+        elite_fraction: Share of the candidates that the Gaussian is fitted to.
+        std: First standard deviation, one number or (D,).
+        extra_variance: Z_0, added to the variance, in units of the first variance. Keeps a noisy
+            search from freezing too early. (Szita & Lorincz: 0.04 constant, or 0.05 decreasing.)
+        extra_variance_decay: What Z loses every generation, Z_t = max(Z_0 - t decay, 0). 0: constant.
+            (Szita & Lorincz: 0.001.)
+        smoothing: Share of the old mean in the new one.
+        std_smoothing: Share of the old std in the new one.
+        min_std: Floor of std, in units of the first std.
+        seed: Of the search's own random stream.
+        maximize: Whether higher scores are better.
+
+    Attributes:
+        std: (D,), of the search distribution around `center`.
+    """
+
+    def __init__(
+        self,
+        center: Tensor,
+        *,
+        population: int = 64,
+        elite_fraction: float = 0.2,
+        std: float | Tensor = 1.0,
+        extra_variance: float = 0.0,
+        extra_variance_decay: float = 0.0,
+        smoothing: float = 0.0,
+        std_smoothing: float = 0.9,
+        min_std: float = 1e-8,
+        seed: int = 0,
+        maximize: bool = True,
+    ) -> None:
+        super().__init__(center, population=population, seed=seed, maximize=maximize)
+        check_range("elite_fraction", elite_fraction, 0, 1, open_low=True)
+        check_range("extra_variance", extra_variance, 0, inf)
+        check_range("extra_variance_decay", extra_variance_decay, 0, inf)
+        check_range("smoothing", smoothing, 0, 1)
+        check_range("std_smoothing", std_smoothing, 0, 1)
+        check_range("min_std", min_std, 0, 1)
+        self.elite_fraction = elite_fraction
+        self.extra_variance = extra_variance
+        self.extra_variance_decay = extra_variance_decay
+        self.smoothing = smoothing
+        self.std_smoothing = std_smoothing
+        self.min_std = min_std
+        self.initial_std = check_std(std, self.center)
+        self.std = self.initial_std.clone()
+
+    def _sample(self) -> Tensor:
+        noise = torch.randn(self.population, self.dim, generator=self.generator, dtype=self.center.dtype)
+        return noise.to(self.center.device).mul_(self.std).add_(self.center)
+
+    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
+        size = max(2, round(self.elite_fraction * len(scores)))
+        elite = candidates[self._best(scores, size)]  # (K, D)
+        extra = max(self.extra_variance - self.generation * self.extra_variance_decay, 0.0)
+        std = (elite.var(0) + extra * self.initial_std**2).sqrt()
+        self.center = torch.lerp(elite.mean(0), self.center, self.smoothing)
+        self.std = torch.lerp(std, self.std, self.std_smoothing).clamp(min=self.min_std * self.initial_std)
+        return {"search/elite_size": float(len(elite)), "search/std_mean": float(self.std.mean())}
+
+    def _best(self, scores: Tensor, size: int) -> Tensor:
+        """Indices of the `size` highest scores that did not fail, ties in random order."""
+        order = torch.randperm(len(scores), generator=self.generator)
+        order = order[scores[order].isfinite()]
+        return order[scores[order].argsort(descending=True, stable=True)[:size]]
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"std": self.std.clone(), "initial_std": self.initial_std.clone()}

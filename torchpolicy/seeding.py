@@ -1,0 +1,43 @@
+"""Seeds as pure functions of what they are for, so that no result depends on who computed it, or when."""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What randomness is used for. Streams never overlap, so no score is measured on episodes that were trained on."""
+
+    TRAIN = 0
+    VALIDATION = 1  # decides when to stop
+    CONFIRMATION = 2  # agrees to a stop
+    TEST = 3  # the reported score, used for nothing else
+    SEARCH = 4
+    POLICY = 5
+    ACTION = 6  # noise of sampled actions, derived from the episode's seed
+
+
+def check_seed(seed: object) -> int:
+    """`seed` as a plain int.
+
+    Raises:
+        ValueError: If it is not a whole number of 0 or more.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be an integer >= 0, got {seed!r}")
+    return int(seed)
+
+
+def derive_seed(root: int, stream: Stream, *key: int) -> int:
+    """A 31-bit seed, the same on every machine, for `key` within `stream` of the run seeded with `root`."""
+    sequence = np.random.SeedSequence(entropy=root, spawn_key=(int(stream), *key))
+    return int(sequence.generate_state(1, np.uint32)[0] >> 1)
+
+
+def episode_seeds(root: int, stream: Stream, generation: int, episodes: int) -> list[int]:
+    """Seeds of the episodes of one generation, (E,).
+
+    They do not depend on the candidate: with common random numbers all candidates of a generation
+    meet the same episodes, so that their scores differ by their weights alone.
+    """
+    return [derive_seed(root, stream, generation, episode) for episode in range(episodes)]

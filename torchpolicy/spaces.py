@@ -1,0 +1,103 @@
+"""Observation spaces: how what an environment shows becomes a network's input; spaces to JSON and back."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module):
+    """Turns observations (*B, *O) into a network's input (*B, *input_shape).
+
+    Attributes:
+        input_shape: Of one encoded observation.
+        observation_shape: O, of one raw observation.
+        observation_dtype: What raw observations are kept as: integers for Discrete, floats else.
+    """
+
+    input_shape: tuple[int, ...]
+    observation_shape: tuple[int, ...]
+    observation_dtype: torch.dtype | None = None  # None: that of the network
+
+
+class BoxEncoder(Encoder):
+    """A Box as it is, in the network's dtype; a scalar Box becomes one feature."""
+
+    def __init__(self, space: Box) -> None:
+        super().__init__()
+        self.observation_shape = space.shape
+        self.input_shape = space.shape or (1,)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return observations if self.observation_shape else observations.unsqueeze(-1)
+
+
+class OneHotEncoder(Encoder):
+    """A Discrete observation as a one-hot vector."""
+
+    observation_dtype = torch.int64
+
+    def __init__(self, space: Discrete) -> None:
+        super().__init__()
+        self.n, self.start = int(space.n), int(space.start)
+        self.observation_shape = ()
+        self.input_shape = (self.n,)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return nn.functional.one_hot(observations - self.start, self.n)
+
+
+def make_encoder(space: Space[Any]) -> Encoder:
+    """The encoder of an observation space.
+
+    Raises:
+        ValueError: If the space is neither a Box nor a Discrete.
+    """
+    if isinstance(space, Box):
+        return BoxEncoder(space)
+    if isinstance(space, Discrete):
+        return OneHotEncoder(space)
+    raise ValueError(
+        f"observation space {space} is not supported: Box and Discrete are "
+        "(gymnasium.wrappers.FlattenObservation turns a Dict or Tuple into a Box)"
+    )
+
+
+def space_to_json(space: Space[Any]) -> dict[str, Any]:
+    """A Box or Discrete as plain values."""
+    if isinstance(space, Discrete):
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, Box):
+        return {
+            "type": "Box",
+            "low": _bound_to_json(space.low),
+            "high": _bound_to_json(space.high),
+            "shape": list(space.shape),
+            "dtype": np.dtype(space.dtype).name,
+        }
+    raise ValueError(f"space {space} cannot be saved: Box and Discrete can")
+
+
+def space_from_json(description: dict[str, Any]) -> Space[Any]:
+    """The inverse of :func:`space_to_json`."""
+    kind = description.get("type")
+    if kind == "Discrete":
+        return Discrete(description["n"], start=description["start"])
+    if kind == "Box":
+        dtype = np.dtype(description["dtype"])
+        low, high = (np.asarray(description[side], dtype=float).astype(dtype) for side in ("low", "high"))
+        shape = tuple(description["shape"])
+        return Box(np.broadcast_to(low, shape), np.broadcast_to(high, shape), shape, dtype.type)
+    raise ValueError(f"unknown space {kind!r}: expected 'Box' or 'Discrete'")
+
+
+def _bound_to_json(bound: np.ndarray[Any, Any]) -> Any:
+    """Equal bounds as one value, and infinities as words, which JSON lacks numbers for."""
+    if bound.size and (bound == bound.flat[0]).all():
+        bound = np.asarray(bound.flat[0])
+    if np.isfinite(bound).all():
+        return bound.tolist()
+    return np.vectorize(str)(bound.astype(float)).tolist() if bound.ndim else str(float(bound))

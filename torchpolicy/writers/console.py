@@ -1,0 +1,47 @@
+"""A live progress bar in a terminal, plain lines elsewhere. Both go to standard error."""
+
+import sys
+import time
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from torchpolicy.writers.base import Writer
+
+BAR = "{percentage:3.0f} % {bar:20} {desc} [{elapsed}<{remaining}]"
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ConsoleWriter(Writer):
+    """Generation, environment steps, steps/s and the center's score."""
+
+    def __init__(self, run_dir: Path) -> None:
+        super().__init__(run_dir)
+        self._live = sys.stderr.isatty()
+        self._bar = tqdm(total=1.0, bar_format=BAR, disable=not self._live, leave=False)
+        self._last_line = -SECONDS_BETWEEN_LINES
+        self._validated = ""
+
+    def write(self, metrics: dict[str, float], progress: float) -> None:
+        text = self._describe(metrics)
+        if self._live:
+            self._bar.set_description_str(text, refresh=False)
+            self._bar.update(progress - self._bar.n)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES or progress >= 1:
+            self._last_line = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        tqdm.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self._bar.close()
+
+    def _describe(self, metrics: dict[str, float]) -> str:
+        if "eval/mean_reward" in metrics:
+            self._validated = f" | validated {metrics['eval/mean_reward']:.4g}"
+        center = metrics.get("search/center_score", float("nan"))
+        return (
+            f"generation {metrics['generation']:.0f} | {metrics['rollout/env_steps']:,.0f} steps | "
+            f"{metrics['time/fps']:,.0f} steps/s | center {center:.4g}{self._validated}"
+        )
