@@ -1,44 +1,35 @@
 """The calls that most people need: train, load, evaluate."""
 
-import inspect
-import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-import numpy as np
-import torch
-from gymnasium import Space
-from torch import Tensor, nn
+from torch import nn
 
 from torchpolicy.catalog import (
+    PolicyFactory,
     algorithm_class,
     check_hyperparameters,
     hyperparameters_of,
+    make_policy,
+    make_search,
     make_writers,
-    policy_class,
-    suggestion,
 )
-from torchpolicy.checkpoint import CheckpointError, read_json, write_json
-from torchpolicy.envs.base import Environment
+from torchpolicy.checkpoint import CheckpointError, read_json
 from torchpolicy.envs.gym import GymFactory, gym_environment
 from torchpolicy.evaluation import Evaluation, evaluate_vector
-from torchpolicy.imports import import_name
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.processes import one_thread
 from torchpolicy.rollout import SLOTS, Rollout
-from torchpolicy.runs import FORMAT_VERSION, create_run_folder, load_policy, save_policy
+from torchpolicy.runs import create_run_folder, load_policy, name_of, save_policy, write_config
 from torchpolicy.search.base import Search, check_count
 from torchpolicy.seeding import Stream, check_seed
 from torchpolicy.trainer import Plan, Trainer
 from torchpolicy.version import __version__
-
-PolicyFactory = Callable[[Space[Any], Space[Any]], Policy | nn.Module]
 
 DEFAULT_TOTAL_STEPS = 1_000_000
 
@@ -145,26 +136,25 @@ def train(
         eval_episodes=eval_episodes,
         eval_every=eval_every,
     )
-    trained = make_policy(policy, policy_args or {}, environment, seed)
-    search = _make_search(algorithm, hyperparameters, trained, seed)
+    trained = make_policy(policy, policy_args or {}, environment.spaces, seed)
+    search = make_search(algorithm, hyperparameters, trained, seed)
+    name = search_class.__name__.lower()
     config = {
-        "format_version": FORMAT_VERSION,
-        "env": _name_of(env),
-        "env_args": _plain(dict(env_args or {})),
+        "env": name_of(env),
+        "env_args": dict(env_args or {}),
         "max_episode_steps": max_episode_steps,
-        "algorithm": search_class.__module__.rpartition(".")[2],
-        "hyperparameters": _plain({name: getattr(search, name) for name in hyperparameters_of(search_class)}),
+        "algorithm": name,
+        "hyperparameters": {key: getattr(search, key, None) for key in hyperparameters_of(search_class)},
         "policy": trained.settings,
         "parameters": search.dim,
         **asdict(plan),
         "slots": SLOTS,
         "backend": "gymnasium",
         "device": device,
-        "versions": _versions(),
     }
     with Rollout(environment, trained) as rollout, ExitStack() as stack:
-        folder = create_run_folder(log_dir, run_dir, environment.name, config["algorithm"], seed)
-        write_json(folder / "config.json", config)
+        folder = create_run_folder(log_dir, run_dir, environment.name, name, seed)
+        write_config(folder, config)
         writers = make_writers(folder)
         for writer in writers:
             stack.callback(writer.close)
@@ -221,7 +211,7 @@ def load_run(
     }
     if policy is None:
         return load_policy(folder), environment
-    module = make_policy(policy, {}, gym_environment(**environment), seed=0)
+    module = make_policy(policy, {}, gym_environment(**environment).spaces, seed=0)
     return load_policy(folder, module), environment
 
 
@@ -259,55 +249,6 @@ def evaluate(
         return evaluate_vector(rollout, vector, seed=seed, stream=Stream.TEST, episodes=episodes)
 
 
-def make_policy(
-    policy: Policy | nn.Module | PolicyFactory | str | None,
-    policy_args: Mapping[str, Any],
-    environment: Environment,
-    seed: int,
-) -> Policy:
-    """The policy that `policy` and `policy_args` stand for, in an environment; see :func:`train`."""
-    spaces = environment.observation_space, environment.action_space
-    if policy is None:
-        policy = "mlp" if "hidden" in policy_args else "linear"
-    if isinstance(policy, str):
-        make = import_name(policy) if ":" in policy else policy_class(policy)
-        known = inspect.signature(make).parameters
-        for name in policy_args:
-            if name not in known:
-                raise ValueError(f"unknown argument {name!r} for policy {policy!r}{suggestion(name, known)}")
-        args = {"seed": seed, **policy_args} if "seed" in known else policy_args
-        made = make(*spaces, **args)
-    elif policy_args:
-        raise ValueError(f"policy_args go with a policy chosen by name, got {policy!r}")
-    elif isinstance(policy, nn.Module):
-        made = policy
-    elif callable(policy):
-        made = policy(*spaces)
-    else:
-        raise ValueError(f"policy must be a Policy, a name or a callable that makes one, got {policy!r}")
-    if isinstance(made, Policy):
-        return made
-    if isinstance(made, nn.Module):
-        return Policy(made, *spaces)
-    raise ValueError(f"the policy's factory should return a Policy or a module, got {type(made).__name__}")
-
-
-def _make_search(algorithm: str | Search, hyperparameters: dict[str, Any], policy: Policy, seed: int) -> Search:
-    vector = ParamVector(policy.net)
-    if isinstance(algorithm, str):
-        search_class = algorithm_class(algorithm)
-        if "std" in hyperparameters_of(search_class) and hyperparameters.get("std") is None:
-            hyperparameters = hyperparameters | {"std": vector.initial_scale()}
-        return search_class(vector.read(), seed=seed, **hyperparameters)
-    if hyperparameters:
-        raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")
-    if algorithm.dim != vector.dim:
-        raise ValueError(f"the search is over {algorithm.dim} numbers, the policy's net has {vector.dim} to train")
-    if not algorithm.maximize:
-        raise ValueError("the search minimises, returns are to be maximised: make it with maximize=True")
-    return algorithm
-
-
 def _parse_target(target: float | str | None, auto: float | None) -> float | None:
     if target == "auto":
         return auto
@@ -337,34 +278,3 @@ def _refuse_unsupported(
     for name, is_asked in asked.items():
         if is_asked:
             raise ValueError(f"{name} is not supported in torchpolicy {__version__}")
-
-
-def _name_of(code: object) -> str:
-    """A name of the user's own code, for the record; it is never imported from there."""
-    if isinstance(code, str):
-        return code
-    return f"{getattr(code, '__module__', '?')}:{getattr(code, '__qualname__', repr(code))}"
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON can hold it; a long tensor or an object only by what it is."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Tensor):
-        return value.tolist() if value.numel() <= 1000 else f"{value.dtype} {tuple(value.shape)}"
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, bool | int | float | str | None) else repr(value)
-
-
-def _versions() -> dict[str, str]:
-    """Of what the bits of a result may depend on."""
-    return {
-        "torchpolicy": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "gymnasium": gymnasium.__version__,
-    }

@@ -4,16 +4,23 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gymnasium import Space
+from torch import nn
+
+from torchpolicy.imports import import_name
+from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.search.base import Search
 from torchpolicy.writers.base import Writer
 
 T = TypeVar("T")
+
+PolicyFactory = Callable[[Space[Any], Space[Any]], Policy | nn.Module]
 
 RUN_ARGUMENTS = ("center", "seed", "maximize")
 """Arguments of a search that a run sets itself; the others are its hyperparameters."""
@@ -82,3 +89,64 @@ def entry(package: str, name: str, base: type[T]) -> type[T]:
     if len(found) != 1:
         raise TypeError(f"{module.__name__} should define one {base.__name__}, found {len(found)}")
     return found[0]
+
+
+def make_policy(
+    policy: Policy | nn.Module | PolicyFactory | str | None,
+    policy_args: Mapping[str, Any],
+    spaces: tuple[Space[Any], Space[Any]],
+    seed: int,
+) -> Policy:
+    """The policy that `policy` and `policy_args` stand for.
+
+    Args:
+        policy: A policy, a module, a name, ``"pkg.mod:factory"``, or a callable from (observation space,
+            action space) to a policy or module. None: ``mlp`` if `policy_args` has ``hidden``, else ``linear``.
+        policy_args: Keywords for a policy chosen by name.
+        spaces: Of observations and actions.
+        seed: Of the initial weights.
+    """
+    if policy is None:
+        policy = "mlp" if "hidden" in policy_args else "linear"
+    if isinstance(policy, str):
+        make = import_name(policy) if ":" in policy else policy_class(policy)
+        known = inspect.signature(make).parameters
+        for name in policy_args:
+            if name not in known:
+                raise ValueError(f"unknown argument {name!r} for policy {policy!r}{suggestion(name, known)}")
+        args = {"seed": seed, **policy_args} if "seed" in known else policy_args
+        made = make(*spaces, **args)
+    elif policy_args:
+        raise ValueError(f"policy_args go with a policy chosen by name, got {policy!r}")
+    elif isinstance(policy, nn.Module):
+        made = policy
+    elif callable(policy):
+        made = policy(*spaces)
+    else:
+        raise ValueError(f"policy must be a Policy, a name or a callable that makes one, got {policy!r}")
+    if isinstance(made, Policy):
+        return made
+    if isinstance(made, nn.Module):
+        return Policy(made, *spaces)
+    raise ValueError(f"the policy's factory should return a Policy or a module, got {type(made).__name__}")
+
+
+def make_search(algorithm: str | Search, hyperparameters: dict[str, Any], policy: Policy, seed: int) -> Search:
+    """The search over the weights of a policy's net that a name and hyperparameters, or a search itself, stand for.
+
+    Raises:
+        ValueError: If the search does not fit the policy, or cannot be made.
+    """
+    vector = ParamVector(policy.net)
+    if isinstance(algorithm, str):
+        search_class = algorithm_class(algorithm)
+        if "std" in hyperparameters_of(search_class) and hyperparameters.get("std") is None:
+            hyperparameters = hyperparameters | {"std": vector.initial_scale()}
+        return search_class(vector.read(), seed=seed, **hyperparameters)
+    if hyperparameters:
+        raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")
+    if algorithm.dim != vector.dim:
+        raise ValueError(f"the search is over {algorithm.dim} numbers, the policy's net has {vector.dim} to train")
+    if not algorithm.maximize:
+        raise ValueError("the search minimises, returns are to be maximised: make it with maximize=True")
+    return algorithm

@@ -38,7 +38,7 @@ def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) 
         vector: The module's parameters.
         vectors: Weights, (P, D).
     """
-    weights = {id(vector.parameters[name]): tensor for name, tensor in vector.unflatten(vectors).items()}
+    weights = member_weights(vector, vectors)
     stages = [_stage(layer, weights, len(vectors)) for layer in _layers(module)]
     if len(stages) == 1:
         return stages[0]
@@ -51,15 +51,30 @@ def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) 
     return forward
 
 
-def vmap_forward(module: nn.Module, weights: dict[str, Tensor]) -> Forward:
-    """The definition: ``vmap`` of ``functional_call``, for any module, with weights {name: (P, *shape)}."""
+def member_weights(vector: ParamVector, vectors: Tensor) -> dict[int, Tensor]:
+    """The weights of P members, {id of the parameter: (P, *shape)}, as views of `vectors` (P, D)."""
+    return {id(vector.parameters[name]): tensor for name, tensor in vector.unflatten(vectors).items()}
 
-    def member(weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        output: Tensor = functional_call(module, weights, (inputs,))
+
+def vmap_forward(module: nn.Module, weights: dict[int, Tensor]) -> Forward:
+    """The definition, for any module: ``vmap`` of ``functional_call``.
+
+    Each place of a parameter is named here, once. Left to find tied weights by itself,
+    ``functional_call`` (torch 2.13) does not put back those of a layer that a module holds twice.
+    """
+    own = {
+        f"{prefix}.{name}" if prefix else name: weights[id(parameter)]
+        for prefix, part in module.named_modules()
+        for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False)
+        if id(parameter) in weights
+    }
+
+    def member(own: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        output: Tensor = functional_call(module, own, (inputs,), tie_weights=False)
         return output
 
     mapped = torch.func.vmap(member)
-    return lambda inputs: mapped(weights, inputs)
+    return lambda inputs: mapped(own, inputs)
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
@@ -77,8 +92,7 @@ def _stage(layer: nn.Module, weights: dict[int, Tensor], population: int) -> For
             return layer
         if type(layer) is nn.Linear:
             return _linear(layer, weights, population)
-    own = {name: weights[id(p)] for name, p in layer.named_parameters() if id(p) in weights}
-    return vmap_forward(layer, own)
+    return vmap_forward(layer, weights)
 
 
 def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Forward:

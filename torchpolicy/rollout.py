@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -125,10 +126,10 @@ class Rollout:
         self.environment = environment
         self.policy = policy.eval()
         self.slots = slots
-        self._dtype = policy.dtype
+        self._encoder, self._head, self._dtype = policy.encoder, policy.head, policy.dtype
         dtype = policy.encoder.observation_dtype or self._dtype
         self._envs = environment.make_slots(slots, torch.empty(0, dtype=dtype).numpy().dtype)
-        self._observations = torch.from_numpy(self._envs.observations)  # shares memory
+        self._observations = torch.from_numpy(self._envs.observations).unsqueeze(1)  # (S, 1, *O), shares memory
         vector = ParamVector(policy.net)
         self._weights = torch.zeros(slots, vector.dim, dtype=vector.dtype)  # row s: who plays in slot s
         self._forward = population_forward(policy.net, vector, self._weights)
@@ -178,17 +179,19 @@ class Rollout:
             totals += envs.rewards
             tick += 1
             busy += len(live)
-            if not (np.isfinite(envs.observations).all() and np.isfinite(totals).all()):
-                failed |= _find_not_finite(live, observation=envs.observations, reward=totals)
+            if not np.isfinite(envs.observations).all():
+                failed |= _find_not_finite("observation", live, envs.observations)
             failed |= raised
             for slot in ended:
                 if slot not in failed:
                     episode, length = episodes[slot], tick - episodes[slot].started
                     if length == self._runaway:
                         failed[slot] = f"did not end within {length:,} steps (set max_episode_steps)"
-                        continue
-                    outcome.finish(episode, length, totals[slot])
-                    start_next(slot)
+                    elif not isfinite(totals[slot]):  # a sum keeps what a reward brought in
+                        failed[slot] = f"sum of rewards is not finite: {totals[slot]}"
+                    else:
+                        outcome.finish(episode, length, totals[slot])
+                        start_next(slot)
             for slot, reason in failed.items():
                 outcome.fail(episodes[slot], tick - episodes[slot].started, reason)
                 start_next(slot)
@@ -200,13 +203,13 @@ class Rollout:
 
     def _act(self, live: list[int]) -> tuple[Any, dict[int, str]]:
         """Actions of all slots, always at the full width S, and the live ones whose network failed."""
-        inputs = self.policy.encoder(self._observations).to(self._dtype).unsqueeze(1)  # (S, 1, *input_shape)
+        inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
         output = self._forward(inputs).squeeze(1)  # (S, head.input_size)
         failed = {}
         if not np.isfinite(output.numpy()).all():
-            failed = _find_not_finite(live, **{"output of the network": output.numpy()})
+            failed = _find_not_finite("output of the network", live, output.numpy())
         noise = None if self._noise is None else self._noise.next()
-        return self.policy.head.to_env(self.policy.head(output, noise)), failed
+        return self._head.to_env(self._head.forward(output, noise)), failed
 
     def close(self) -> None:
         """Release the environments."""
@@ -247,7 +250,7 @@ def _not_finite(name: str, value: Array) -> str | None:
     return None if np.isfinite(value).all() else f"{name} is not finite: {value}"
 
 
-def _find_not_finite(live: list[int], **arrays: Array) -> dict[int, str]:
-    """The live slots with a row that is not finite, and which."""
-    reasons = {(slot, name): _not_finite(name, array[slot]) for slot in live for name, array in arrays.items()}
-    return {slot: reason for (slot, _), reason in reasons.items() if reason is not None}
+def _find_not_finite(name: str, live: list[int], rows: Array) -> dict[int, str]:
+    """The live slots whose row is not finite, and that it is so."""
+    reasons = {slot: _not_finite(name, rows[slot]) for slot in live}
+    return {slot: reason for slot, reason in reasons.items() if reason is not None}

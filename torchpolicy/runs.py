@@ -6,13 +6,16 @@ events.*        TensorBoard's
 policy/         the final center: weights.safetensors and policy.json
 """
 
+import platform
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +24,7 @@ from torchpolicy.checkpoint import CheckpointError, read_json, read_tensors, wri
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.policies.base import Policy
 from torchpolicy.spaces import space_from_json, space_to_json
+from torchpolicy.version import __version__
 
 FORMAT_VERSION = 1
 
@@ -60,6 +64,26 @@ def _make(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def write_config(run_dir: Path, config: Mapping[str, Any]) -> None:
+    """Record what is run, and on what the bits of its result may depend."""
+    versions = {
+        "torchpolicy": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "gymnasium": gymnasium.__version__,
+    }
+    record = {"format_version": FORMAT_VERSION, **config, "versions": versions}
+    write_json(run_dir / "config.json", _plain(record))
+
+
+def name_of(code: object) -> str:
+    """A name of the user's own code, for the record; it is never imported from there."""
+    if isinstance(code, str):
+        return code
+    return f"{getattr(code, '__module__', '?')}:{getattr(code, '__qualname__', repr(code))}"
 
 
 def save_policy(run_dir: Path, policy: Policy, evaluation: Evaluation | None = None) -> None:
@@ -140,3 +164,16 @@ def _load_weights(policy: Policy, tensors: dict[str, Tensor], path: Path) -> Non
     if problems:
         raise CheckpointError(f"{path}: does not fit the policy: {'; '.join(sorted(problems))}")
     policy.load_state_dict(tensors)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it; a long tensor or an object only by what it is."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Tensor):
+        return value.tolist() if value.numel() <= 1000 else f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)

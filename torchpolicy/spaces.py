@@ -39,15 +39,17 @@ class OneHotEncoder(Encoder):
     """A Discrete observation as a one-hot vector."""
 
     observation_dtype = torch.int64
+    values: Tensor
 
     def __init__(self, space: Discrete) -> None:
         super().__init__()
-        self.n, self.start = int(space.n), int(space.start)
         self.observation_shape = ()
-        self.input_shape = (self.n,)
+        self.input_shape = (int(space.n),)
+        values = torch.arange(int(space.n)) + int(space.start)
+        self.register_buffer("values", values, persistent=False)
 
     def forward(self, observations: Tensor) -> Tensor:
-        return nn.functional.one_hot(observations - self.start, self.n)
+        return observations.unsqueeze(-1) == self.values
 
 
 def make_encoder(space: Space[Any]) -> Encoder:

@@ -70,3 +70,8 @@ class Environment:
     reward_threshold: float | None
     time_limit: int | None
     make_slots: Callable[[int, np.dtype[Any]], EnvSlots]
+
+    @property
+    def spaces(self) -> tuple[Space[Any], Space[Any]]:
+        """Of observations and actions."""
+        return self.observation_space, self.action_space

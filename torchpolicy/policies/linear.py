@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Discrete
 from torch import nn
 
 from torchpolicy.heads import make_head
@@ -24,7 +25,8 @@ class LinearPolicy(Policy):
         action_space: Discrete, or Box of floats.
         features: A module from (N, *input_shape) to (N, F) put before the layer; its trainable
             parameters are searched too.
-        bias: Whether the layer has a bias.
+        bias: Whether the layer has a bias. None: unless the observation is Discrete, whose one-hot
+            features have a weight for every state and action already.
         seed: Of the initial weights, which are those of ``nn.Linear``.
     """
 
@@ -33,9 +35,11 @@ class LinearPolicy(Policy):
         observation_space: Space[Any],
         action_space: Space[Any],
         features: nn.Module | None = None,
-        bias: bool = True,
+        bias: bool | None = None,
         seed: int = 0,
     ) -> None:
+        if bias is None:
+            bias = features is not None or not isinstance(observation_space, Discrete)
         shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
         before: list[nn.Module] = []
         if features is not None:

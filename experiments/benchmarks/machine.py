@@ -1,0 +1,40 @@
+"""Where a result was measured."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+import torchpolicy
+
+
+def describe() -> dict[str, Any]:
+    """Command, commit, machine, versions and date, for the head of a results file."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    cpu = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
+    parts = [names[0] if names else platform.processor(), f"{os.cpu_count()} cores"]
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": commit.stdout.strip(),
+        "date": date.today().isoformat(),
+        "machine": ", ".join([*parts, torch.backends.cpu.get_cpu_capability()]),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "gymnasium": gymnasium.__version__,
+        "torchpolicy": torchpolicy.__version__,
+    }

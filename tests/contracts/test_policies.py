@@ -1,0 +1,116 @@
+"""What every policy keeps to; a new file in ``torchpolicy/policies`` is tested here by itself."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import Space
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+
+from torchpolicy import Policy, load
+from torchpolicy.catalog import names, policy_class
+from torchpolicy.runs import save_policy
+
+OBSERVATIONS = {
+    "vector": Box(-1, 1, (3,), np.float32),
+    "scalar": Box(-1, 1, (), np.float64),
+    "unbounded": Box(-np.inf, np.inf, (3,), np.float64),
+    "image": Box(0, 255, (4, 4, 2), np.uint8),
+    "discrete": Discrete(5, start=2),
+}
+ACTIONS = {
+    "discrete": Discrete(3),
+    "shifted": Discrete(3, start=-1),
+    "box": Box(-2, 1, (2,), np.float32),
+    "matrix": Box(-1, 1, (2, 2), np.float64),
+    "half open": Box(0, np.inf, (2,), np.float32),
+}
+
+pytestmark = pytest.mark.parametrize("name", names("policies"))
+observations = pytest.mark.parametrize("observation", OBSERVATIONS)
+actions = pytest.mark.parametrize("action", ACTIONS)
+
+
+def make(name: str, observation: str, action: str, seed: int = 0) -> Policy:
+    return policy_class(name)(OBSERVATIONS[observation], ACTIONS[action], seed=seed)
+
+
+def draw(space: Space[Any], count: int) -> Any:
+    space.seed(0)
+    return np.stack([space.sample() for _ in range(count)])
+
+
+@observations
+@actions
+def test_acts_within_the_action_space(name: str, observation: str, action: str) -> None:
+    policy = make(name, observation, action)
+    batch = draw(OBSERVATIONS[observation], 6)
+    together = policy.act(batch)
+    assert isinstance(together, np.ndarray)
+    for row, obs in enumerate(batch):
+        one = policy.act(obs)
+        assert ACTIONS[action].contains(one)
+        assert not isinstance(one, torch.Tensor)
+        np.testing.assert_allclose(one, together[row], rtol=1e-4, atol=1e-6)
+    tensors = policy.act(torch.from_numpy(batch))
+    assert isinstance(tensors, torch.Tensor)
+    np.testing.assert_array_equal(tensors, together)
+
+
+@observations
+def test_forward_takes_any_batch_dimensions(name: str, observation: str) -> None:
+    policy = make(name, observation, "discrete")
+    batch = torch.from_numpy(draw(OBSERVATIONS[observation], 6))
+    flat = policy(batch)
+    assert flat.shape == (6, 3)
+    torch.testing.assert_close(policy(batch.reshape(2, 3, *batch.shape[1:])), flat.reshape(2, 3, 3))
+    torch.testing.assert_close(policy(batch[0]), flat[0])
+
+
+def test_sampling_follows_the_generator(name: str) -> None:
+    policy = make(name, "vector", "shifted")
+    batch = np.zeros((200, 3), np.float32)
+    first = policy.act(batch, generator=torch.Generator().manual_seed(1))
+    assert set(first) == {-1, 0, 1}
+    np.testing.assert_array_equal(policy.act(batch, generator=torch.Generator().manual_seed(1)), first)
+    assert (policy.act(batch, generator=torch.Generator().manual_seed(2)) != first).any()
+    assert len(set(policy.act(batch))) == 1
+
+
+def test_seed_sets_the_weights_without_the_global_rng(name: str) -> None:
+    before = torch.get_rng_state()
+    first, same, other = (make(name, "vector", "box", seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[key], same[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+@observations
+@actions
+def test_saved_and_loaded_it_acts_the_same(name: str, observation: str, action: str, tmp_path: Path) -> None:
+    policy = make(name, observation, action, seed=5)
+    save_policy(tmp_path, policy)
+    loaded = load(tmp_path)
+    assert type(loaded) is type(policy)
+    assert (loaded.observation_space, loaded.action_space) == (policy.observation_space, policy.action_space)
+    batch = draw(OBSERVATIONS[observation], 6)
+    np.testing.assert_array_equal(loaded.act(batch), policy.act(batch))
+
+
+def test_wrong_observations_are_named(name: str) -> None:
+    with pytest.raises(ValueError, match=r"expected obs of shape \(3,\) or .* got \(4,\)"):
+        make(name, "vector", "box").act(np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("observation", "action", "message"),
+    [
+        (Dict({"a": Discrete(2)}), Discrete(2), "observation space Dict.* not supported.*FlattenObservation"),
+        (Discrete(2), MultiDiscrete([2, 2]), "action space MultiDiscrete.* not supported"),
+    ],
+)
+def test_other_spaces_are_refused(name: str, observation: Space[Any], action: Space[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        policy_class(name)(observation, action)

@@ -1,0 +1,129 @@
+"""What every search keeps to; a new file in ``torchpolicy/search`` is tested here by itself."""
+
+import textwrap
+
+import pytest
+import torch
+from torch import Tensor
+
+from torchpolicy import Search
+from torchpolicy.catalog import algorithm_class, hyperparameters_of, names
+
+pytestmark = pytest.mark.parametrize("name", names("search"))
+
+
+def make(name: str, dim: int = 6, **arguments: object) -> Search:
+    return algorithm_class(name)(torch.full((dim,), 2.0), **arguments)
+
+
+def sphere(x: Tensor) -> Tensor:
+    return -x.square().sum(1)
+
+
+def run(search: Search, generations: int) -> Tensor:
+    for _ in range(generations):
+        x = search.ask()
+        search.tell(x, sphere(x))
+    return search.center
+
+
+def test_improves_a_sphere(name: str) -> None:
+    assert sphere(run(make(name), 100)[None]) > -0.1
+
+
+def test_minimises_what_it_would_maximise(name: str) -> None:
+    search = make(name, maximize=False)
+    for _ in range(20):
+        x = search.ask()
+        search.tell(x, -sphere(x))
+    assert torch.equal(search.center, run(make(name), 20))
+
+
+def test_shapes_and_dtype(name: str) -> None:
+    search = algorithm_class(name)(torch.zeros(5, dtype=torch.float64), population=8)
+    assert search.ask().shape == (8, 5)
+    assert search.ask().dtype is search.center.dtype is torch.float64
+
+
+def test_same_seed_same_bits_and_no_global_rng(name: str) -> None:
+    before = torch.get_rng_state()
+    first = run(make(name, seed=3), 5)
+    torch.manual_seed(99)
+    assert torch.equal(run(make(name, seed=3), 5), first)
+    assert not torch.equal(run(make(name, seed=4), 5), first)
+    torch.set_rng_state(before)
+    run(make(name, seed=3), 5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_state_dict_continues_exactly(name: str) -> None:
+    search = make(name)
+    run(search, 4)
+    state = search.state_dict()
+    expected = run(search, 4)
+    resumed = make(name, seed=77)
+    resumed.load_state_dict(state)
+    assert torch.equal(run(resumed, 4), expected)
+    assert resumed.generation == 8
+
+
+def test_state_of_another_dimension_or_kind_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"center should have shape \(6,\), got \(7,\)"):
+        make(name).load_state_dict(make(name, dim=7).state_dict())
+    with pytest.raises(ValueError, match="not the state of a"):
+        make(name).load_state_dict({"center": torch.zeros(6)})
+
+
+@pytest.mark.parametrize("value", [0.0, torch.nan])
+def test_equal_or_failed_scores_do_not_move_it(name: str, value: float) -> None:
+    search = make(name)
+    x = search.ask()
+    metrics = search.tell(x, torch.full((len(x),), value))
+    assert metrics["search/stalled"] == 1
+    assert torch.equal(search.center, torch.full((6,), 2.0))
+
+
+def test_one_failed_candidate_leaves_no_trace_of_nan(name: str) -> None:
+    search = make(name)
+    x = search.ask()
+    scores = sphere(x)
+    scores[3] = torch.nan
+    metrics = search.tell(x, scores)
+    assert metrics["search/failed"] == 1
+    assert search.center.isfinite().all()
+    assert search.ask().isfinite().all()
+    assert not torch.equal(search.center, torch.full((6,), 2.0))
+
+
+def test_the_start_is_copied(name: str) -> None:
+    start = torch.full((6,), 2.0)
+    run(algorithm_class(name)(start), 2)
+    assert start.eq(2).all()
+
+
+def test_wrong_shapes_are_named(name: str) -> None:
+    search = make(name)
+    with pytest.raises(ValueError, match=r"candidates must have shape \(N, 6\), got \(4, 5\)"):
+        search.tell(torch.zeros(4, 5), torch.zeros(4))
+    with pytest.raises(ValueError, match=r"scores must have shape \(4,\), got \(3,\)"):
+        search.tell(torch.zeros(4, 6), torch.zeros(3))
+    with pytest.raises(ValueError, match="center must be a float vector"):
+        algorithm_class(name)(torch.zeros(2, 2))
+    with pytest.raises(ValueError, match="population must be an integer >= 2, got 1"):
+        make(name, population=1)
+
+
+def test_every_hyperparameter_is_documented(name: str) -> None:
+    algorithm = algorithm_class(name)
+    for hyperparameter in hyperparameters_of(algorithm):
+        assert f"        {hyperparameter}: " in (algorithm.__doc__ or "")
+
+
+def test_the_example_in_the_docstring_runs(name: str) -> None:
+    documentation = algorithm_class(name).__doc__ or ""
+    example = textwrap.dedent(documentation.split("Example::\n")[1].split("\n\n")[0])
+    scope = {"torch": torch, algorithm_class(name).__name__: algorithm_class(name)}
+    exec(example, scope)
+    search = scope["search"]
+    assert isinstance(search, Search)
+    assert search.center.tolist() == pytest.approx([3.0] * search.dim, abs=0.1)

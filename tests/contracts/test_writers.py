@@ -1,0 +1,63 @@
+"""What every writer keeps to; a new file in ``torchpolicy/writers`` is tested here by itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from torchpolicy.catalog import entry, names
+from torchpolicy.writers.base import Writer
+
+ROWS = [
+    {"generation": 1.0, "rollout/env_steps": 100.0, "time/fps": 5.0, "rollout/ep_rew_mean": 2.5},
+    {"generation": 2.0, "rollout/env_steps": 250.0, "time/fps": 5.0, "eval/mean_reward": float("nan")},
+]
+
+
+def make(name: str, folder: Path) -> Writer:
+    return entry("writers", name, Writer)(folder)  # type: ignore[type-abstract]
+
+
+@pytest.mark.parametrize("name", names("writers"))
+def test_writes_notes_and_closes(name: str, tmp_path: Path) -> None:
+    writer = make(name, tmp_path)
+    for progress, row in enumerate(ROWS):
+        writer.write(row, progress / 2)
+    writer.note("hello")
+    writer.close()
+
+
+def test_metrics_are_one_json_object_a_line(tmp_path: Path) -> None:
+    writer = make("jsonl", tmp_path)
+    for row in ROWS:
+        writer.write(row, 0.5)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rows == [ROWS[0], ROWS[1] | {"eval/mean_reward": None}]
+    writer.close()
+
+
+def test_tensorboard_shows_scalars_over_environment_steps(tmp_path: Path) -> None:
+    writer = make("tensorboard", tmp_path)
+    for row in ROWS:
+        writer.write(row, 0.5)
+    writer.close()
+    board = EventAccumulator(str(tmp_path)).Reload()
+    assert [(event.step, event.value) for event in board.Scalars("generation")] == [(100, 1), (250, 2)]
+    assert board.Scalars("rollout/ep_rew_mean")[0].value == 2.5
+
+
+def test_console_speaks_plainly_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = make("console", tmp_path)
+    writer.write(ROWS[0] | {"search/center_score": 12.0}, 0.1)
+    writer.write(ROWS[1], 0.2)
+    writer.note("mind the gap")
+    writer.write(ROWS[1], 1.0)
+    writer.close()
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.splitlines() == [
+        "generation 1 | 100 steps | 5 steps/s | center 12",
+        "mind the gap",
+        "generation 2 | 250 steps | 5 steps/s | center nan | validated nan",
+    ]

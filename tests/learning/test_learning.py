@@ -1,0 +1,34 @@
+"""The update's sign flipped would turn these red. Longer runs, over more seeds, are in ``experiments/``."""
+
+import numpy as np
+import pytest
+from worlds import GuessFrom5
+
+import torchpolicy as tp
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cem_solves_cartpole(seed: int) -> None:
+    assert tp.train("CartPole-v1", "cem", seed=seed).evaluation.mean >= 475
+
+
+def test_cem_learns_frozen_lake_with_a_one_hot_linear_softmax() -> None:
+    result = tp.train("FrozenLake-v1", "cem", seed=0, total_steps=200_000, episodes=5, population=100)
+    assert tp.ParamVector(result.policy.net).dim == 64
+    first = result.metrics[0]["rollout/ep_rew_mean"]
+    assert first < 0.1
+    assert result.evaluation.mean > 0.4
+
+
+def test_cem_improves_pendulum_with_an_mlp() -> None:
+    result = tp.train(
+        "Pendulum-v1", "cem", policy_args={"hidden": (16,)}, seed=0, total_steps=400_000, std_smoothing=0.5
+    )
+    first = result.metrics[0]["rollout/ep_rew_mean"]
+    assert result.evaluation.mean > first + 400
+
+
+def test_cem_learns_a_shifted_discrete_space() -> None:
+    result = tp.train(GuessFrom5, "cem", seed=0, generations=15)
+    assert result.evaluation.mean > 8
+    assert np.isfinite(result.evaluation.ci).all()

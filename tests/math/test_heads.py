@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete, MultiBinary
+
+from torchpolicy.heads import Categorical, Deterministic, make_head
+
+
+def test_greedy_takes_the_largest_logit() -> None:
+    head = Categorical(Discrete(3, start=5))
+    assert head(torch.tensor([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])).tolist() == [6, 5]
+
+
+def test_sampling_follows_the_softmax() -> None:
+    head = Categorical(Discrete(3, start=-1))
+    output = torch.tensor([0.0, 1.0, -0.5])
+    noise = head.draw_noise(200_000, torch.Generator().manual_seed(0))
+    actions = head(output.expand(len(noise), 3), noise)
+    shares = [(actions == action).float().mean().item() for action in (-1, 0, 1)]
+    assert shares == pytest.approx(output.softmax(0).tolist(), abs=0.005)
+
+
+def test_sampling_never_leaves_the_space() -> None:
+    head = Categorical(Discrete(2))
+    output = torch.tensor([[1000.0, 0.0], [0.0, 1000.0]])
+    for noise in (0.0, 1 - 2**-24):
+        assert head(output, torch.full((2, 1), noise)).tolist() == [0, 1]
+
+
+def test_bounds_are_reached_and_kept() -> None:
+    space = Box(np.array([-1, 0, -np.inf, -np.inf], np.float32), np.array([3, np.inf, 5, np.inf], np.float32))
+    head = Deterministic(space)
+    assert head(torch.zeros(4)).tolist() == pytest.approx([1, np.log(2), 5 - np.log(2), 0])
+    assert head(torch.full((4,), 50.0)).tolist() == [3, 50, -45, 50]
+    assert head(torch.full((4,), -50.0)).tolist() == pytest.approx([-1, 0, 5, -50])
+    for u in torch.linspace(-30, 30, 200):
+        assert space.contains(head(u.expand(4)).numpy())
+
+
+def test_the_action_has_the_spaces_shape_and_dtype() -> None:
+    space = Box(-1, 1, (2, 3), np.float64)
+    action = make_head(space)(torch.randn(7, 6))
+    assert action.shape == (7, 2, 3)
+    assert action.dtype is torch.float64
+    assert make_head(Box(-1, 1, (), np.float32))(torch.randn(7, 1)).shape == (7,)
+
+
+@pytest.mark.parametrize("space", [MultiBinary(3), Box(0, 5, (2,), np.int32)])
+def test_other_spaces_are_refused_by_name(space: object) -> None:
+    with pytest.raises(ValueError, match=r"action space (MultiBinary|Box).* is not supported"):
+        make_head(space)  # type: ignore[arg-type]

@@ -1,0 +1,141 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from torchpolicy.catalog import algorithm_class, hyperparameters_of, names
+from torchpolicy.cli import main
+
+WORLDS = str(Path(__file__).parent)
+
+
+def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "torchpolicy", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_train_then_eval_from_a_shell() -> None:
+    done = shell("train", "cem", "--env", "CartPole-v1", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    run, test, following = (line.split(maxsplit=1)[1] for line in done.stdout.splitlines()[:3])
+    assert Path(run).is_dir()
+    assert following == f"torchpolicy eval {run} --episodes 100 --seed 1"
+    assert float(test.split(",")[0]) >= 475
+    checked = shell("eval", run, "--episodes", "100", "--seed", "12345", "--json")
+    assert checked.returncode == 0, checked.stderr
+    score = json.loads(checked.stdout)
+    assert list(score) == ["mean", "std", "ci", "episodes", "returns"]
+    assert score["mean"] >= 475
+    assert len(score["returns"]) == score["episodes"] == 100
+    assert score["ci"][0] <= score["mean"] <= score["ci"][1]
+
+
+def test_the_test_score_is_that_of_eval_with_the_runs_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--generations", "2", "--population", "8", "--eval-episodes", "10"]
+    assert main(["train", "cem", "--env", "CartPole-v1", "--seed", "7", "--run-dir", "run", *quick]) == 0
+    said = capsys.readouterr().out.splitlines()[1].removeprefix("test   ")
+    assert main(["eval", "run", "--episodes", "10", "--seed", "7"]) == 0
+    assert capsys.readouterr().out.strip() == said
+
+
+def test_every_option_reaches_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (
+        "train cem --env FrozenLake-v1 --env-args is_slippery=False map_name=8x8 --hidden 5 3 --seed 3 --target none"
+    )
+    words += " --generations 2 --episodes 2 --eval-episodes 4 --eval-every 1 --max-episode-steps 9 --run-dir run"
+    words += " --population 6 --elite-fraction 0.5 --std 2 --std-smoothing 0.1"
+    assert main(words.split()) == 0
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["env_args"] == {"is_slippery": False, "map_name": "8x8"}
+    assert config["policy"]["policy_args"]["hidden"] == [5, 3]
+    assert config["max_episode_steps"] == 9
+    assert (config["generations"], config["episodes"], config["eval_every"]) == (2, 2, 1)
+    assert config["hyperparameters"]["population"] == 6
+    assert config["hyperparameters"]["elite_fraction"] == 0.5
+    assert set(config["hyperparameters"]["std"]) == {2.0}
+    assert main(["eval", "run", "--episodes", "3"]) == 0
+
+
+def test_code_of_ones_own_comes_from_the_caller_and_never_from_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(WORLDS)
+    Path("mine.py").write_text("from torch import nn\ndef net(observations, actions): return nn.Linear(3, 3)\n")
+    own = ["--env", "worlds:Guess", "--policy", "mine:net"]
+    assert main(["train", "cem", *own, "--generations", "2", "--run-dir", "run"]) == 0
+    assert main(["eval", "run"]) == 2
+    assert "worlds:Guess: name it with --env" in capsys.readouterr().err
+    assert main(["eval", "run", "--env", "worlds:Guess"]) == 2
+    assert "--policy pkg.mod:factory" in capsys.readouterr().err
+    assert main(["eval", "run", *own, "--episodes", "5"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "torchpolicy 0"),
+        ("trian cem", "unknown command 'trian'; did you mean 'train'?"),
+        ("train", "name an algorithm first"),
+        ("train cme --env CartPole-v1", "unknown algorithm 'cme'; did you mean 'cem'?"),
+        ("train cem --env CartPol-v1", "Did you mean: `CartPole`?"),
+        ("train cem --env CartPole-v1 --popultion 5", "--population INT"),
+        ("train cem --env CartPole-v1 --population many", "Error parsing --population"),
+        ("train cem --env CartPole-v1 --elite-fraction 0", "elite_fraction must be in (0, 1], got 0.0"),
+        ("train cem --env CartPole-v1 --population 1", "population must be an integer >= 2, got 1"),
+        ("train cem --env CartPole-v1 --std 0", "std must be positive and finite, got 0.0"),
+        ("train cem --env CartPole-v1 --seed -1", "seed must be an integer >= 0, got -1"),
+        ("train cem --env CartPole-v1 --log-dir /dev/null/runs", "cannot make the run folder"),
+        ("train cem --env CartPole-v1 --env-args sutton", "--env-args takes name=value, got 'sutton'"),
+        ("train cem --env worlds:BrokenAtReset", "observation that is not finite"),
+        ("train cem --env worlds:Broken --env-args how=reward", "candidates failed"),
+        ("train cem --env Blackjack-v1", "observation space Tuple"),
+        ("train cem --env CartPole-v1 --policy worlds:misfit", "output of shape (1, 2)"),
+        ("eval nowhere", "nowhere: no such run folder"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(
+    words: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(WORLDS)
+    try:
+        code: object = main(words.split())
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    out, err = capsys.readouterr()
+    assert message in out + err
+    assert "Traceback (most recent call last)" not in err
+    assert not words or not out
+
+
+def test_help_teaches_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in names("search"):
+        with pytest.raises(SystemExit) as stop:
+            main(["train", name, "--help"])
+        assert stop.value.code == 0
+        page = capsys.readouterr().out
+        for hyperparameter in hyperparameters_of(algorithm_class(name)):
+            assert f"--{hyperparameter.replace('_', '-')}" in page
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    assert all(f"  {command} " in page for command in names("cli"))
+    assert main(["train", "--help"]) == 0
+    assert "cem" in capsys.readouterr().out
+
+
+def test_ctrl_c_exits_130() -> None:
+    words = ["train", "cem", "--env", "CartPole-v1", "--target", "none", "--seconds", "60"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torchpolicy", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    assert "generation 1" in process.stderr.readline()
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err

@@ -1,0 +1,175 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from worlds import Broken, Endless, Guess, GuessFrom5, Lengths
+
+from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy, Rollout
+from torchpolicy.envs import base
+from torchpolicy.envs.base import Environment
+from torchpolicy.envs.gym import gym_environment
+
+
+def play_by_hand(environment: Environment, policy: Policy, seed: int) -> tuple[float, int]:
+    """An episode, as anybody would write it."""
+    env = environment.make_slots(1, np.dtype(np.float32))._make()  # type: ignore[attr-defined]
+    observation, _ = env.reset(seed=seed)
+    total, length, over = 0.0, 0, False
+    while not over:
+        observation, reward, terminated, truncated, _ = env.step(policy.act(observation))
+        total, length, over = total + float(reward), length + 1, terminated or truncated
+    return total, length
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "FrozenLake-v1", "Pendulum-v1", GuessFrom5])
+@pytest.mark.parametrize("kind", [LinearPolicy, MLPPolicy])
+def test_returns_and_lengths_are_those_of_episodes_played_by_hand(env: str, kind: type[Policy]) -> None:
+    environment = gym_environment(env)
+    policy = kind(environment.observation_space, environment.action_space)
+    vector = ParamVector(policy.net)
+    candidates = vector.read() + torch.randn(3, vector.dim, generator=torch.Generator().manual_seed(0))
+    with Rollout(environment, policy) as rollout:
+        outcome = rollout.play(candidates, [11, 12])
+    for candidate in range(3):
+        vector.write(candidates[candidate])
+        for episode, seed in enumerate([11, 12]):
+            total, length = play_by_hand(environment, policy, seed)
+            tolerance = 1e-2 if env == "Pendulum-v1" else 0  # a batch's last bits differ, and grow
+            assert outcome.returns[candidate, episode] == pytest.approx(total, rel=tolerance)
+            assert outcome.lengths[candidate, episode] == length
+    assert outcome.env_steps == outcome.lengths.sum()
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_a_result_depends_on_neither_slot_nor_company(sampled: bool) -> None:
+    """Each candidate alone, in a used engine and in another order: the same bits as all together."""
+    environment = gym_environment("CartPole-v1")
+    policy = MLPPolicy(environment.observation_space, environment.action_space)
+    candidates = torch.randn(50, ParamVector(policy.net).dim, generator=torch.Generator().manual_seed(0))
+    seeds = [5, 6, 7]
+    with Rollout(environment, policy, sampled=sampled) as rollout:
+        together = rollout.play(candidates, seeds)
+        backwards = rollout.play(candidates.flip(0), seeds[::-1])
+        alone = [rollout.play(candidates[i : i + 1], seeds).returns[0] for i in range(0, 50, 7)]
+    np.testing.assert_array_equal(backwards.returns[::-1, ::-1], together.returns)
+    np.testing.assert_array_equal(alone, together.returns[::7])
+
+
+def test_sampled_actions_follow_the_episode_and_differ_from_greedy_ones() -> None:
+    environment = gym_environment("CartPole-v1")
+    policy = LinearPolicy(environment.observation_space, environment.action_space)
+    candidates = ParamVector(policy.net).read()[None]
+    with Rollout(environment, policy, sampled=True) as rollout:
+        sampled = rollout.play(candidates, range(20))
+    with Rollout(environment, policy) as rollout:
+        greedy = rollout.play(candidates, range(20))
+    assert (sampled.lengths != greedy.lengths).any()
+
+
+def test_only_live_environments_are_stepped_and_slots_are_refilled() -> None:
+    stepped: Counter[int] = Counter()
+
+    class Counted(Lengths):
+        def step(self, action: int) -> object:
+            stepped[id(self)] += 1
+            return super().step(action)
+
+    environment = gym_environment(Counted)
+    policy = LinearPolicy(environment.observation_space, environment.action_space)
+    with Rollout(environment, policy) as rollout:
+        outcome = rollout.play(torch.zeros(1, ParamVector(policy.net).dim), range(2000))
+    np.testing.assert_array_equal(outcome.returns, outcome.lengths)
+    assert stepped.total() == outcome.env_steps
+    assert len(stepped) == 32
+    assert outcome.slot_utilisation > 0.95
+
+
+def test_fewer_episodes_than_slots() -> None:
+    environment = gym_environment(Guess)
+    policy = LinearPolicy(environment.observation_space, environment.action_space)
+    with Rollout(environment, policy, slots=64) as rollout:
+        assert rollout.play(torch.zeros(2, 12), [1]).lengths.tolist() == [[10], [10]]
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("raise", "OddError: left and right"),
+        ("observation", "observation is not finite"),
+        ("reward", "sum of rewards is not finite: nan"),
+        ("None", "sum of rewards is not finite: nan"),
+    ],
+)
+def test_a_failure_costs_the_candidate_and_nothing_else(how: str, message: str) -> None:
+    environment = gym_environment(Broken, {"how": how})
+    policy = LinearPolicy(environment.observation_space, environment.action_space, bias=True)
+    vector = ParamVector(policy.net)
+    always = torch.zeros(2, vector.dim)
+    always[0, vector.slices["bias"]] = torch.tensor([1.0, 0.0])
+    always[1, vector.slices["bias"]] = torch.tensor([0.0, 1.0])
+    candidates = always[[0, 1, 0, 1] * 20]
+    with Rollout(environment, policy) as rollout:
+        outcome = rollout.play(candidates, [3, 4])
+        again = rollout.play(candidates, [3, 4])
+    assert np.isnan(outcome.scores[1::2]).all()
+    assert (outcome.scores[::2] == outcome.scores[0]).all()
+    assert len(outcome.failures) == 80
+    first = outcome.failures[0]
+    assert (first.candidate, first.episode, first.seed) == (1, 0, 3)
+    assert how in ("reward", "None") or first.step == 1
+    assert message in str(first)
+    np.testing.assert_array_equal(again.returns, outcome.returns)
+
+
+def test_weights_that_overflow_fail_before_the_environment_is_stepped() -> None:
+    stepped: list[int] = []
+
+    class Watched(Guess):
+        def step(self, action: int) -> object:
+            stepped.append(action)
+            return super().step(action)
+
+    environment = gym_environment(Watched)
+    policy = LinearPolicy(environment.observation_space, environment.action_space)
+    candidates = torch.zeros(2, 12)
+    candidates[1] = torch.nan
+    with Rollout(environment, policy) as rollout:
+        outcome = rollout.play(candidates, [1])
+    assert outcome.failures[0].reason.startswith("output of the network is not finite")
+    assert len(stepped) == 10
+
+
+def test_an_episode_that_never_ends_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torchpolicy.envs.gym", "torchpolicy.rollout"):
+        monkeypatch.setattr(f"{module}.RUNAWAY_STEPS", 500)
+    assert base.RUNAWAY_STEPS == 100_000
+    environment = gym_environment(Endless)
+    assert environment.time_limit is None
+    policy = LinearPolicy(environment.observation_space, environment.action_space)
+    with Rollout(environment, policy) as rollout:
+        outcome = rollout.play(torch.zeros(1, 2), [0])
+    assert "did not end within 500 steps" in str(outcome.failures[0])
+    limited = gym_environment(Endless, max_episode_steps=70)
+    with Rollout(limited, policy) as rollout:
+        assert rollout.play(torch.zeros(1, 2), [0]).returns.tolist() == [[70]]
+
+
+def test_misfits_are_named() -> None:
+    cartpole, pendulum = gym_environment("CartPole-v1"), gym_environment("Pendulum-v1")
+    policy = LinearPolicy(cartpole.observation_space, cartpole.action_space)
+    with pytest.raises(ValueError, match=r"the policy takes observations from .*Pendulum-v1 gives"):
+        Rollout(pendulum, policy)
+    with pytest.raises(ValueError, match="slots must be a positive multiple of 32, got 20"):
+        Rollout(cartpole, policy, slots=20)
+
+
+def test_dropout_is_off_while_playing() -> None:
+    environment = gym_environment("CartPole-v1")
+    net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+    policy = Policy(net, environment.observation_space, environment.action_space).train()
+    candidates = ParamVector(net).read()[None]
+    with Rollout(environment, policy) as rollout:
+        first, second = rollout.play(candidates, range(5)), rollout.play(candidates, range(5))
+    np.testing.assert_array_equal(first.returns, second.returns)
