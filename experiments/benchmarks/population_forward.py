@@ -1,0 +1,95 @@
+"""Forward of a population, one observation a member, one thread: ours against its definition and a Python loop.
+
+The limit is one shared matrix product a layer, as if all members had the same weights. Medians over
+interleaved repeats, in microseconds a call.
+
+    python experiments/benchmarks/population_forward.py
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from machine import describe
+from torch import Tensor, nn
+
+import torchpolicy as tp
+from torchpolicy.population import member_weights, vmap_forward
+
+CASES = [((4, 2), 100), ((8, 64, 64, 4), 100), ((17, 64, 64, 6), 32), ((17, 256, 256, 6), 256)]
+
+
+def make(sizes: tuple[int, ...]) -> nn.Module:
+    """An MLP, or a single layer."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
+    return layers[0] if len(sizes) == 2 else nn.Sequential(*layers[:-1])
+
+
+def ways(sizes: tuple[int, ...], population: int) -> dict[str, Callable[[], object]]:
+    """The same outputs, computed in several ways."""
+    module = make(sizes)
+    vector = tp.ParamVector(module)
+    vectors = torch.randn(population, vector.dim)
+    inputs = torch.randn(population, 1, sizes[0])
+    members = []
+    for row in vectors:
+        vector.write(row)
+        members.append(make(sizes))
+        members[-1].load_state_dict(module.state_dict())
+    ours = tp.population_forward(module, vector, vectors)
+    definition = vmap_forward(module, member_weights(vector, vectors))
+
+    def loop() -> Tensor:
+        return torch.stack([member(row) for member, row in zip(members, inputs, strict=True)])
+
+    torch.testing.assert_close(ours(inputs), definition(inputs), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(ours(inputs), loop(), rtol=1e-3, atol=1e-4)
+    return {
+        "loop": loop,
+        "vmap": lambda: definition(inputs),
+        "ours": lambda: ours(inputs),
+        "shared": lambda: module(inputs[:, 0]),
+    }
+
+
+def seconds(call: Callable[[], object], at_least: float = 0.1) -> float:
+    """Of one call, over as many as fill a tenth of a second."""
+    count, begin = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - begin) < at_least:
+        call()
+        count += 1
+    return elapsed / count
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "population_forward.json")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for sizes, population in CASES:
+        calls = ways(sizes, population)
+        measured: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(arguments.repeats):
+            for name, call in calls.items():
+                measured[name].append(seconds(call))
+        medians = {name: round(statistics.median(times) * 1e6, 1) for name, times in measured.items()}
+        speedup = round(medians["vmap"] / medians["ours"], 1)
+        rows.append({"net": "-".join(map(str, sizes)), "population": population, **medians, "vmap / ours": speedup})
+        print(rows[-1], flush=True)
+    arguments.out.parent.mkdir(exist_ok=True)
+    arguments.out.write_text(json.dumps({**describe(), "microseconds": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
