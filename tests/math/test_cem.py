@@ -25,7 +25,7 @@ def test_minimises_from_far_away(function: object, maximize: bool) -> None:
     """By default settings; the start is 20 times the first std from the optimum in all."""
     assert callable(function)
     search = CEM(torch.full((20,), -7.0, dtype=torch.float64), std=2.0, maximize=maximize)
-    for _ in range(700):
+    for _ in range(900):
         x = search.ask()
         search.tell(x, -function(x) if maximize else function(x))
     assert function(search.center[None]).item() < 1e-6

@@ -63,7 +63,7 @@ class CEM(Search):
         extra_variance: float = 0.0,
         extra_variance_decay: float = 0.0,
         smoothing: float = 0.0,
-        std_smoothing: float = 0.9,
+        std_smoothing: float = 0.92,
         min_std: float = 1e-8,
         seed: int = 0,
         maximize: bool = True,
