@@ -35,7 +35,7 @@ def test_run_folder_holds_what_it_should() -> None:
     assert result.run_dir.parent == Path("runs/CartPole-v1")
     assert result.run_dir.name.startswith("cem-s4-")
     found = sorted(path.name.split(".")[0] for path in result.run_dir.iterdir())
-    assert found == ["config", "events", "metrics", "policy"]
+    assert found == ["", "checkpoints", "config", "events", "metrics", "policy"]
     assert sorted(path.name for path in (result.run_dir / "policy").iterdir()) == ["policy.json", "weights.safetensors"]
     config = json.loads((result.run_dir / "config.json").read_text())
     assert config["env"] == "CartPole-v1"
@@ -179,8 +179,8 @@ def test_two_runs_in_one_second_get_two_folders() -> None:
 
 def test_run_dir_of_ones_own() -> None:
     assert quick(run_dir="here/run").run_dir == Path("here/run")
-    with pytest.raises(ValueError, match="run_dir here/run is not empty"):
-        quick(run_dir="here/run")
+    with pytest.raises(ValueError, match="run_dir here is neither empty nor a run: name a new one"):
+        quick(run_dir="here")
 
 
 def test_an_environment_that_fails_mostly_stops_the_run_and_says_why() -> None:
@@ -249,7 +249,9 @@ def test_a_box_of_float64_and_a_scalar_observation_learn() -> None:
         ({"episodes": 0}, "episodes must be an integer >= 1, got 0"),
         ({"max_episode_steps": 0}, "max_episode_steps must be at least 1, got 0"),
         ({"target": "high"}, "target must be 'auto', 'none' or a number, got 'high'"),
-        ({"workers": 2}, "workers=2 is not supported"),
+        ({"workers": 0}, "workers must be an integer >= 1, got 0"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds must be in"),
+        ({"device": "cuda"}, "device='cuda' is not supported"),
         ({"algorithm": tp.CEM(torch.zeros(3))}, "the search is over 3 numbers, the policy's net has 10"),
         ({"algorithm": tp.CEM(torch.zeros(10), maximize=False)}, "the search minimises"),
         ({"algorithm": tp.CEM(torch.zeros(10)), "std": 2.0}, "hyperparameters go with an algorithm chosen by name"),

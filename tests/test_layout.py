@@ -8,7 +8,8 @@ import torchpolicy
 ORDER = (
     *("version", "imports", "params", "spaces", "seeding", "heads", "checkpoint", "processes"),
     *("policies.base", "policies.*", "population", "envs.base", "envs.*", "search.base", "search.*"),
-    *("writers.base", "writers.*", "rollout", "evaluation", "catalog", "runs", "trainer", "api"),
+    *("writers.base", "writers.*", "rollout", "evaluation", "catalog", "plan", "runs", "trainer"),
+    *("job", "session", "workers", "launch", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),
 )
 

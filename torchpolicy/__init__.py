@@ -1,6 +1,6 @@
 """Deep policy search in PyTorch: evolve or train the weights of any module, in any Gymnasium environment."""
 
-from torchpolicy.api import Result, evaluate, load, train
+from torchpolicy.api import Result, evaluate, load, resume, train
 from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.params import ParamVector
@@ -30,5 +30,6 @@ __all__ = [
     "evaluate",
     "load",
     "population_forward",
+    "resume",
     "train",
 ]

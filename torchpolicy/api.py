@@ -1,37 +1,33 @@
 """The calls that most people need: train, load, evaluate."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from math import isfinite, nan
+from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from torchpolicy.catalog import (
-    PolicyFactory,
-    algorithm_class,
-    check_hyperparameters,
-    hyperparameters_of,
-    make_policy,
-    make_search,
-    make_writers,
-)
-from torchpolicy.checkpoint import CheckpointError, read_json
+from torchpolicy.catalog import PolicyFactory, make_policy
 from torchpolicy.envs.gym import GymFactory, gym_environment
 from torchpolicy.evaluation import Evaluation, evaluate_vector
+from torchpolicy.job import Job, make_job
+from torchpolicy.launch import run
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.processes import one_thread
-from torchpolicy.rollout import SLOTS, Rollout
-from torchpolicy.runs import create_run_folder, load_policy, name_of, save_policy, write_config
+from torchpolicy.rollout import Rollout
+from torchpolicy.runs import MAY_CHANGE, load_evaluation, load_policy, read_config
 from torchpolicy.search.base import Search, check_count
 from torchpolicy.seeding import Stream, check_seed
-from torchpolicy.trainer import Plan, Trainer
 from torchpolicy.version import __version__
+from torchpolicy.writers.jsonl import read_rows
 
-DEFAULT_TOTAL_STEPS = 1_000_000
+RECORDED = (
+    *("env_args", "max_episode_steps", "seed", "target", "generations", "total_steps", "seconds"),
+    *("episodes", "eval_episodes", "eval_every", "checkpoint_seconds"),
+)
+"""Fields of ``config.json`` that are arguments of :func:`make_job` as they are."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +70,7 @@ def train(
     max_episode_steps: int | None = None,
     log_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
+    checkpoint_seconds: float = 10.0,
     callbacks: Sequence[object] = (),
     **hyperparameters: Any,
 ) -> Result:
@@ -103,11 +100,13 @@ def train(
             center's last scores in training promise the target.
         backend: ``"auto"`` or ``"gymnasium"``.
         compile: Not yet supported.
-        workers: Processes; 1 for now.
+        workers: Processes on this machine; any number gives the same result. Under ``torchrun`` its
+            processes are used, and this is ignored.
         device: ``"cpu"`` for now.
         max_episode_steps: Time limit of an episode, in place of the environment's own.
         log_dir: Where run folders are made.
-        run_dir: The run's folder itself, new or empty.
+        run_dir: The run's folder itself. A run of equal configuration that it holds is resumed.
+        checkpoint_seconds: Between checkpoints; longer where they take more than 1 % of the time.
         callbacks: Not yet supported.
         **hyperparameters: Of the algorithm, by the names of its constructor. A `std` that is not
             given is each layer's own initial scale (:meth:`ParamVector.initial_scale`).
@@ -116,53 +115,75 @@ def train(
         ValueError: If an argument is unknown, out of range, or does not fit the others.
         RunError: If more than half of the candidates failed in two generations running.
     """
-    _refuse_unsupported(normalize_observations, backend, compile, workers, device, callbacks)
-    seed = check_seed(seed)
-    search_class = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
-    check_hyperparameters(search_class, hyperparameters)
-    environment = gym_environment(env, env_args, max_episode_steps)
-    if generations is total_steps is seconds is None:
-        total_steps = DEFAULT_TOTAL_STEPS
-        goal = environment.reward_threshold
-    else:
-        goal = None
-    plan = Plan(
+    _refuse_unsupported(normalize_observations, backend, compile, device, callbacks)
+    check_count("workers", workers, at_least=1)
+    job = make_job(
+        env,
+        algorithm,
+        env_args=env_args,
+        policy=policy,
+        policy_args=policy_args,
         seed=seed,
-        episodes=episodes,
-        target=_parse_target(target, auto=goal),
+        target=target,
         generations=generations,
         total_steps=total_steps,
         seconds=seconds,
+        episodes=episodes,
         eval_episodes=eval_episodes,
         eval_every=eval_every,
+        checkpoint_seconds=checkpoint_seconds,
+        max_episode_steps=max_episode_steps,
+        hyperparameters=hyperparameters,
     )
-    trained = make_policy(policy, policy_args or {}, environment.spaces, seed)
-    search = make_search(algorithm, hyperparameters, trained, seed)
-    name = search_class.__name__.lower()
-    config = {
-        "env": name_of(env),
-        "env_args": dict(env_args or {}),
-        "max_episode_steps": max_episode_steps,
-        "algorithm": name,
-        "hyperparameters": {key: getattr(search, key, None) for key in hyperparameters_of(search_class)},
-        "policy": trained.settings,
-        "parameters": search.dim,
-        **asdict(plan),
-        "slots": SLOTS,
-        "backend": "gymnasium",
-        "device": device,
-    }
-    with Rollout(environment, trained) as rollout, ExitStack() as stack:
-        folder = create_run_folder(log_dir, run_dir, environment.name, name, seed)
-        write_config(folder, config)
-        writers = make_writers(folder)
-        for writer in writers:
-            stack.callback(writer.close)
-        trainer = Trainer(search, trained, rollout, plan, writers)
-        trainer.run()
-        evaluation = trainer.test()
-        save_policy(folder, trained, evaluation)
-    return Result(trained, folder, evaluation, trainer.metrics)
+    return _result(job, run(job, log_dir, run_dir, workers))
+
+
+def resume(
+    run_dir: str | Path,
+    *,
+    env: str | GymFactory | None = None,
+    policy: Policy | nn.Module | PolicyFactory | str | None = None,
+    workers: int = 1,
+    **budget: Any,
+) -> Result:
+    """Go on with a run from its newest whole checkpoint, as if it had never stopped.
+
+    A run that is finished says so and is left as it is, unless `budget` gives it more.
+
+    Args:
+        run_dir: The run's folder.
+        env: For a run in an environment of your own: that environment. Names in the run's files are not imported.
+        policy: For a run of a policy of your own: that policy, or what makes it.
+        workers: Processes; any number gives the same result.
+        **budget: `target`, `generations`, `total_steps`, `seconds` or `checkpoint_seconds`, in place of the run's.
+
+    Raises:
+        CheckpointError: If the folder holds no run, or no checkpoint that is whole.
+        ValueError: If code of your own is missing, or is not what the run began with.
+    """
+    check_count("workers", workers, at_least=1)
+    config = read_config(run_dir, env)
+    for name in budget:
+        if name not in MAY_CHANGE:
+            raise ValueError(f"{name} of a run cannot be changed, only {', '.join(MAY_CHANGE[:-1])} can")
+    if config["policy"] is None and policy is None:
+        raise ValueError(f"the policy of {run_dir} is around a module of your own: name it with policy=, or --policy")
+    settings = config["policy"] or {}
+    given = {name: value for name, value in config["hyperparameters"].items() if not isinstance(value, str)}
+    job = make_job(
+        config["env"] if env is None else env,
+        config["algorithm"],
+        policy=settings.get("policy") if policy is None else policy,
+        policy_args=settings.get("policy_args") if policy is None else None,
+        hyperparameters=given,
+        **{name: config[name] for name in RECORDED} | budget,
+    )
+    return _result(job, run(job, "", run_dir, workers))
+
+
+def _result(job: Job, folder: Path) -> Result:
+    metrics = [row for _, row in read_rows(folder, inf)]
+    return Result(load_policy(folder, job.policy), folder, load_evaluation(folder), metrics)
 
 
 def load(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
@@ -196,23 +217,16 @@ def load_run(
         CheckpointError: If a file is missing, damaged, or does not fit.
         ValueError: If the run used code of the user's own that is not given.
     """
-    folder = Path(run_dir)
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such run folder")
-    config = read_json(folder / "config.json")
-    if env is None and ":" in str(config.get("env")):
-        raise ValueError(
-            f"the run was in an environment of your own, {config['env']}: name it with --env pkg.mod:callable"
-        )
+    config = read_config(run_dir, env)
     environment: dict[str, Any] = {
-        "env": config.get("env") if env is None else env,
-        "env_args": config.get("env_args") if env_args is None else env_args,
-        "max_episode_steps": config.get("max_episode_steps"),
+        "env": config["env"] if env is None else env,
+        "env_args": config["env_args"] if env_args is None else env_args,
+        "max_episode_steps": config["max_episode_steps"],
     }
     if policy is None:
-        return load_policy(folder), environment
+        return load_policy(run_dir), environment
     module = make_policy(policy, {}, gym_environment(**environment).spaces, seed=0)
-    return load_policy(folder, module), environment
+    return load_policy(run_dir, module), environment
 
 
 def evaluate(
@@ -249,29 +263,14 @@ def evaluate(
         return evaluate_vector(rollout, vector, seed=seed, stream=Stream.TEST, episodes=episodes)
 
 
-def _parse_target(target: float | str | None, auto: float | None) -> float | None:
-    if target == "auto":
-        return auto
-    if target is None or target == "none":
-        return None
-    try:
-        number = float(target)
-    except (TypeError, ValueError):
-        number = nan
-    if not isfinite(number):
-        raise ValueError(f"target must be 'auto', 'none' or a number, got {target!r}")
-    return number
-
-
 def _refuse_unsupported(
-    normalize_observations: bool, backend: str, compile: bool, workers: int, device: str, callbacks: Sequence[object]
+    normalize_observations: bool, backend: str, compile: bool, device: str, callbacks: Sequence[object]
 ) -> None:
     """Say plainly what this version cannot do yet."""
     asked = {
         "normalize_observations=True": normalize_observations,
         f"backend={backend!r}": backend not in ("auto", "gymnasium"),
         "compile=True": compile,
-        f"workers={workers!r}": workers != 1,
         f"device={device!r}": device != "cpu",
         "callbacks": bool(callbacks),
     }

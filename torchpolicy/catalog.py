@@ -43,9 +43,9 @@ def policy_class(name: str) -> Callable[..., Policy]:
     return _find("policies", "policy", name, Policy)
 
 
-def make_writers(run_dir: Path) -> list[Writer]:
-    """One of every writer, for a run's folder."""
-    return [entry("writers", name, Writer)(run_dir) for name in names("writers")]  # type: ignore[type-abstract]
+def make_writers(run_dir: Path, resumed_at: int | None) -> list[Writer]:
+    """One of every writer, for a run's folder; see :class:`Writer`."""
+    return [entry("writers", name, Writer)(run_dir, resumed_at) for name in names("writers")]  # type: ignore[type-abstract]
 
 
 def hyperparameters_of(algorithm: type[Search]) -> dict[str, inspect.Parameter]:
@@ -131,7 +131,7 @@ def make_policy(
     raise ValueError(f"the policy's factory should return a Policy or a module, got {type(made).__name__}")
 
 
-def make_search(algorithm: str | Search, hyperparameters: dict[str, Any], policy: Policy, seed: int) -> Search:
+def make_search(algorithm: str | Search, hyperparameters: Mapping[str, Any], policy: Policy, seed: int) -> Search:
     """The search over the weights of a policy's net that a name and hyperparameters, or a search itself, stand for.
 
     Raises:
@@ -141,7 +141,7 @@ def make_search(algorithm: str | Search, hyperparameters: dict[str, Any], policy
     if isinstance(algorithm, str):
         search_class = algorithm_class(algorithm)
         if "std" in hyperparameters_of(search_class) and hyperparameters.get("std") is None:
-            hyperparameters = hyperparameters | {"std": vector.initial_scale()}
+            hyperparameters = {**hyperparameters, "std": vector.initial_scale()}
         return search_class(vector.read(), seed=seed, **hyperparameters)
     if hyperparameters:
         raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
+
+KEPT = 2  # checkpoints that stay
+TENSOR, TREE = "$tensor", "$tree"  # keys: where a tensor was, and the tree without them
 
 
 class CheckpointError(ValueError):
@@ -24,6 +28,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -66,13 +75,95 @@ def read_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If the file is missing, damaged or not safetensors.
     """
+    return _parse(path, sha256)
+
+
+def _parse(path: Path, digest: str) -> dict[str, Tensor]:
+    """The tensors of a file whose sha256 begins with `digest`."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if not digest or not hashlib.sha256(content).hexdigest().startswith(digest):
         raise CheckpointError(f"{path}: damaged: its sha256 is not the one that was recorded when it was written")
     try:
         return safetensors.torch.load(content)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+
+
+def save_checkpoint(folder: Path, generation: int, state: Mapping[str, Any]) -> Path:
+    """Write a tree of tensors and plain values as the checkpoint of a generation, then prune older ones.
+
+    One safetensors file, ``ckpt-<generation>-<first 16 digits of its sha256>.safetensors``: it is whole
+    or absent, and carries its own checksum. The last two are kept.
+
+    Raises:
+        TypeError: If a value is neither a tensor nor plain.
+        OSError: If it cannot be written; the checkpoints before are untouched.
+    """
+    tensors: dict[str, Tensor] = {}
+    tree = json.dumps(_split(state, "", tensors))
+    tensors[TREE] = torch.frombuffer(bytearray(tree.encode()), dtype=torch.uint8)
+    content = safetensors.torch.save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
+    folder.mkdir(exist_ok=True)
+    path = folder / f"ckpt-{generation:08d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
+    for scratch in folder.glob("*.tmp-*"):  # of a process that was killed
+        scratch.unlink(missing_ok=True)
+    write_bytes(path, content)
+    kept = [path, *(older for older in _newest_first(folder) if older != path)][:KEPT]
+    for older in _newest_first(folder):
+        if older not in kept:
+            older.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest whole checkpoint's tree, None if there is none at all, and why newer ones were refused.
+
+    Raises:
+        CheckpointError: If there are checkpoints, but none is whole.
+    """
+    refused: list[str] = []
+    for path in _newest_first(folder):
+        try:
+            tensors = _parse(path, path.stem.rpartition("-")[2])
+            tree = _join(json.loads(tensors[TREE].numpy().tobytes()), tensors)
+        except (CheckpointError, KeyError, ValueError) as error:
+            refused.append(str(error) if isinstance(error, CheckpointError) else f"{path}: not a checkpoint: {error}")
+            continue
+        return dict(tree), refused
+    if refused:
+        raise CheckpointError(f"no checkpoint can be read: {'; '.join(refused)}")
+    return None, refused
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    """Checkpoints by generation; of one generation, the last written first."""
+    found = [path for path in folder.glob("ckpt-*.safetensors") if path.is_file()]
+    return sorted(found, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns), reverse=True)
+
+
+def _split(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
+    """`value` with its tensors taken out, each under the name of its place."""
+    if isinstance(value, Tensor):
+        tensors[place] = value
+        return {TENSOR: place}
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError(f"a checkpoint's keys must be strings, got {list(value)} at {place!r}")
+        return {key: _split(item, f"{place}/{key}", tensors) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_split(item, f"{place}/{index}", tensors) for index, item in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a checkpoint holds tensors and plain values, got {type(value).__name__} at {place!r}")
+
+
+def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """The inverse of :func:`_split`."""
+    if isinstance(value, dict):
+        if value.keys() == {TENSOR}:
+            return tensors[value[TENSOR]]
+        return {key: _join(item, tensors) for key, item in value.items()}
+    return [_join(item, tensors) for item in value] if isinstance(value, list) else value

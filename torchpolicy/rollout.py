@@ -1,8 +1,9 @@
 """The only environment loop: slots that play a queue of (candidate, episode) pairs."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import asdict, dataclass
+from math import ceil, isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from torchpolicy.heads import Head
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.population import population_forward
+from torchpolicy.processes import ALONE, Group
 from torchpolicy.seeding import Stream, derive_seed
 
 SLOTS = 32
@@ -24,14 +26,12 @@ NOISE_STEPS = 64
 """Steps that an episode's action noise is drawn for at a time."""
 
 
-@dataclass
 class _Episode:
     """A pair of the queue."""
 
-    candidate: int
-    episode: int
-    seed: int
-    started: int = 0  # tick of its first step
+    def __init__(self, candidate: int, episode: int, seeds: Sequence[int]) -> None:
+        self.candidate, self.episode, self.seed = candidate, episode, seeds[episode]
+        self.started = 0  # tick of its first step
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Outcome:
     def empty(cls, population: int, episodes: int) -> Self:
         """Nothing played yet."""
         shape = population, episodes
-        return cls(np.full(shape, np.nan), np.zeros(shape, np.int64), [])
+        return cls(np.zeros(shape), np.zeros(shape, np.int64), [])
 
     def finish(self, episode: _Episode, length: int, total: float) -> None:
         """Enter an episode that ended."""
@@ -78,8 +78,21 @@ class Outcome:
 
     def fail(self, episode: _Episode, step: int, reason: str) -> None:
         """Enter an episode that failed."""
-        self.lengths[episode.candidate, episode.episode] = step
+        self.finish(episode, step, np.nan)
         self.failures.append(Failure(episode.candidate, episode.episode, episode.seed, step, reason))
+
+    def gathered(self, group: Group) -> Self:
+        """All that the processes of a group played, each episode by one of them."""
+        counts = [self.slot_utilisation, len(self.failures)]
+        everything = group.sum(np.concatenate([self.returns.ravel(), self.lengths.ravel(), counts]))
+        size = self.returns.size
+        returns, lengths = everything[: 2 * size].reshape(2, *self.returns.shape)
+        failures: list[Failure] = []
+        if everything[-1]:
+            texts = group.gather(json.dumps([asdict(failure) for failure in self.failures]))
+            failures = [Failure(**each) for text in texts for each in json.loads(text)]
+            failures.sort(key=lambda failure: (failure.candidate, failure.episode))
+        return type(self)(returns, lengths.astype(np.int64), failures, everything[-2] / group.size)
 
     @property
     def scores(self) -> Array:
@@ -108,9 +121,19 @@ class Rollout:
         slots: S, environments stepped together; a multiple of 32. Part of the result: another S
             may change the last bits of a forward.
         sampled: Sample actions, with noise from each episode's own stream, rather than act greedily.
+        group: Processes that share the episodes. All call :meth:`play` with the same arguments, and all
+            get the whole outcome.
     """
 
-    def __init__(self, environment: Environment, policy: Policy, *, slots: int = SLOTS, sampled: bool = False) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        policy: Policy,
+        *,
+        slots: int = SLOTS,
+        sampled: bool = False,
+        group: Group = ALONE,
+    ) -> None:
         if slots < 32 or slots % 32:
             raise ValueError(f"slots must be a positive multiple of 32, got {slots}")
         if environment.observation_space != policy.observation_space:
@@ -126,6 +149,7 @@ class Rollout:
         self.environment = environment
         self.policy = policy.eval()
         self.slots = slots
+        self.group = group
         self._encoder, self._head, self._dtype = policy.encoder, policy.head, policy.dtype
         dtype = policy.encoder.observation_dtype or self._dtype
         self._envs = environment.make_slots(slots, torch.empty(0, dtype=dtype).numpy().dtype)
@@ -149,7 +173,8 @@ class Rollout:
             seeds: (E,), one for each episode; all candidates play the same ones.
         """
         outcome = Outcome.empty(len(candidates), len(seeds))
-        queue = iter([_Episode(c, e, seed) for c in range(len(candidates)) for e, seed in enumerate(seeds)])
+        total = len(candidates) * len(seeds)
+        queue = (_Episode(pair // len(seeds), pair % len(seeds), seeds) for pair in self.group.claim(total))
         episodes: dict[int, _Episode] = {}  # the one in progress, by slot
         totals = np.zeros(self.slots)  # rewards so far
         envs, tick, busy = self._envs, 0, 0
@@ -166,11 +191,10 @@ class Rollout:
                     self._noise.restart(slot, episode.seed)
                 totals[slot], episode.started, episodes[slot] = 0.0, tick, episode
                 return
-            del episodes[slot]
+            episodes.pop(slot, None)
             envs.observations[slot] = envs.rewards[slot] = 0  # nothing of a failure lingers
 
-        for slot in range(self.slots):
-            episodes[slot] = _Episode(0, 0, 0)
+        for slot in range(min(self.slots, ceil(total / self.group.size))):  # leave the other processes their share
             start_next(slot)
         live = list(episodes)
         while live:
@@ -197,9 +221,8 @@ class Rollout:
                 start_next(slot)
             if len(episodes) < len(live):
                 live = list(episodes)
-        outcome.failures.sort(key=lambda failure: (failure.candidate, failure.episode))
         outcome.slot_utilisation = busy / max(1, tick * self.slots)
-        return outcome
+        return outcome.gathered(self.group)
 
     def _act(self, live: list[int]) -> tuple[Any, dict[int, str]]:
         """Actions of all slots, always at the full width S, and the live ones whose network failed."""

@@ -6,11 +6,16 @@ events.*        TensorBoard's
 policy/         the final center: weights.safetensors and policy.json
 """
 
+import fcntl
+import os
 import platform
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +28,28 @@ from torchpolicy.catalog import policy_class
 from torchpolicy.checkpoint import CheckpointError, read_json, read_tensors, write_json, write_tensors
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.policies.base import Policy
+from torchpolicy.rollout import Failure
 from torchpolicy.spaces import space_from_json, space_to_json
 from torchpolicy.version import __version__
 
 FORMAT_VERSION = 1
+CONFIG, LOCK = "config.json", ".lock"
+MAY_CHANGE = ("target", "generations", "total_steps", "seconds", "checkpoint_seconds", "versions")
 
 
 def create_run_folder(log_dir: str | Path, run_dir: str | Path | None, env: str, algorithm: str, seed: int) -> Path:
     """Make a new folder: `run_dir`, or ``log_dir/<env>/<algorithm>-s<seed>-<time>[-k]``.
 
     Raises:
-        ValueError: If it cannot be made, or `run_dir` is not empty.
+        ValueError: If it cannot be made, or `run_dir` holds something else than a run.
     """
     try:
         if run_dir is not None:
             folder = Path(run_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise ValueError(f"run_dir {folder} is not empty: name a new one")
+            others = [path.name for path in folder.iterdir() if path.name != LOCK]
+            if others and not (folder / CONFIG).exists():
+                raise ValueError(f"run_dir {folder} is neither empty nor a run: name a new one")
             return folder
         parent = Path(log_dir) / re.sub(r"[^\w.-]+", "_", env)
         parent.mkdir(parents=True, exist_ok=True)
@@ -66,17 +75,77 @@ def _make(folder: Path) -> bool:
     return True
 
 
-def write_config(run_dir: Path, config: Mapping[str, Any]) -> None:
-    """Record what is run, and on what the bits of its result may depend."""
+def open_run(run_dir: Path, config: Mapping[str, Any]) -> None:
+    """Record what is run, and on what the bits of its result may depend; or see that it is what the folder's run is.
+
+    Raises:
+        ValueError: If the folder holds a run of another configuration, with the fields that differ. Budgets
+            and the cadence of checkpoints may change.
+    """
     versions = {
         "torchpolicy": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "gymnasium": gymnasium.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
     }
-    record = {"format_version": FORMAT_VERSION, **config, "versions": versions}
-    write_json(run_dir / "config.json", _plain(record))
+    record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions})
+    path = run_dir / CONFIG
+    if path.exists():
+        before = read_json(path)
+        changed = [
+            f"{key} was {old}, is {new}" for key, old, new in _differences(before, record) if key not in MAY_CHANGE
+        ]
+        if changed:
+            raise ValueError(f"{run_dir} is a run of another configuration: {'; '.join(changed)}")
+    write_json(path, record)
+
+
+def read_config(run_dir: str | Path, env: object = None) -> dict[str, Any]:
+    """The configuration of a run, whose environment is one of Gymnasium's, or is given as `env`.
+
+    Raises:
+        CheckpointError: If there is no such run.
+        ValueError: If the run was in an environment of the user's own, and `env` is None.
+    """
+    if not Path(run_dir).is_dir():
+        raise CheckpointError(f"{run_dir}: no such run folder")
+    config = read_json(Path(run_dir) / CONFIG)
+    if env is None and ":" in str(config.get("env")):
+        raise ValueError(
+            f"the run was in an environment of your own, {config['env']}: name it with --env pkg.mod:callable"
+        )
+    return config
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(field, old value, new value) where two configurations differ."""
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if key == "hyperparameters" and isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new)
+        elif old != new:
+            yield key, old, new
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold a run's folder; whoever holds it loses it by dying, in whatever way.
+
+    Raises:
+        ValueError: If another process holds it.
+    """
+    with (run_dir / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(f"{run_dir} is being run by process {file.read().strip() or 'unknown'}") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def name_of(code: object) -> str:
@@ -86,8 +155,8 @@ def name_of(code: object) -> str:
     return f"{getattr(code, '__module__', '?')}:{getattr(code, '__qualname__', repr(code))}"
 
 
-def save_policy(run_dir: Path, policy: Policy, evaluation: Evaluation | None = None) -> None:
-    """Write the policy's weights and what to rebuild it from."""
+def save_policy(run_dir: Path, policy: Policy, generation: int = 0, evaluation: Evaluation | None = None) -> None:
+    """Write the policy's weights, what to rebuild it from, and the test of it."""
     folder = run_dir / "policy"
     folder.mkdir(exist_ok=True)
     sha256 = write_tensors(folder / "weights.safetensors", policy.state_dict())
@@ -97,12 +166,30 @@ def save_policy(run_dir: Path, policy: Policy, evaluation: Evaluation | None = N
         "observation_space": space_to_json(policy.observation_space),
         "action_space": space_to_json(policy.action_space),
         "sha256": sha256,
+        "generation": generation,
     }
-    if evaluation is not None and not evaluation.failures:
-        low, high = evaluation.ci
-        ci = [low, high] if len(evaluation.returns) > 1 else None
-        description["test"] = {"mean": evaluation.mean, "ci": ci, "episodes": len(evaluation.returns)}
+    if evaluation is not None:
+        description["test"] = {
+            "mean": _plain(evaluation.mean),
+            "ci": _plain(list(evaluation.ci)),
+            "returns": _plain(evaluation.returns.tolist()),
+            "lengths": evaluation.lengths.tolist(),
+            "failures": [asdict(failure) for failure in evaluation.failures],
+        }
     write_json(folder / "policy.json", description)
+
+
+def saved_generation(run_dir: Path) -> int | None:
+    """The generation that a run's final policy is of; None if there is none yet."""
+    path = run_dir / "policy" / "policy.json"
+    return read_json(path).get("generation") if path.exists() else None
+
+
+def load_evaluation(run_dir: Path) -> Evaluation:
+    """The test of a finished run's policy."""
+    test = read_json(run_dir / "policy" / "policy.json")["test"]
+    returns = np.array([np.nan if value is None else value for value in test["returns"]])
+    return Evaluation(returns, np.array(test["lengths"]), [Failure(**failure) for failure in test["failures"]])
 
 
 def load_policy(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
@@ -176,4 +263,6 @@ def _plain(value: Any) -> Any:
         return value.tolist() if value.numel() <= 1000 else f"{value.dtype} {tuple(value.shape)}"
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, float) and not isfinite(value):
+        return None
     return value if isinstance(value, bool | int | float | str | None) else repr(value)

@@ -3,21 +3,29 @@
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from torchpolicy.checkpoint import save_checkpoint
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.params import ParamVector
+from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
-from torchpolicy.processes import one_thread
 from torchpolicy.rollout import Outcome, Rollout
-from torchpolicy.search.base import Metrics, Search, check_count, check_range
+from torchpolicy.search.base import Metrics, Search
 from torchpolicy.seeding import Stream, episode_seeds
 from torchpolicy.writers.base import Writer
+
+AGREEMENT = 10
+"""Generations between checks that all processes have the same center."""
+
+CHECKPOINT_SHARE = 0.01
+"""Of a run's time, at most, goes into checkpoints."""
 
 STALLED_WARNING = 10
 """Stalled generations in a row after which the user is told."""
@@ -27,98 +35,147 @@ class RunError(RuntimeError):
     """A run that cannot go on, as when the environment fails under most candidates."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long a run goes on, and how its center is scored on the way.
-
-    Attributes:
-        seed: Root of all episodes' seeds.
-        episodes: E, per candidate and generation.
-        target: Stop when the center's held-out score reaches it, lower end of the interval, on two
-            sets of episodes; None: go on until the budget is used up.
-        generations: Budget of generations.
-        total_steps: Budget of environment steps in training.
-        seconds: Budget of wall time. The only one that makes a run end elsewhere the next time.
-        eval_episodes: Of each held-out evaluation.
-        eval_every: Generations between validations.
-    """
-
-    seed: int
-    episodes: int = 1
-    target: float | None = None
-    generations: int | None = None
-    total_steps: int | None = None
-    seconds: float | None = None
-    eval_episodes: int = 100
-    eval_every: int = 10
-
-    def __post_init__(self) -> None:
-        for name in ("episodes", "eval_episodes", "eval_every", "generations", "total_steps"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name), at_least=1)
-        if self.seconds is not None:
-            check_range("seconds", self.seconds, 0, inf, open_low=True)
-
-    def progress(self, generation: int, env_steps: int, elapsed: float) -> float:
-        """Share of the budget that is used up, at most 1."""
-        used = (generation, self.generations), (env_steps, self.total_steps), (elapsed, self.seconds)
-        return min(1.0, max((amount / budget for amount, budget in used if budget is not None), default=0.0))
-
-
 class Trainer:
     """Runs a search on the weights of a policy until its target or the end of its budget.
 
     Args:
         search: Over vectors of ``ParamVector(policy.net)``.
         policy: Holds the search's center after every generation.
-        rollout: Plays that policy.
+        rollout: Plays that policy. Processes of its group train together, each with a trainer of its own.
         plan: How long, and how to score.
         writers: Get the metrics of each generation.
+        checkpoints: Folder of checkpoints; None for no checkpoints.
+
+    Attributes:
+        metrics: Of the generations of this session.
+        generation: How many are done.
+        env_steps: In training, by all sessions.
+        reached: Whether the target was.
+        save_error: Why the last checkpoint could not be written, if it could not.
     """
 
     def __init__(
-        self, search: Search, policy: Policy, rollout: Rollout, plan: Plan, writers: Sequence[Writer] = ()
+        self,
+        search: Search,
+        policy: Policy,
+        rollout: Rollout,
+        plan: Plan,
+        *,
+        writers: Sequence[Writer] = (),
+        checkpoints: Path | None = None,
     ) -> None:
         self.search = search
+        self.policy = policy
         self.vector = ParamVector(policy.net)
         self.rollout = rollout
         self.plan = plan
         self.writers = writers
+        self.checkpoints = checkpoints
         self.metrics: list[Metrics] = []
         self.generation = 0
         self.env_steps = 0
+        self.reached = False
+        self.save_error: OSError | None = None
+        self._saved = -1  # generation of the last checkpoint
         self._failing = self._stalled = 0  # generations in a row
         self._center_scores: deque[float] = deque(maxlen=3)
+        self._elapsed = 0.0  # seconds, of the sessions before
         self._started = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.reached or self._progress() >= 1
 
     @torch.no_grad()
     def run(self) -> None:
-        """Generation after generation.
+        """Generation after generation, each whole or not at all: a stop goes back to the last one's end.
 
         Raises:
             RunError: If more than half of the candidates failed in two generations running.
+            Stopped: By a signal, after a checkpoint.
         """
-        with one_thread():
-            self._started = time.monotonic()
-            if self.rollout.environment.time_limit is None:
-                self._note(
-                    f"{self.rollout.environment.name} has no time limit that is known of: an episode fails after "
-                    f"{RUNAWAY_STEPS:,} steps (set max_episode_steps)"
-                )
-            reached, progress = False, self._progress()
-            while not reached and progress < 1:
+        group = self.rollout.group
+        self._started = time.monotonic()
+        if self.rollout.environment.time_limit is None:
+            self._note(
+                f"{self.rollout.environment.name} has no time limit that is known of: an episode fails after "
+                f"{RUNAWAY_STEPS:,} steps (set max_episode_steps)"
+            )
+        state = self.state_dict()
+        save_at = self._save(state)
+        try:
+            while not self._is_over():
                 metrics = self._generation()
                 if self._validation_is_due():
-                    reached = self._validate(metrics)
-                progress = self._progress()
+                    self.reached = self._validate(metrics)
+                if self.generation % AGREEMENT == 0 and not group.agree(self.search.center):
+                    raise RunError(f"generation {self.generation}: the processes do not have the same center")
                 self.metrics.append(metrics)
                 for writer in self.writers:
-                    writer.write(metrics, 1.0 if reached else progress)
+                    self._write(writer, metrics)
+                state = self.state_dict()
+                if time.monotonic() >= save_at:
+                    save_at = self._save(state)
+        except BaseException:
+            self.load_state_dict(state)
+            raise
+        finally:
+            if state["generation"] != self._saved:
+                self._save(state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that :meth:`load_state_dict` needs to go on exactly, as tensors and plain values."""
+        return {
+            "generation": self.generation,
+            "env_steps": self.env_steps,
+            "reached": self.reached,
+            "failing": self._failing,
+            "stalled": self._stalled,
+            "center_scores": list(self._center_scores),
+            "elapsed": self._seconds(),
+            "search": self.search.state_dict(),
+            "policy": {name: tensor.clone() for name, tensor in self.policy.state_dict().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.search.load_state_dict(state["search"])
+        self.policy.load_state_dict(state["policy"])
+        self.generation, self.env_steps, self.reached = state["generation"], state["env_steps"], state["reached"]
+        self._failing, self._stalled = state["failing"], state["stalled"]
+        self._center_scores = deque(state["center_scores"], maxlen=self._center_scores.maxlen)
+        self._elapsed, self._started = state["elapsed"], time.monotonic()
+
+    def _is_over(self) -> bool:
+        """Whether to stop here; by the clock of the first process, where a clock decides."""
+        if self.plan.seconds is None:
+            return self.finished
+        return bool(self.rollout.group.first(float(self.finished)))
+
+    def _save(self, state: dict[str, Any]) -> float:
+        """Write a checkpoint, if this is the process that does; when to write the next, on the monotonic clock."""
+        begin = time.monotonic()
+        if self.checkpoints is None or self.rollout.group.rank != 0:
+            return inf
+        try:
+            save_checkpoint(self.checkpoints, state["generation"], state)
+            self._saved, self.save_error = state["generation"], None
+        except OSError as error:
+            self.save_error = error
+            self._note(f"generation {state['generation']}: the checkpoint could not be saved: {error}")
+        end = time.monotonic()
+        return end + max(self.plan.checkpoint_seconds, (end - begin) / CHECKPOINT_SHARE)
+
+    def _write(self, writer: Writer, metrics: Metrics) -> None:
+        try:
+            writer.write(metrics, 1.0 if self.reached else self._progress())
+        except OSError as error:
+            self._note(f"generation {self.generation}: {type(writer).__name__}: {error}")
 
     def test(self) -> Evaluation:
         """Score the center on the episodes that nothing else uses."""
-        with one_thread():
-            return self._evaluate(Stream.TEST)
+        return self._evaluate(Stream.TEST)
 
     def _generation(self) -> Metrics:
         """Ask, play, tell."""
@@ -145,7 +202,7 @@ class Trainer:
             "time/fps": outcome.env_steps / (end - begin),
             "time/rollout_s": played - asked,
             "time/update_s": asked - begin + end - played,
-            "time/elapsed": end - self._started,
+            "time/elapsed": self._seconds(),
         }
 
     def _watch(self, outcome: Outcome, update: Metrics) -> None:
@@ -195,7 +252,11 @@ class Trainer:
         )
 
     def _progress(self) -> float:
-        return self.plan.progress(self.generation, self.env_steps, time.monotonic() - self._started)
+        return self.plan.progress(self.generation, self.env_steps, self._seconds())
+
+    def _seconds(self) -> float:
+        """Of training, by all sessions."""
+        return self._elapsed + time.monotonic() - self._started
 
     def _note(self, text: str) -> None:
         for writer in self.writers:

@@ -5,20 +5,23 @@ import sys
 from collections.abc import Sequence
 
 from torchpolicy.catalog import names, suggestion
+from torchpolicy.processes import LOST, LostProcessError
 from torchpolicy.trainer import RunError
 from torchpolicy.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0, 2 for a mistake of the user's, 130 after Ctrl-C."""
+    """Run a command; returns its exit code: 0, 2 for a mistake, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(arguments)
     except (ValueError, RunError) as error:
         print(f"torchpolicy: {error}", file=sys.stderr)
         return 2
+    except LostProcessError as error:
+        print(f"torchpolicy: {error}", file=sys.stderr)
+        return LOST
     except KeyboardInterrupt:
-        print("torchpolicy: interrupted", file=sys.stderr)
         return 130
 
 

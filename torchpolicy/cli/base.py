@@ -1,10 +1,14 @@
 """From words on the command line to options."""
 
 import ast
+import os
+import shlex
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import tyro
+
+from torchpolicy.api import Result
 
 Options = TypeVar("Options")
 
@@ -17,6 +21,17 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Option
         args=arguments,
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
     )
+
+
+def print_result(result: Result) -> None:
+    """Where the run is, what it reached, and what to type next; once, by the first process."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    folder = shlex.quote(str(result.run_dir))
+    print(f"run    {result.run_dir}")
+    print(f"test   {result.evaluation}")
+    print(f"next   torchpolicy eval {folder} --episodes 100 --seed 1")
+    print(f"       tensorboard --logdir {folder}", flush=True)
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Train a policy and save it in a run folder."""
 
 import dataclasses
-import shlex
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from torchpolicy.api import train
 from torchpolicy.catalog import algorithm_class, hyperparameters_of, names
-from torchpolicy.cli.base import parse, parse_pairs
+from torchpolicy.cli.base import parse, parse_pairs, print_result
 from torchpolicy.search.base import Search
 
 
@@ -50,7 +49,11 @@ class TrainOptions:
     log_dir: Path = Path("runs")
     """Where run folders are made."""
     run_dir: Path | None = None
-    """The run's folder itself, new or empty."""
+    """The run's folder itself. A run of equal configuration that it holds is resumed."""
+    checkpoint_seconds: float = 10.0
+    """Between checkpoints."""
+    workers: int = 1
+    """Processes on this machine. Any number gives the same result."""
 
 
 def run(arguments: list[str]) -> None:
@@ -68,11 +71,7 @@ def run(arguments: list[str]) -> None:
     settings["env_args"] = parse_pairs("--env-args", settings["env_args"])
     hidden = settings.pop("hidden")
     result = train(algorithm=name, policy_args={} if hidden is None else {"hidden": hidden}, **settings)
-    folder = shlex.quote(str(result.run_dir))
-    print(f"run    {result.run_dir}")
-    print(f"test   {result.evaluation}")
-    print(f"next   torchpolicy eval {folder} --episodes 100 --seed 1")
-    print(f"       tensorboard --logdir {folder}", flush=True)
+    print_result(result)
 
 
 def _options_of(name: str, algorithm: type[Search]) -> Any:

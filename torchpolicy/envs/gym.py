@@ -1,5 +1,6 @@
 """Gymnasium environments, by id or from the user's own factory."""
 
+import importlib.util
 import re
 import traceback
 import warnings
@@ -45,7 +46,7 @@ def gym_environment(
     make: Callable[[], GymEnv]
     if isinstance(factory, str):
         name = factory
-        make = partial(gymnasium.make, factory, max_episode_steps, disable_env_checker=True, **args)
+        make = partial(_make_by_id, factory, max_episode_steps, args)
     elif callable(factory):
         name = getattr(factory, "__name__", type(factory).__name__)
         make = partial(_make_own, factory, max_episode_steps, args)
@@ -98,6 +99,7 @@ class GymSlots(EnvSlots):
             env = self._envs[slot]
             if env is None:
                 env = self._envs[slot] = self._make()
+            _forget(env)
             self.observations[slot], _ = env.reset(seed=seed)
         except Exception:
             self._drop(slot)
@@ -132,6 +134,27 @@ class GymSlots(EnvSlots):
                 env.close()
             except Exception as error:
                 warnings.warn(f"closing an environment that had failed: {error}", stacklevel=2)
+
+
+def _forget(env: GymEnv) -> None:
+    """Give a Box2D environment a new world: after a reset the old one still remembers the episode before."""
+    inner: Any = env.unwrapped
+    world = getattr(inner, "world", None)
+    if world is not None and type(world).__module__.startswith("Box2D") and hasattr(inner, "_destroy"):
+        inner._destroy()
+        inner.world = type(world)(gravity=world.gravity)
+
+
+def _make_by_id(name: str, max_episode_steps: int | None, args: dict[str, Any]) -> GymEnv:
+    spec = gymnasium.registry.get(name)
+    if spec is not None and "mujoco" in str(spec.entry_point) and importlib.util.find_spec("mujoco"):
+        # MuJoCo 4 warns of what Gymnasium's own models do, once for every copy
+        importlib.import_module("mujoco").set_mju_user_warning(_drop_warning)
+    return gymnasium.make(name, max_episode_steps, disable_env_checker=True, **args)
+
+
+def _drop_warning(text: str) -> None:
+    """A warning that the user can do nothing about."""
 
 
 def _make_own(factory: GymFactory, max_episode_steps: int | None, args: dict[str, Any]) -> GymEnv:

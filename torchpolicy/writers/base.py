@@ -9,10 +9,13 @@ class Writer(ABC):
 
     Args:
         run_dir: The run's folder, which exists.
+        resumed_at: Environment steps that the run goes on from; what was written past them is
+            taken back. None for a new run.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
         self.run_dir = run_dir
+        self.resumed_at = resumed_at
 
     @abstractmethod
     def write(self, metrics: dict[str, float], progress: float) -> None:
@@ -21,6 +24,9 @@ class Writer(ABC):
         Args:
             metrics: Scalars by key; ``rollout/env_steps`` is their place on the x-axis.
             progress: Share of the budget that is used up, 0 to 1.
+
+        Raises:
+            OSError: If it cannot be written. The run goes on, and tries again with the next.
         """
 
     def note(self, text: str) -> None:  # noqa: B027

@@ -15,8 +15,8 @@ SECONDS_BETWEEN_LINES = 10.0
 class ConsoleWriter(Writer):
     """Generation, environment steps, steps/s and the center's score."""
 
-    def __init__(self, run_dir: Path) -> None:
-        super().__init__(run_dir)
+    def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
+        super().__init__(run_dir, resumed_at)
         self._live = sys.stderr.isatty()
         self._bar = tqdm(total=1.0, bar_format=BAR, disable=not self._live, leave=False)
         self._last_line = -SECONDS_BETWEEN_LINES

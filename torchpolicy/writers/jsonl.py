@@ -3,21 +3,61 @@
 import json
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from torchpolicy.writers.base import Writer
 
+NAME = "metrics.jsonl"
+
 
 class JsonlWriter(Writer):
-    """Appends to ``metrics.jsonl``; a number that JSON cannot say is null."""
+    """Appends to ``metrics.jsonl``; a number that JSON cannot say is null.
 
-    def __init__(self, run_dir: Path) -> None:
-        super().__init__(run_dir)
-        self._file = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
+    What a full disk keeps from being written waits for the next generation.
+    """
+
+    def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
+        super().__init__(run_dir, resumed_at)
+        path = run_dir / NAME
+        kept = [] if resumed_at is None else read_rows(run_dir, resumed_at)
+        self._end = sum(len(line) for line, _ in kept)
+        self._file = path.open("ab", buffering=0)
+        self._file.truncate(self._end)
+        self._waiting = b""
 
     def write(self, metrics: dict[str, float], progress: float) -> None:
         row = {key: value if isfinite(value) else None for key, value in metrics.items()}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        self._waiting += (json.dumps(row) + "\n").encode()
+        self._flush()
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._flush()
+        finally:
+            self._file.close()
+
+    def _flush(self) -> None:
+        """Write what waits: whole lines, or nothing."""
+        try:
+            written = 0
+            while written < len(self._waiting):
+                written += self._file.write(self._waiting[written:])
+        except OSError:
+            self._file.truncate(self._end)
+            raise
+        self._end += len(self._waiting)
+        self._waiting = b""
+
+
+def read_rows(run_dir: Path, env_steps: float) -> list[tuple[bytes, dict[str, Any]]]:
+    """The lines of a run, and what they hold, up to so many environment steps; a torn line ends them."""
+    path, rows = run_dir / NAME, []
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if not line.endswith(b"\n") or row["rollout/env_steps"] > env_steps:
+            break
+        rows.append((line, row))
+    return rows

@@ -1,0 +1,40 @@
+"""Go on with a run from its newest checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from torchpolicy.api import resume
+from torchpolicy.cli.base import parse, print_result
+
+
+@dataclass(kw_only=True)
+class ResumeOptions:
+    """Go on with a run from its newest checkpoint, as if it had never stopped."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run's folder."""
+    workers: int = 1
+    """Processes on this machine. Any number gives the same result."""
+    target: str | None = None
+    """Held-out score to stop at, a number or none, in place of the run's."""
+    generations: int | None = None
+    """Budget of generations, in place of the run's."""
+    total_steps: int | None = None
+    """Budget of environment steps, in place of the run's."""
+    seconds: float | None = None
+    """Budget of wall time, in place of the run's."""
+    env: str | None = None
+    """pkg.mod:callable, for a run in an environment of your own."""
+    policy: str | None = None
+    """pkg.mod:factory, for a run of a policy of your own."""
+
+
+def run(arguments: list[str]) -> None:
+    """``torchpolicy resume RUN …``."""
+    options = parse(ResumeOptions, "torchpolicy resume", arguments)
+    budget = {name: getattr(options, name) for name in ("target", "generations", "total_steps", "seconds")}
+    given = {name: value for name, value in budget.items() if value is not None}
+    print_result(resume(options.run, env=options.env, policy=options.policy, workers=options.workers, **given))

@@ -1,0 +1,110 @@
+"""A run put together and checked, before anything of it is started."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite, nan
+from typing import Any
+
+from torch import nn
+
+from torchpolicy.catalog import (
+    PolicyFactory,
+    algorithm_class,
+    check_hyperparameters,
+    hyperparameters_of,
+    make_policy,
+    make_search,
+)
+from torchpolicy.envs.base import Environment
+from torchpolicy.envs.gym import GymFactory, gym_environment
+from torchpolicy.plan import Plan
+from torchpolicy.policies.base import Policy
+from torchpolicy.rollout import SLOTS
+from torchpolicy.runs import name_of
+from torchpolicy.search.base import Search
+from torchpolicy.seeding import check_seed
+
+DEFAULT_TOTAL_STEPS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run consists of.
+
+    Attributes:
+        environment: Where it plays.
+        policy: What it trains.
+        search: With what.
+        plan: How long.
+        config: All of it as plain values, for ``config.json``.
+    """
+
+    environment: Environment
+    policy: Policy
+    search: Search
+    plan: Plan
+    config: dict[str, Any]
+
+
+def make_job(
+    env: str | GymFactory,
+    algorithm: str | Search,
+    *,
+    env_args: Mapping[str, Any] | None,
+    policy: Policy | nn.Module | PolicyFactory | str | None,
+    policy_args: Mapping[str, Any] | None,
+    seed: int,
+    target: float | str | None,
+    max_episode_steps: int | None,
+    hyperparameters: Mapping[str, Any],
+    **plan: Any,
+) -> Job:
+    """Put a run together from the arguments of :func:`torchpolicy.train`; `plan` are those of :class:`Plan`.
+
+    Raises:
+        ValueError: If an argument is unknown, out of range, or does not fit the others.
+    """
+    seed = check_seed(seed)
+    search_class = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
+    check_hyperparameters(search_class, hyperparameters)
+    environment = gym_environment(env, env_args, max_episode_steps)
+    goal = None
+    if plan["generations"] is plan["total_steps"] is plan["seconds"] is None:
+        plan["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
+    settled = Plan(seed=seed, target=_parse_target(target, auto=goal), **plan)
+    trained = make_policy(policy, policy_args or {}, environment.spaces, seed)
+    search = make_search(algorithm, hyperparameters, trained, seed)
+    known = hyperparameters_of(search_class)
+    if isinstance(algorithm, str):
+        recorded = {name: hyperparameters.get(name, known[name].default) for name in known}
+        recorded |= {"std": hyperparameters.get("std")} if "std" in known else {}  # None: each layer's own
+    else:
+        recorded = {name: getattr(search, name, None) for name in known}
+    config = {
+        "env": name_of(env),
+        "env_args": dict(env_args or {}),
+        "max_episode_steps": max_episode_steps,
+        "algorithm": search_class.__name__.lower(),
+        "hyperparameters": recorded,
+        "policy": trained.settings,
+        "net": {name: list(tensor.shape) for name, tensor in trained.net.state_dict().items()},
+        **asdict(settled),
+        "slots": SLOTS,
+        "backend": "gymnasium",
+        "device": "cpu",
+    }
+    return Job(environment, trained, search, settled, config)
+
+
+def _parse_target(target: float | str | None, auto: float | None) -> float | None:
+    if target == "auto":
+        return auto
+    if target is None or target == "none":
+        return None
+    try:
+        number = float(target)
+    except (TypeError, ValueError):
+        number = nan
+    if not isfinite(number):
+        raise ValueError(f"target must be 'auto', 'none' or a number, got {target!r}")
+    return number

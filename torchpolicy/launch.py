@@ -1,0 +1,55 @@
+"""A job in its folder, wherever it is to run: here, in workers, or in the processes of ``torchrun``."""
+
+import json
+import shlex
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from torchpolicy.job import Job
+from torchpolicy.processes import Group, Stopped
+from torchpolicy.runs import create_run_folder, locked, open_run
+from torchpolicy.session import run_job
+from torchpolicy.workers import run_workers
+
+
+def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int) -> Path:
+    """Run a job in its folder, new or begun, until its end; returns the folder.
+
+    Raises:
+        ValueError: If the folder cannot be had, or holds another run.
+        RunError: If the run cannot go on.
+        KeyboardInterrupt, SystemExit: By a signal, after a checkpoint.
+    """
+    with ExitStack() as stack:
+        group = Group.of_torchrun()
+        stack.callback(group.close)
+        _compare(job, group)
+        folder = Path()
+        if group.rank == 0:
+            name, seed = job.config["algorithm"], job.plan.seed
+            folder = create_run_folder(log_dir, run_dir, job.environment.name, name, seed)
+            stack.enter_context(locked(folder))
+            open_run(folder, job.config)
+        folder = Path(group.gather(str(folder))[0])
+        try:
+            if workers > 1 and group.size == 1:
+                run_workers(job, folder, workers)
+            else:
+                run_job(job, folder, group)
+        except Stopped as stop:
+            if group.rank == 0:
+                print(f"stopped; to go on: torchpolicy resume {shlex.quote(str(folder))}", file=sys.stderr)
+            raise (KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)) from None
+    return folder
+
+
+def _compare(job: Job, group: Group) -> None:
+    """See that all processes were asked for the same."""
+    texts = group.gather(json.dumps(job.config, default=str, sort_keys=True))
+    for rank, text in enumerate(texts):
+        mine, theirs = json.loads(texts[0]), json.loads(text)
+        odd = [key for key in mine if mine[key] != theirs.get(key)]
+        if odd:
+            raise ValueError(f"process {rank} was asked for another run than process 0: {', '.join(odd)} differ")

@@ -1,0 +1,67 @@
+"""One process's part in a run, from the newest checkpoint to the end."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from torchpolicy.catalog import make_writers
+from torchpolicy.checkpoint import load_checkpoint
+from torchpolicy.job import Job
+from torchpolicy.processes import Group, one_thread, stoppable
+from torchpolicy.rollout import Rollout
+from torchpolicy.runs import save_policy, saved_generation
+from torchpolicy.trainer import RunError, Trainer
+
+
+def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
+    """Train in this process until the end of the job, from the newest checkpoint in its folder if there is one.
+
+    Leaves the final policy and its test score in the folder. A finished job says so and changes nothing.
+
+    Args:
+        job: What to do.
+        run_dir: The run's folder.
+        group: The processes that do it together; each calls this.
+        signals: Those that stop it, after a checkpoint.
+
+    Raises:
+        RunError: If the run cannot go on, or its last checkpoint could not be saved.
+        Stopped: By a signal.
+    """
+    checkpoints = run_dir / "checkpoints"
+    with one_thread(), stoppable(signals), ExitStack() as stack:
+        rollout = stack.enter_context(Rollout(job.environment, job.policy, group=group))
+        state, refused = load_checkpoint(checkpoints)
+        if len(set(group.gather(str(state and state["generation"])))) > 1:
+            raise RunError(f"the processes do not see the same checkpoints in {checkpoints}: is the folder shared?")
+        trainer = Trainer(job.search, job.policy, rollout, job.plan, checkpoints=checkpoints)
+        if state is not None:
+            trainer.load_state_dict(state)
+            if trainer.finished and saved_generation(run_dir) == trainer.generation:
+                if group.rank == 0:
+                    why = "its target is reached" if trainer.reached else "its budget is used up"
+                    print(f"{run_dir} is finished: {why}", file=sys.stderr)
+                return
+        if group.rank == 0:
+            trainer.writers = make_writers(run_dir, None if state is None else trainer.env_steps)
+        for writer in trainer.writers:
+            stack.callback(_close, writer.close)
+            for reason in refused:
+                writer.note(f"checkpoint refused, going on from the one before: {reason}")
+        trainer.run()
+        evaluation = trainer.test()
+        if group.rank == 0:
+            save_policy(run_dir, job.policy, trainer.generation, evaluation)
+        group.gather("saved")
+        if trainer.save_error is not None:
+            raise RunError(f"the last checkpoint could not be saved: {trainer.save_error}")
+
+
+def _close(close: Callable[[], None]) -> None:
+    """Close a writer; a full disk has been told already."""
+    try:
+        close()
+    except OSError as error:
+        print(f"closing: {error}", file=sys.stderr)
