@@ -106,7 +106,8 @@ def train(
         max_episode_steps: Time limit of an episode, in place of the environment's own.
         log_dir: Where run folders are made.
         run_dir: The run's folder itself. A run of equal configuration that it holds is resumed.
-        checkpoint_seconds: Between checkpoints; longer where they take more than 1 % of the time.
+        checkpoint_seconds: Between checkpoints; longer where they would take more than 1 % of the time. 0: one
+            after every generation, whatever it takes.
         callbacks: Not yet supported.
         **hyperparameters: Of the algorithm, by the names of its constructor. A `std` that is not
             given is each layer's own initial scale (:meth:`ParamVector.initial_scale`).

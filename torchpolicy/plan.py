@@ -20,7 +20,8 @@ class Plan:
         seconds: Budget of wall time. The only one that makes a run end elsewhere the next time.
         eval_episodes: Of each held-out evaluation.
         eval_every: Generations between validations.
-        checkpoint_seconds: Between checkpoints; longer where they take long to write.
+        checkpoint_seconds: Between checkpoints; longer where they would take more than 1 % of the time. 0: one
+            after every generation, whatever it takes.
     """
 
     seed: int

@@ -165,7 +165,8 @@ class Trainer:
             self.save_error = error
             self._note(f"generation {state['generation']}: the checkpoint could not be saved: {error}")
         end = time.monotonic()
-        return end + max(self.plan.checkpoint_seconds, (end - begin) / CHECKPOINT_SHARE)
+        pause = self.plan.checkpoint_seconds
+        return end + max(pause, (end - begin) / CHECKPOINT_SHARE) if pause else end
 
     def _write(self, writer: Writer, metrics: Metrics) -> None:
         try:

@@ -1,0 +1,95 @@
+"""Killed, stopped, restarted: always the bits of the run that was never touched."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import runs
+from runs import finish, kill, result, resume, start, wait_for_generation, wait_until, workers
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, float]]]:
+    folder = str(tmp_path_factory.mktemp("untouched") / "run")
+    finish(start(folder))
+    return result(folder)
+
+
+Untouched = tuple[str, list[dict[str, float]]]
+
+
+@pytest.mark.parametrize("generation", [1, 6])
+def test_killed_and_resumed(untouched: Untouched, generation: int) -> None:
+    process = start("run")
+    wait_for_generation("run", generation)
+    time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    resume("run", "--workers", "2" if generation == 6 else "1")
+    assert result("run") == untouched
+    assert "is finished: its budget is used up" in resume("run")[1]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_worker_is_replaced_by_itself(untouched: Untouched, rank: int) -> None:
+    process = start("run", "--workers", "2")
+    wait_for_generation("run", 3)
+    kill(workers(process)[rank])
+    _, err = finish(process)
+    assert f"process {rank} was lost (exit code -9): starting all 2 again from generation" in err
+    assert result("run") == untouched
+
+
+def test_a_killed_parent_takes_its_workers_along(untouched: Untouched) -> None:
+    process = start("run", "--workers", "2")
+    wait_for_generation("run", 2)
+    pids = workers(process)
+    assert len(pids) == 2
+    process.kill()
+    process.communicate()
+    wait_until(lambda: all(runs.gone(pid) for pid in pids), seconds=5)
+    resume("run")
+    assert result("run") == untouched
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_goes_back_to_the_generations_start(untouched: Untouched, count: int, number: int, code: int) -> None:
+    process = start("run", "--workers", str(count), "--checkpoint-seconds", "1000")
+    wait_for_generation("run", 4)
+    pids = workers(process)
+    begin = time.monotonic()
+    process.send_signal(number)
+    _, err = finish(process, code)
+    assert time.monotonic() - begin < 5
+    assert "stopped; to go on: torchpolicy resume run" in err
+    assert "Traceback" not in err
+    assert all(runs.gone(pid) for pid in pids)
+    newest = max(int(path.name.split("-")[1]) for path in Path("run/checkpoints").iterdir())
+    assert newest >= 3
+    resume("run")
+    assert result("run") == untouched
+
+
+def test_under_torchrun_a_killed_process_is_replaced(untouched: Untouched) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "3"]
+    torchrun += ["--master-addr", "127.0.0.1", "--master-port", "29511", "-m", "torchpolicy", "train", "cem"]
+    process = start("run", launcher=torchrun)
+    wait_for_generation("run", 3)
+    ranks = [pid for pid in workers(process) if b"torchpolicy" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    kill(ranks[-1])
+    out, _ = finish(process)
+    assert out.count("run    run") == 1
+    assert result("run") == untouched
+
+
+def test_a_run_is_run_once_at_a_time() -> None:
+    process = start("run")
+    wait_for_generation("run", 1)
+    again = start("run")
+    _, err = finish(again, 2)
+    assert f"run is being run by process {process.pid}" in err
+    process.kill()
+    process.communicate()
