@@ -53,6 +53,8 @@ def run_workers(job: Job, run_dir: Path, count: int) -> None:
 
 def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
     """Run all processes until they end; None if they did their work, else how one was lost."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise ValueError(f"workers={count}: this system cannot fork processes; start them with torchrun instead")
     context = multiprocessing.get_context("fork")
     with socket.create_server(("127.0.0.1", 0), backlog=count) as server, ExitStack() as stack:
         lifeline, ours = os.pipe()  # closes when this process is gone, however
@@ -63,6 +65,8 @@ def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
             _child(job, run_dir, rank, count, server, lifeline, theirs)
 
         processes = [context.Process(target=work, args=(rank,), name=f"torchpolicy-{rank}") for rank in range(count)]
+        stack.callback(errors.close)
+        stack.callback(theirs.close)
         stack.callback(_end, processes)
         stack.callback(os.close, ours)
         stack.callback(os.close, lifeline)
