@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import Space
 from torch import Tensor, nn
-from worlds import Broken, Copy, Endless, Guess
+from worlds import Broken, Copy, Endless, Guess, GuessFrom5
 
 import torchpolicy as tp
 from torchpolicy import RunError
@@ -52,7 +52,14 @@ def test_run_folder_holds_what_it_should() -> None:
 METRICS = {
     *("generation", "rollout/env_steps", "rollout/episodes", "rollout/ep_rew_mean", "rollout/ep_rew_max"),
     *("rollout/ep_rew_min", "rollout/ep_rew_std", "rollout/ep_len_mean", "search/center_score", "search/center_rank"),
-    *("search/elite_size", "search/std_mean", "search/step_norm", "search/stalled", "search/failed"),
+    *(
+        "search/elite_size",
+        "search/std_mean",
+        "search/std_floor",
+        "search/step_norm",
+        "search/stalled",
+        "search/failed",
+    ),
     *("time/slot_utilisation", "time/fps", "time/rollout_s", "time/update_s", "time/elapsed"),
     *("eval/mean_reward", "eval/ci_low", "eval/ci_high"),
 }
@@ -230,7 +237,7 @@ def test_a_box_of_float64_and_a_scalar_observation_learn() -> None:
         ({"algorithm": "cme"}, "unknown algorithm 'cme'; did you mean 'cem'"),
         ({"popsize": 5}, r"unknown argument 'popsize' for CEM.*its hyperparameters are population"),
         ({"popultion": 5}, "did you mean 'population'"),
-        ({"elite_fraction": 0}, "elite_fraction must be in"),
+        ({"elite_fraction": 0}, "elite_fraction must be a number in"),
         ({"population": 1}, "population must be an integer >= 2, got 1"),
         ({"std": 0}, "std must be positive and finite, got 0"),
         ({"seed": -1}, "seed must be an integer >= 0, got -1"),
@@ -245,12 +252,12 @@ def test_a_box_of_float64_and_a_scalar_observation_learn() -> None:
         ({"policy": nn.Linear(4, 2), "policy_args": {"hidden": ()}}, "policy_args go with a policy chosen by name"),
         ({"log_dir": "/dev/null/runs"}, "cannot make the run folder /dev/null"),
         ({"generations": 0}, "generations must be an integer >= 1, got 0"),
-        ({"seconds": 0}, "seconds must be in"),
+        ({"seconds": 0}, "seconds must be a number in"),
         ({"episodes": 0}, "episodes must be an integer >= 1, got 0"),
-        ({"max_episode_steps": 0}, "max_episode_steps must be at least 1, got 0"),
+        ({"max_episode_steps": 0}, "max_episode_steps must be an integer >= 1, got 0"),
         ({"target": "high"}, "target must be 'auto', 'none' or a number, got 'high'"),
         ({"workers": 0}, "workers must be an integer >= 1, got 0"),
-        ({"checkpoint_seconds": -1}, "checkpoint_seconds must be in"),
+        ({"checkpoint_seconds": -1}, "checkpoint_seconds must be a number in"),
         ({"device": "cuda"}, "device='cuda' is not supported"),
         ({"algorithm": tp.CEM(torch.zeros(3))}, "the search is over 3 numbers, the policy's net has 10"),
         ({"algorithm": tp.CEM(torch.zeros(10), maximize=False)}, "the search minimises"),
@@ -307,3 +314,85 @@ def test_nothing_warns_about_what_is_ours() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quick("CartPole-v1")
+
+
+class Counting(nn.Module):
+    """Remembers how often it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 3)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.inner(x)
+
+
+class Branching(nn.Linear):
+    """Decides by a value, which vmap cannot follow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.sum() > -1 else x
+
+
+class Overriding(tp.LinearPolicy):
+    """Does in the policy what belongs into the net."""
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return -super().forward(observations)
+
+
+def raising(observation_space: object, action_space: object) -> nn.Module:
+    raise KeyError("width")
+
+
+shared_env = Guess()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"policy": Counting()}, "Counting writes its buffer 'calls' in forward"),
+        ({"policy": Branching(3, 3)}, r"Branching cannot be evaluated for many weights at once \(torch.func.vmap\)"),
+        ({"policy": nn.Linear(3, 3).half()}, "Linear is torch.float16: float32 and float64 networks are supported"),
+        (
+            {"policy": Overriding(Guess.observation_space, Guess.action_space)},
+            "overrides forward.* put it into the net",
+        ),
+        ({"policy": raising}, "making the policy raising failed: KeyError: 'width'"),
+        ({"env": lambda: shared_env}, "<lambda> should make a new environment at each call"),
+        ({"algorithm": tp.CEM}, "algorithm must be a name or a search object"),
+        ({"algorithm": None}, "algorithm must be a name or a search object, got None"),
+        ({"target": 5, "eval_episodes": 1}, "eval_episodes must be at least 2 for a target"),
+        ({"eval_every": None}, "eval_every must be an integer >= 1, got None"),
+        ({"seconds": float("inf")}, "seconds must be a number in"),
+        ({"target": True}, "target must be 'auto', 'none' or a number, got True"),
+        ({"policy_args": {"hidden": 64}}, "hidden must be a sequence of integers >= 1, got 64"),
+        ({"policy_args": {"hidden": (True,)}}, "hidden must be an integer >= 1, got True"),
+        ({"env_args": "x"}, "env_args must be a dictionary, got 'x'"),
+        ({"std": "wide"}, "std must be a number or a vector"),
+    ],
+)
+def test_more_mistakes_are_said_before_anything_is_made(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tp.train(arguments.pop("env", Guess), arguments.pop("algorithm", "cem"), **arguments)
+    assert not Path("runs").exists()
+
+
+def test_a_policy_of_other_spaces_is_not_loaded_into() -> None:
+    result = quick()
+    with pytest.raises(tp.CheckpointError, match="not of the one given"):
+        tp.load(result.run_dir, module=tp.LinearPolicy(GuessFrom5.observation_space, GuessFrom5.action_space))
+    with pytest.raises(ValueError, match=r"policy must be a torchpolicy\.Policy"):
+        tp.evaluate(nn.Linear(3, 3), Guess)  # type: ignore[arg-type]
+
+
+def test_a_loaded_policy_is_in_eval_mode() -> None:
+    assert not tp.load(quick().run_dir).training
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    plain = quick(seed=3, population=8, generations=2)
+    numpy = quick(seed=np.int64(3), population=np.int32(8), generations=np.int64(2), std=None)
+    assert torch.equal(weights(plain), weights(numpy))

@@ -85,7 +85,7 @@ def test_code_of_ones_own_comes_from_the_caller_and_never_from_the_run(
         ("train cem --env CartPol-v1", "Did you mean: `CartPole`?"),
         ("train cem --env CartPole-v1 --popultion 5", "--population INT"),
         ("train cem --env CartPole-v1 --population many", "Error parsing --population"),
-        ("train cem --env CartPole-v1 --elite-fraction 0", "elite_fraction must be in (0, 1], got 0.0"),
+        ("train cem --env CartPole-v1 --elite-fraction 0", "elite_fraction must be a number in (0, 1], got 0.0"),
         ("train cem --env CartPole-v1 --population 1", "population must be an integer >= 2, got 1"),
         ("train cem --env CartPole-v1 --std 0", "std must be positive and finite, got 0.0"),
         ("train cem --env CartPole-v1 --seed -1", "seed must be an integer >= 0, got -1"),

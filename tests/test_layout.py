@@ -6,7 +6,7 @@ from pathlib import Path
 import torchpolicy
 
 ORDER = (
-    *("version", "imports", "params", "spaces", "seeding", "heads", "checkpoint", "processes"),
+    *("version", "checks", "imports", "params", "spaces", "seeding", "heads", "checkpoint", "processes"),
     *("policies.base", "policies.*", "population", "envs.base", "envs.*", "search.base", "search.*"),
     *("writers.base", "writers.*", "rollout", "evaluation", "catalog", "plan", "runs", "trainer"),
     *("job", "session", "workers", "launch", "api"),

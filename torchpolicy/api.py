@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from torchpolicy.catalog import PolicyFactory, make_policy
+from torchpolicy.checks import check_count, check_seed
 from torchpolicy.envs.gym import GymFactory, gym_environment
 from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.job import Job, make_job
@@ -18,8 +19,8 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.processes import one_thread
 from torchpolicy.rollout import Rollout
 from torchpolicy.runs import MAY_CHANGE, load_evaluation, load_policy, read_config
-from torchpolicy.search.base import Search, check_count
-from torchpolicy.seeding import Stream, check_seed
+from torchpolicy.search.base import Search
+from torchpolicy.seeding import Stream
 from torchpolicy.version import __version__
 from torchpolicy.writers.jsonl import read_rows
 
@@ -219,9 +220,10 @@ def load_run(
         ValueError: If the run used code of the user's own that is not given.
     """
     config = read_config(run_dir, env)
+    run_args = config["env_args"] if env is None or ":" in config["env"] else {}  # of another environment: not its
     environment: dict[str, Any] = {
         "env": config["env"] if env is None else env,
-        "env_args": config["env_args"] if env_args is None else env_args,
+        "env_args": run_args if env_args is None else env_args,
         "max_episode_steps": config["max_episode_steps"],
     }
     if policy is None:
@@ -256,6 +258,8 @@ def evaluate(
     Raises:
         ValueError: If an argument is out of range, or the policy does not fit the environment.
     """
+    if not isinstance(policy, Policy):
+        raise ValueError(f"policy must be a torchpolicy.Policy (wrap a module in one), got {type(policy).__name__}")
     check_count("episodes", episodes, at_least=1)
     seed = check_seed(seed)
     environment = gym_environment(env, env_args, max_episode_steps)

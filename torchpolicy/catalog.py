@@ -111,17 +111,18 @@ def make_policy(
     if isinstance(policy, str):
         make = import_name(policy) if ":" in policy else policy_class(policy)
         known = inspect.signature(make).parameters
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
         for name in policy_args:
-            if name not in known:
+            if name not in known and not takes_any:
                 raise ValueError(f"unknown argument {name!r} for policy {policy!r}{suggestion(name, known)}")
         args = {"seed": seed, **policy_args} if "seed" in known else policy_args
-        made = make(*spaces, **args)
+        made = _call(make, policy, spaces, args)
     elif policy_args:
         raise ValueError(f"policy_args go with a policy chosen by name, got {policy!r}")
     elif isinstance(policy, nn.Module):
         made = policy
     elif callable(policy):
-        made = policy(*spaces)
+        made = _call(policy, getattr(policy, "__name__", repr(policy)), spaces, {})
     else:
         raise ValueError(f"policy must be a Policy, a name or a callable that makes one, got {policy!r}")
     if isinstance(made, Policy):
@@ -129,6 +130,19 @@ def make_policy(
     if isinstance(made, nn.Module):
         return Policy(made, *spaces)
     raise ValueError(f"the policy's factory should return a Policy or a module, got {type(made).__name__}")
+
+
+def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Space[Any]], args: Any) -> object:
+    """A policy from what makes it."""
+    try:
+        return make(*spaces, **args)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"making the policy {name} failed: {type(error).__name__}: {error} "
+            "(it is called with the observation space and the action space)"
+        ) from error
 
 
 def make_search(algorithm: str | Search, hyperparameters: Mapping[str, Any], policy: Policy, seed: int) -> Search:

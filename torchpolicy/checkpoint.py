@@ -23,11 +23,14 @@ class CheckpointError(ValueError):
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole, or as it was before."""
     scratch = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    try:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -106,7 +109,7 @@ def save_checkpoint(folder: Path, generation: int, state: Mapping[str, Any]) -> 
     tree = json.dumps(_split(state, "", tensors))
     tensors[TREE] = torch.frombuffer(bytearray(tree.encode()), dtype=torch.uint8)
     content = safetensors.torch.save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"ckpt-{generation:08d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
     for scratch in folder.glob("*.tmp-*"):  # of a process that was killed
         scratch.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Held-out scores, with an interval."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -36,7 +37,7 @@ class Evaluation:
         """Standard deviation of the returns."""
         return float(self.returns.std(ddof=1)) if len(self.returns) > 1 else 0.0
 
-    @property
+    @cached_property
     def ci(self) -> tuple[float, float]:
         """95 % interval of the mean: the percentile bootstrap, which never leaves the range of returns.
 
@@ -45,8 +46,9 @@ class Evaluation:
         count = len(self.returns)
         if count < 2:
             return float("nan"), float("nan")
-        picks = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
-        low, high = np.quantile(self.returns[picks].mean(1), [0.025, 0.975])
+        rng = np.random.default_rng(0)
+        means = [self.returns[rng.integers(0, count, count)].mean() for _ in range(RESAMPLES)]
+        low, high = np.quantile(means, [0.025, 0.975])
         return float(low), float(high)
 
     def __str__(self) -> str:

@@ -77,7 +77,8 @@ class Deterministic(Head):
 
     def forward(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
         low, high = self.low, self.high
-        actions = low + (high - low) * ((output.tanh() + 1) / 2)
+        share = (output.tanh() + 1) / 2
+        actions = low * (1 - share) + high * share
         if not self.bounded:
             above, below = low.isfinite(), high.isfinite()
             softplus = nn.functional.softplus(output)

@@ -7,19 +7,19 @@ from typing import Any
 
 
 def import_name(path: str) -> Any:
-    """What ``"pkg.mod:name"`` names; modules of the working directory are found too.
+    """What ``"pkg.mod:name"`` names; modules of the working directory are found too, now and later.
 
     Raises:
-        ValueError: If there is no such module, or nothing of that name in it.
+        ValueError: If there is no such module, it cannot be imported, or has nothing of that name.
     """
     module_name, _, name = path.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ValueError(f"{path!r}: cannot import {module_name!r}: {error}") from error
-    finally:
-        sys.path.pop(0)
+    except Exception as error:
+        raise ValueError(f"{path!r}: cannot import {module_name!r}: {type(error).__name__}: {error}") from error
     try:
         return getattr(module, name)
     except AttributeError:

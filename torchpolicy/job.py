@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from torchpolicy.catalog import (
     PolicyFactory,
@@ -15,14 +16,16 @@ from torchpolicy.catalog import (
     make_policy,
     make_search,
 )
+from torchpolicy.checks import check_seed
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.gym import GymFactory, gym_environment
+from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
+from torchpolicy.population import population_forward
 from torchpolicy.rollout import SLOTS
 from torchpolicy.runs import name_of
 from torchpolicy.search.base import Search
-from torchpolicy.seeding import check_seed
 
 DEFAULT_TOTAL_STEPS = 1_000_000
 
@@ -65,6 +68,8 @@ def make_job(
         ValueError: If an argument is unknown, out of range, or does not fit the others.
     """
     seed = check_seed(seed)
+    if not isinstance(algorithm, str | Search):
+        raise ValueError(f"algorithm must be a name or a search object, got {algorithm!r}")
     search_class = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
     check_hyperparameters(search_class, hyperparameters)
     environment = gym_environment(env, env_args, max_episode_steps)
@@ -73,6 +78,7 @@ def make_job(
         plan["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
     settled = Plan(seed=seed, target=_parse_target(target, auto=goal), **plan)
     trained = make_policy(policy, policy_args or {}, environment.spaces, seed)
+    _check_policy(trained)
     search = make_search(algorithm, hyperparameters, trained, seed)
     known = hyperparameters_of(search_class)
     if isinstance(algorithm, str):
@@ -96,13 +102,44 @@ def make_job(
     return Job(environment, trained, search, settled, config)
 
 
+@torch.no_grad()
+def _check_policy(policy: Policy) -> None:
+    """Find out before anything is started whether the engine can play and the run can save this policy.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    kind = type(policy.net).__name__
+    for method in ("forward", "encode", "act"):
+        if getattr(type(policy), method) is not getattr(Policy, method):
+            raise ValueError(
+                f"{type(policy).__name__} overrides {method}, which a run does not call: put it into the net"
+            )
+    if policy.device.type != "cpu":
+        raise ValueError(f"{kind} is on {policy.device}: only cpu is supported")
+    for name, value in policy.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{kind} keeps {name}, which is no tensor and cannot be saved")
+    vector = ParamVector(policy.net)
+    was_training = policy.training
+    try:
+        members = vector.read().repeat(2, 1)
+        inputs = torch.zeros(2, 1, *policy.encoder.input_shape, dtype=policy.dtype)
+        population_forward(policy.net.eval(), vector, members)(inputs)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{kind} cannot be evaluated for many weights at once (torch.func.vmap): {reason}") from error
+    finally:
+        policy.net.train(was_training)
+
+
 def _parse_target(target: float | str | None, auto: float | None) -> float | None:
     if target == "auto":
         return auto
     if target is None or target == "none":
         return None
     try:
-        number = float(target)
+        number = nan if isinstance(target, bool) else float(target)
     except (TypeError, ValueError):
         number = nan
     if not isfinite(number):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
-from torchpolicy.search.base import check_count, check_range
+from torchpolicy.checks import check_count, check_range
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,13 @@ class Plan:
     checkpoint_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "eval_episodes", "eval_every", "generations", "total_steps"):
+        for name in ("episodes", "eval_episodes", "eval_every"):
+            check_count(name, getattr(self, name), at_least=1)
+        for name in ("generations", "total_steps"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), at_least=1)
+        if self.target is not None and self.eval_episodes < 2:
+            raise ValueError(f"eval_episodes must be at least 2 for a target to be judged, got {self.eval_episodes}")
         if self.seconds is not None:
             check_range("seconds", self.seconds, 0, inf, open_low=True)
         check_range("checkpoint_seconds", self.checkpoint_seconds, 0, inf)

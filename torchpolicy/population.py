@@ -38,6 +38,8 @@ def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) 
         vector: The module's parameters.
         vectors: Weights, (P, D).
     """
+    if vectors.ndim != 2:
+        raise ValueError(f"vectors must have shape (P, {vector.dim}), got {tuple(vectors.shape)}")
     weights = member_weights(vector, vectors)
     stages = [_stage(layer, weights, len(vectors)) for layer in _layers(module)]
     if len(stages) == 1:
@@ -105,6 +107,8 @@ def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Fo
 
     def forward(inputs: Tensor) -> Tensor:
         if inputs.ndim != 3:  # like nn.Linear, on the last dimension of any number
+            if inputs.shape[0] != population:
+                raise ValueError(f"inputs must begin with the population {population}, got {tuple(inputs.shape)}")
             flat = inputs.reshape(population, -1, layer.in_features)
             return forward(flat).reshape(*inputs.shape[:-1], layer.out_features)
         return torch.bmm(inputs, weight) if bias is None else torch.baddbmm(bias, inputs, weight)
@@ -113,4 +117,4 @@ def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Fo
 
 
 def _is_hooked(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import ceil, isfinite
+from math import ceil
 from typing import Any, Self
 
 import numpy as np
@@ -30,7 +30,7 @@ class _Episode:
     """A pair of the queue."""
 
     def __init__(self, candidate: int, episode: int, seeds: Sequence[int]) -> None:
-        self.candidate, self.episode, self.seed = candidate, episode, seeds[episode]
+        self.candidate, self.episode, self.seed = candidate, episode, int(seeds[episode])
         self.started = 0  # tick of its first step
 
 
@@ -141,6 +141,8 @@ class Rollout:
                 f"the policy takes observations from {policy.observation_space}, "
                 f"{environment.name} gives {environment.observation_space}"
             )
+        if sampled and not policy.head.noise_size:
+            raise ValueError(f"a policy with actions in {policy.action_space} knows no sampling")
         if environment.action_space != policy.action_space:
             raise ValueError(
                 f"the policy gives actions in {policy.action_space}, "
@@ -160,7 +162,6 @@ class Rollout:
         self._noise = _ActionNoise(policy.head, slots) if sampled and policy.head.noise_size else None
         self._runaway = RUNAWAY_STEPS if environment.time_limit is None else None
 
-    @torch.inference_mode()
     def play(self, candidates: Tensor, seeds: Sequence[int]) -> Outcome:
         """Play every candidate through every episode.
 
@@ -172,6 +173,8 @@ class Rollout:
             candidates: (P, D).
             seeds: (E,), one for each episode; all candidates play the same ones.
         """
+        if candidates.ndim != 2 or candidates.shape[1] != self._weights.shape[1]:
+            raise ValueError(f"candidates must have shape (P, {self._weights.shape[1]}), got {tuple(candidates.shape)}")
         outcome = Outcome.empty(len(candidates), len(seeds))
         total = len(candidates) * len(seeds)
         queue = (_Episode(pair // len(seeds), pair % len(seeds), seeds) for pair in self.group.claim(total))
@@ -198,32 +201,37 @@ class Rollout:
             start_next(slot)
         live = list(episodes)
         while live:
-            actions, failed = self._act(live)
-            ended, raised = envs.step([slot for slot in live if slot not in failed] if failed else live, actions)
+            actions, mute = self._act(live)
+            ended, failed = envs.step([slot for slot in live if slot not in mute] if mute else live, actions)
             totals += envs.rewards
             tick += 1
             busy += len(live)
-            if not np.isfinite(envs.observations).all():
-                failed |= _find_not_finite("observation", live, envs.observations)
-            failed |= raised
+            if not (np.isfinite(envs.observations).all() and np.isfinite(envs.rewards).all()):
+                failed = {
+                    **_find_not_finite("reward", live, envs.rewards),
+                    **_find_not_finite("observation", live, envs.observations),
+                    **failed,
+                }
             for slot in ended:
                 if slot not in failed:
                     episode, length = episodes[slot], tick - episodes[slot].started
                     if length == self._runaway:
                         failed[slot] = f"did not end within {length:,} steps (set max_episode_steps)"
-                    elif not isfinite(totals[slot]):  # a sum keeps what a reward brought in
-                        failed[slot] = f"sum of rewards is not finite: {totals[slot]}"
                     else:
                         outcome.finish(episode, length, totals[slot])
                         start_next(slot)
             for slot, reason in failed.items():
                 outcome.fail(episodes[slot], tick - episodes[slot].started, reason)
                 start_next(slot)
+            for slot, reason in mute.items():  # which were not stepped
+                outcome.fail(episodes[slot], tick - 1 - episodes[slot].started, reason)
+                start_next(slot)
             if len(episodes) < len(live):
                 live = list(episodes)
         outcome.slot_utilisation = busy / max(1, tick * self.slots)
         return outcome.gathered(self.group)
 
+    @torch.no_grad()
     def _act(self, live: list[int]) -> tuple[Any, dict[int, str]]:
         """Actions of all slots, always at the full width S, and the live ones whose network failed."""
         inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)

@@ -158,7 +158,7 @@ def name_of(code: object) -> str:
 def save_policy(run_dir: Path, policy: Policy, generation: int = 0, evaluation: Evaluation | None = None) -> None:
     """Write the policy's weights, what to rebuild it from, and the test of it."""
     folder = run_dir / "policy"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     sha256 = write_tensors(folder / "weights.safetensors", policy.state_dict())
     description: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -170,9 +170,9 @@ def save_policy(run_dir: Path, policy: Policy, generation: int = 0, evaluation: 
     }
     if evaluation is not None:
         description["test"] = {
-            "mean": _plain(evaluation.mean),
-            "ci": _plain(list(evaluation.ci)),
-            "returns": _plain(evaluation.returns.tolist()),
+            "mean": _or_none(evaluation.mean),
+            "ci": [_or_none(end) for end in evaluation.ci],
+            "returns": [_or_none(value) for value in evaluation.returns.tolist()],
             "lengths": evaluation.lengths.tolist(),
             "failures": [asdict(failure) for failure in evaluation.failures],
         }
@@ -216,10 +216,12 @@ def load_policy(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
     try:
         spaces = space_from_json(description["observation_space"]), space_from_json(description["action_space"])
         settings, sha256 = description["settings"], description["sha256"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: {type(error).__name__}: {error}") from error
     if isinstance(module, Policy):
         policy = module
+        if (policy.observation_space, policy.action_space) != spaces:
+            raise CheckpointError(f"{path}: is of a policy from {spaces[0]} to {spaces[1]}, not of the one given")
     elif module is not None:
         policy = Policy(module, *spaces)
     elif settings is None:
@@ -228,7 +230,10 @@ def load_policy(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
             "load it with module=YourModule() or --policy pkg.mod:factory"
         )
     else:
-        policy = policy_class(settings["policy"])(*spaces, **settings["policy_args"])
+        try:
+            policy = policy_class(settings["policy"])(*spaces, **settings["policy_args"])
+        except Exception as error:
+            raise CheckpointError(f"{path}: {type(error).__name__}: {error}") from error
     path = folder / "weights.safetensors"
     _load_weights(policy, read_tensors(path, sha256), path)
     return policy.eval()
@@ -253,6 +258,11 @@ def _load_weights(policy: Policy, tensors: dict[str, Tensor], path: Path) -> Non
     policy.load_state_dict(tensors)
 
 
+def _or_none(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return value if isfinite(value) else None
+
+
 def _plain(value: Any) -> Any:
     """A value as JSON can hold it; a long tensor or an object only by what it is."""
     if isinstance(value, dict):
@@ -264,5 +274,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, float) and not isfinite(value):
-        return None
+        return str(value)
     return value if isinstance(value, bool | int | float | str | None) else repr(value)

@@ -6,7 +6,11 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What randomness is used for. Streams never overlap, so no score is measured on episodes that were trained on."""
+    """What randomness is used for.
+
+    Seeds of episodes of different streams are different numbers, whatever the roots, so no score is
+    measured on episodes that were trained on.
+    """
 
     TRAIN = 0
     VALIDATION = 1  # decides when to stop
@@ -15,17 +19,6 @@ class Stream(IntEnum):
     SEARCH = 4
     POLICY = 5
     ACTION = 6  # noise of sampled actions, derived from the episode's seed
-
-
-def check_seed(seed: object) -> int:
-    """`seed` as a plain int.
-
-    Raises:
-        ValueError: If it is not a whole number of 0 or more.
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed must be an integer >= 0, got {seed!r}")
-    return int(seed)
 
 
 def derive_seed(root: int, stream: Stream, *key: int) -> int:
@@ -40,4 +33,5 @@ def episode_seeds(root: int, stream: Stream, generation: int, episodes: int) -> 
     They do not depend on the candidate: with common random numbers all candidates of a generation
     meet the same episodes, so that their scores differ by their weights alone.
     """
-    return [derive_seed(root, stream, generation, episode) for episode in range(episodes)]
+    kind = int(stream) << 29
+    return [kind | derive_seed(root, stream, generation, episode) >> 2 for episode in range(episodes)]

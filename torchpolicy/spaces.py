@@ -1,5 +1,6 @@
 """Observation spaces: how what an environment shows becomes a network's input; spaces to JSON and back."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,11 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
 
-class Encoder(nn.Module):
+class ObservationError(ValueError):
+    """An observation that is not what its space says."""
+
+
+class Encoder(nn.Module, ABC):
     """Turns observations (*B, *O) into a network's input (*B, *input_shape).
 
     Attributes:
@@ -22,6 +27,14 @@ class Encoder(nn.Module):
     observation_shape: tuple[int, ...]
     observation_dtype: torch.dtype | None = None  # None: that of the network
 
+    @abstractmethod
+    def check(self, observation: Any) -> Any:
+        """One raw observation as it came, if it is what the space says; called at every step.
+
+        Raises:
+            ObservationError: If it is not.
+        """
+
 
 class BoxEncoder(Encoder):
     """A Box as it is, in the network's dtype; a scalar Box becomes one feature."""
@@ -30,6 +43,15 @@ class BoxEncoder(Encoder):
         super().__init__()
         self.observation_shape = space.shape
         self.input_shape = space.shape or (1,)
+
+    def check(self, observation: Any) -> Any:
+        if type(observation) is not np.ndarray or observation.shape != self.observation_shape:
+            observation = np.asarray(observation)
+            if observation.shape != self.observation_shape:
+                raise ObservationError(
+                    f"observation has shape {observation.shape}, its space has {self.observation_shape}"
+                )
+        return observation
 
     def forward(self, observations: Tensor) -> Tensor:
         return observations if self.observation_shape else observations.unsqueeze(-1)
@@ -45,8 +67,17 @@ class OneHotEncoder(Encoder):
         super().__init__()
         self.observation_shape = ()
         self.input_shape = (int(space.n),)
-        values = torch.arange(int(space.n)) + int(space.start)
+        self._start, self._end = int(space.start), int(space.start + space.n)
+        values = torch.arange(self._start, self._end)
         self.register_buffer("values", values, persistent=False)
+
+    def check(self, observation: Any) -> Any:
+        whole = isinstance(observation, int | np.integer) or (
+            isinstance(observation, np.ndarray) and observation.shape == () and observation.dtype.kind in "iu"
+        )
+        if not whole or not self._start <= observation < self._end:
+            raise ObservationError(f"observation is {observation!r}, its space is {self._start} to {self._end - 1}")
+        return observation
 
     def forward(self, observations: Tensor) -> Tensor:
         return observations.unsqueeze(-1) == self.values
@@ -90,7 +121,8 @@ def space_from_json(description: dict[str, Any]) -> Space[Any]:
         return Discrete(description["n"], start=description["start"])
     if kind == "Box":
         dtype = np.dtype(description["dtype"])
-        low, high = (np.asarray(description[side], dtype=float).astype(dtype) for side in ("low", "high"))
+        read = dtype if np.issubdtype(dtype, np.integer) else np.dtype(float)
+        low, high = (np.asarray(description[side], dtype=read).astype(dtype) for side in ("low", "high"))
         shape = tuple(description["shape"])
         return Box(np.broadcast_to(low, shape), np.broadcast_to(high, shape), shape, dtype.type)
     raise ValueError(f"unknown space {kind!r}: expected 'Box' or 'Discrete'")

@@ -78,6 +78,7 @@ class Trainer:
         self.save_error: OSError | None = None
         self._saved = -1  # generation of the last checkpoint
         self._failing = self._stalled = 0  # generations in a row
+        self._told_failure = self._told_floor = False
         self._center_scores: deque[float] = deque(maxlen=3)
         self._elapsed = 0.0  # seconds, of the sessions before
         self._started = time.monotonic()
@@ -209,15 +210,21 @@ class Trainer:
     def _watch(self, outcome: Outcome, update: Metrics) -> None:
         """Speak up about what fails or stands still."""
         generation, failures = self.generation, outcome.failures
-        if failures and not self._failing:
+        if failures and not self._told_failure:
             self._note(f"generation {generation}, {self.rollout.environment.name}: failed: {failures[0]}")
-        failed = len({failure.candidate for failure in failures})
-        self._failing = self._failing + 1 if failed > len(outcome.scores) / 2 else 0
+            self._note("(further failures are counted as search/failed)")
+            self._told_failure = True
+        population = len(outcome.scores) - 1
+        failed = len({failure.candidate for failure in failures if failure.candidate < population})
+        self._failing = self._failing + 1 if failed > population / 2 else 0
         if self._failing == 2:
             raise RunError(
-                f"{failed} of {len(outcome.scores)} candidates failed in {self.rollout.environment.name}, the second "
+                f"{failed} of {population} candidates failed in {self.rollout.environment.name}, the second "
                 f"generation running (generation {generation}); the first: {failures[0]}"
             )
+        if update.get("search/std_floor", 0) > 0.5 and not self._told_floor:
+            self._note(f"generation {generation}: most of std is at its floor, so the search stands still")
+            self._told_floor = True
         self._stalled = self._stalled + 1 if update["search/stalled"] else 0
         if self._stalled == STALLED_WARNING:
             self._note(

@@ -68,7 +68,7 @@ def test_state_dict_continues_exactly(name: str) -> None:
 
 
 def test_state_of_another_dimension_or_kind_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"center should have shape \(6,\), got \(7,\)"):
+    with pytest.raises(ValueError, match=r"center should have shape \(6,\) of torch.float32, got \(7,\)"):
         make(name).load_state_dict(make(name, dim=7).state_dict())
     with pytest.raises(ValueError, match="not the state of a"):
         make(name).load_state_dict({"center": torch.zeros(6)})
@@ -107,7 +107,7 @@ def test_wrong_shapes_are_named(name: str) -> None:
         search.tell(torch.zeros(4, 5), torch.zeros(4))
     with pytest.raises(ValueError, match=r"scores must have shape \(4,\), got \(3,\)"):
         search.tell(torch.zeros(4, 6), torch.zeros(3))
-    with pytest.raises(ValueError, match="center must be a float vector"):
+    with pytest.raises(ValueError, match="center must be a tensor of floats"):
         algorithm_class(name)(torch.zeros(2, 2))
     with pytest.raises(ValueError, match="population must be an integer >= 2, got 1"):
         make(name, population=1)

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(arguments)
-    except (ValueError, RunError) as error:
+    except (ValueError, RunError, OSError) as error:
         print(f"torchpolicy: {error}", file=sys.stderr)
         return 2
     except LostProcessError as error:

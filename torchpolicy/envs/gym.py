@@ -5,6 +5,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -12,10 +13,11 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import TimeLimit
 
+from torchpolicy.checks import check_count
 from torchpolicy.envs.base import RUNAWAY_STEPS, Array, Environment, EnvSlots
 from torchpolicy.heads import make_head
 from torchpolicy.imports import import_name
-from torchpolicy.spaces import make_encoder
+from torchpolicy.spaces import Encoder, ObservationError, make_encoder
 
 GymEnv = gymnasium.Env[Any, Any]
 GymFactory = Callable[..., GymEnv]
@@ -32,13 +34,16 @@ def gym_environment(
         env: A Gymnasium id, ``"pkg.mod:callable"``, or a callable that returns a ``gymnasium.Env``
             (a class is one).
         env_args: Keywords for the environment.
-        max_episode_steps: Time limit in steps, in place of the environment's own.
+        max_episode_steps: Time limit in steps, in place of a Gymnasium id's own; of two limits in a callable's
+            environment the shorter holds.
 
     Raises:
         ValueError: If it cannot be made, with Gymnasium's own reason.
     """
-    if max_episode_steps is not None and max_episode_steps < 1:
-        raise ValueError(f"max_episode_steps must be at least 1, got {max_episode_steps}")
+    if max_episode_steps is not None:
+        max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1)
+    if not isinstance(env_args, Mapping | None):
+        raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
     factory: object = env
     if isinstance(env, str) and ":" in env and not GYM_VERSION.search(env):
         factory = import_name(env)
@@ -60,21 +65,25 @@ def gym_environment(
         raise ValueError(f"making {name} failed: {type(error).__name__}: {error}") from error
     if not isinstance(example, gymnasium.Env):
         raise ValueError(f"{name} should return a gymnasium.Env, got {type(example).__name__}")
-    observation_space, action_space = example.observation_space, example.action_space
-    observation_shape = make_encoder(observation_space).observation_shape
-    make_head(action_space)
-    _check_first_observation(name, example, observation_shape)
-    example.close()
+    with closing(example):
+        if callable(factory) and make() is example:
+            raise ValueError(f"{name} should make a new environment at each call, and returned the same one twice")
+        spaces: Any = getattr(example, "observation_space", None), getattr(example, "action_space", None)
+        if None in spaces:
+            raise ValueError(f"{name} should have an observation_space and an action_space, got {spaces}")
+        encoder = make_encoder(spaces[0])
+        make_head(spaces[1])
+        _check_first_observation(name, example, encoder)
     time_limit = _time_limit(example)
     if time_limit is None:
         make = partial(_limited, make)
     return Environment(
         name=name,
-        observation_space=observation_space,
-        action_space=action_space,
+        observation_space=spaces[0],
+        action_space=spaces[1],
         reward_threshold=example.spec.reward_threshold if example.spec else None,
         time_limit=time_limit,
-        make_slots=partial(GymSlots, make, observation_shape),
+        make_slots=partial(GymSlots, make, encoder),
     )
 
 
@@ -83,15 +92,16 @@ class GymSlots(EnvSlots):
 
     Args:
         make: Makes one environment.
-        observation_shape: O.
+        encoder: Knows what its observations look like.
         count: S.
         dtype: Of the kept observations.
     """
 
-    def __init__(self, make: Callable[[], GymEnv], observation_shape: tuple[int, ...], count: int, dtype: Any) -> None:
+    def __init__(self, make: Callable[[], GymEnv], encoder: Encoder, count: int, dtype: Any) -> None:
         self._make = make
+        self._encoder = encoder
         self._envs: list[GymEnv | None] = [None] * count
-        self.observations: Array = np.zeros((count, *observation_shape), dtype)
+        self.observations: Array = np.zeros((count, *encoder.observation_shape), dtype)
         self.rewards: Array = np.zeros(count)
 
     def reset(self, slot: int, seed: int) -> str | None:
@@ -100,7 +110,10 @@ class GymSlots(EnvSlots):
             if env is None:
                 env = self._envs[slot] = self._make()
             _forget(env)
-            self.observations[slot], _ = env.reset(seed=seed)
+            observation, _ = env.reset(seed=seed)
+            self.observations[slot] = self._encoder.check(observation)
+        except ObservationError as error:
+            return str(error)
         except Exception:
             self._drop(slot)
             return traceback.format_exc()
@@ -108,10 +121,14 @@ class GymSlots(EnvSlots):
 
     def step(self, slots: list[int], actions: Any) -> tuple[list[int], dict[int, str]]:
         ended, failed = [], {}
-        envs, observations, rewards = self._envs, self.observations, self.rewards
+        envs, observations, rewards, check = self._envs, self.observations, self.rewards, self._encoder.check
         for slot in slots:
             try:
-                observations[slot], rewards[slot], terminated, truncated, _ = envs[slot].step(actions[slot])  # type: ignore[union-attr]
+                observation, rewards[slot], terminated, truncated, _ = envs[slot].step(actions[slot])  # type: ignore[union-attr]
+                observations[slot] = check(observation)
+            except ObservationError as error:
+                failed[slot] = str(error)
+                continue
             except Exception:
                 self._drop(slot)
                 failed[slot] = traceback.format_exc()
@@ -123,17 +140,16 @@ class GymSlots(EnvSlots):
     def close(self) -> None:
         for slot, env in enumerate(self._envs):
             if env is not None:
-                self._envs[slot] = None
-                env.close()
+                self._drop(slot)
 
     def _drop(self, slot: int) -> None:
-        """Forget an environment that raised: nothing is known of its state, so the next episode has a new one."""
+        """Let an environment go. After it raised, nothing is known of its state: the next episode has a new one."""
         env, self._envs[slot] = self._envs[slot], None
         if env is not None:
             try:
                 env.close()
             except Exception as error:
-                warnings.warn(f"closing an environment that had failed: {error}", stacklevel=2)
+                warnings.warn(f"closing an environment failed: {type(error).__name__}: {error}", stacklevel=2)
 
 
 def _forget(env: GymEnv) -> None:
@@ -168,19 +184,21 @@ def _limited(make: Callable[[], GymEnv]) -> GymEnv:
 
 def _time_limit(env: GymEnv) -> int | None:
     """The steps after which some wrapper truncates an episode."""
+    limits = []
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, TimeLimit):
-            return env._max_episode_steps
+            limits.append(env._max_episode_steps)
         env = env.env
-    return None
+    return min(limits, default=None)
 
 
-def _check_first_observation(name: str, env: GymEnv, shape: tuple[int, ...]) -> None:
+def _check_first_observation(name: str, env: GymEnv, encoder: Encoder) -> None:
     try:
-        first = np.asarray(env.reset(seed=0)[0])
+        answer = env.reset(seed=0)
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise ValueError(f"expected (observation, info), got {type(answer).__name__}")
+        first = np.asarray(encoder.check(answer[0]))
     except Exception as error:
         raise ValueError(f"{name}: reset(seed=0) failed: {type(error).__name__}: {error}") from error
-    if first.shape != shape:
-        raise ValueError(f"{name}: reset gave an observation of shape {first.shape}, its observation_space has {shape}")
     if not np.isfinite(first).all():
         raise ValueError(f"{name}: reset gave an observation that is not finite: {first}")

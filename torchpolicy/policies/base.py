@@ -7,8 +7,9 @@ import torch
 from gymnasium import Space
 from torch import Tensor, nn
 
+from torchpolicy.checks import check_seed
 from torchpolicy.heads import make_head
-from torchpolicy.seeding import Stream, check_seed, derive_seed
+from torchpolicy.seeding import Stream, derive_seed
 from torchpolicy.spaces import make_encoder
 
 
@@ -41,6 +42,8 @@ class Policy(nn.Module):
 
     def __init__(self, net: nn.Module, observation_space: Space[Any], action_space: Space[Any]) -> None:
         super().__init__()
+        if not isinstance(net, nn.Module):
+            raise ValueError(f"net must be a torch module, got {type(net).__name__}")
         self.observation_space = observation_space
         self.action_space = action_space
         self.encoder = make_encoder(observation_space)
@@ -51,7 +54,7 @@ class Policy(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Of the network's parameters, hence of its input."""
-        return next((p.dtype for p in self.net.parameters()), torch.get_default_dtype())
+        return next((p.dtype for p in self.net.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +89,7 @@ class Policy(nn.Module):
             ValueError: If the shape of the observation is not the space's.
         """
         is_tensor = isinstance(obs, Tensor)
-        observations = obs if is_tensor else torch.from_numpy(np.asarray(obs))
+        observations = obs if is_tensor else torch.from_numpy(np.array(obs))
         shape = self.encoder.observation_shape
         single = observations.shape == shape
         if not single and observations.shape[1:] != shape:
@@ -104,7 +107,10 @@ class Policy(nn.Module):
     def _check_fit(self) -> None:
         """One forward on zeros, in eval mode, to find a misfit before any work is done."""
         kind, shape = type(self.net).__name__, self.encoder.input_shape
-        was_training = self.net.training
+        if self.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"{kind} is {self.dtype}: float32 and float64 networks are supported")
+        modes = {module: module.training for module in self.net.modules()}
+        buffers = {name: buffer.clone() for name, buffer in self.net.named_buffers()}
         self.net.eval()
         try:
             output = self.net(torch.zeros(1, *shape, dtype=self.dtype, device=self.device))
@@ -113,7 +119,14 @@ class Policy(nn.Module):
                 f"{kind} does not take a batch of observations of shape {shape} from {self.observation_space}: {error}"
             ) from error
         finally:
-            self.net.train(was_training)
+            for module, training in modes.items():
+                module.training = training
+        changed = [name for name, buffer in self.net.named_buffers() if not torch.equal(buffer, buffers[name])]
+        if changed:
+            raise ValueError(
+                f"{kind} writes its buffer {changed[0]!r} in forward, in eval mode too: an episode would depend on "
+                "those before it"
+            )
         wanted, found = (1, self.head.input_size), tuple(getattr(output, "shape", ()))
         if found != wanted:
             raise ValueError(

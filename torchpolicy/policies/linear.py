@@ -44,11 +44,23 @@ class LinearPolicy(Policy):
         before: list[nn.Module] = []
         if features is not None:
             before.append(features)
-            with torch.no_grad():
-                shape = features(torch.zeros(1, *shape)).shape[1:]
+            shape = _shape_of(features, shape)
         if len(shape) != 1:
             before.append(nn.Flatten())
         layer = seeded_linear(prod(shape), outputs, bias, policy_generator(seed))
         super().__init__(nn.Sequential(*before, layer) if before else layer, observation_space, action_space)
-        if features is None:
+        if features is None and type(self) is LinearPolicy:
             self.settings = {"policy": "linear", "policy_args": {"bias": bias}}
+
+
+@torch.no_grad()
+def _shape_of(features: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the features of one observation."""
+    modes = {module: module.training for module in features.modules()}
+    try:
+        return tuple(features.eval()(torch.zeros(1, *shape)).shape[1:])
+    except Exception as error:
+        raise ValueError(f"features do not take a batch of observations of shape {shape}: {error}") from error
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -8,6 +8,7 @@ from typing import Any
 from gymnasium import Space
 from torch import nn
 
+from torchpolicy.checks import check_count
 from torchpolicy.heads import make_head
 from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
 from torchpolicy.spaces import make_encoder
@@ -42,8 +43,9 @@ class MLPPolicy(Policy):
     ) -> None:
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-        if not all(isinstance(units, int) and units > 0 for units in hidden):
-            raise ValueError(f"hidden must hold positive integers, got {hidden!r}")
+        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+            raise ValueError(f"hidden must be a sequence of integers >= 1, got {hidden!r}")
+        hidden = [check_count("hidden", units, at_least=1) for units in hidden]
         shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
         generator = policy_generator(seed)
         layers: list[nn.Module] = [] if len(shape) == 1 else [nn.Flatten()]
@@ -51,4 +53,5 @@ class MLPPolicy(Policy):
             layers += [seeded_linear(inputs, units, True, generator), ACTIVATIONS[activation]()]
         layers.append(seeded_linear(hidden[-1] if hidden else prod(shape), outputs, True, generator))
         super().__init__(nn.Sequential(*layers), observation_space, action_space)
-        self.settings = {"policy": "mlp", "policy_args": {"hidden": list(hidden), "activation": activation}}
+        if type(self) is MLPPolicy:
+            self.settings = {"policy": "mlp", "policy_args": {"hidden": list(hidden), "activation": activation}}

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from math import nan
-from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torchpolicy.seeding import Stream, check_seed, derive_seed
+from torchpolicy.checks import check_count, check_seed
+from torchpolicy.seeding import Stream, derive_seed
 
 Metrics = dict[str, float]
 
@@ -34,13 +34,13 @@ class Search(ABC):
     """
 
     def __init__(self, center: Tensor, *, population: int, seed: int = 0, maximize: bool = True) -> None:
-        if center.ndim != 1 or not len(center) or not center.is_floating_point():
-            raise ValueError(f"center must be a float vector (D,), got {center.dtype} {tuple(center.shape)}")
+        if not isinstance(center, Tensor) or center.ndim != 1 or not len(center) or not center.is_floating_point():
+            found = f"{center.dtype} {tuple(center.shape)}" if isinstance(center, Tensor) else type(center).__name__
+            raise ValueError(f"center must be a tensor of floats, (D,), got {found}")
         if not center.isfinite().all():
             raise ValueError("center must be finite")
-        check_count("population", population, at_least=2)
         self.center = center.detach().clone()
-        self.population = int(population)
+        self.population = check_count("population", population, at_least=2)
         self.maximize = maximize
         self.generation = 0
         self.generator = torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.SEARCH))
@@ -54,6 +54,7 @@ class Search(ABC):
         """Draw a population of candidates, (P, D)."""
         return self._sample()
 
+    @torch.no_grad()
     def tell(self, candidates: Tensor, scores: Tensor) -> Metrics:
         """Move the search distribution towards the better candidates.
 
@@ -63,7 +64,7 @@ class Search(ABC):
         Args:
             candidates: (N, D), as returned by :meth:`ask`. Fewer rows than the population are allowed.
             scores: (N,), one per row, in the units of the objective. NaN, or an infinity,
-                marks a failed evaluation.
+                marks a failed evaluation. So does a candidate that is not finite.
 
         Returns:
             Scalars that describe the update, keyed ``search/<name>``.
@@ -71,11 +72,13 @@ class Search(ABC):
         Raises:
             ValueError: If the shapes disagree.
         """
-        scores = torch.as_tensor(scores, dtype=torch.float64)
+        scores = torch.as_tensor(scores, dtype=torch.float64).clone()
+        candidates = torch.as_tensor(candidates, dtype=self.center.dtype, device=self.center.device)
         if candidates.ndim != 2 or candidates.shape[1] != self.dim:
             raise ValueError(f"candidates must have shape (N, {self.dim}), got {tuple(candidates.shape)}")
         if scores.shape != candidates.shape[:1]:
             raise ValueError(f"scores must have shape ({len(candidates)},), got {tuple(scores.shape)}")
+        scores[~candidates.isfinite().all(1)] = nan
         failed = ~scores.isfinite()
         before = self.center.clone()
         kept = scores[~failed]
@@ -107,8 +110,14 @@ class Search(ABC):
             odd = sorted(state.keys() ^ expected.keys())
             raise ValueError(f"not the state of a {type(self).__name__}: missing or unknown {odd}")
         for name, value in expected.items():
-            if isinstance(value, Tensor) and value.shape != state[name].shape:
-                raise ValueError(f"{name} should have shape {tuple(value.shape)}, got {tuple(state[name].shape)}")
+            new = state[name]
+            if type(new) is not type(value):
+                raise ValueError(f"{name} should be a {type(value).__name__}, got {type(new).__name__}")
+            if isinstance(value, Tensor) and (new.shape != value.shape or new.dtype != value.dtype):
+                expectation = f"shape {tuple(value.shape)} of {value.dtype}"
+                raise ValueError(f"{name} should have {expectation}, got {tuple(new.shape)} of {new.dtype}")
+            if isinstance(value, Tensor) and not new.isfinite().all():
+                raise ValueError(f"{name} should be finite")
         for name, value in state.items():
             if name == "generator":
                 self.generator.set_state(value)
@@ -124,23 +133,12 @@ class Search(ABC):
         """Move `center` and whatever surrounds it; higher scores are better, NaN failed, at least two differ."""
 
 
-def check_count(name: str, value: object, *, at_least: int) -> None:
-    """Refuse what is not a whole number of `at_least` or more."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < at_least:
-        raise ValueError(f"{name} must be an integer >= {at_least}, got {value!r}")
-
-
-def check_range(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
-    """Refuse what is not a number in [low, high], or in (low, high] with `open_low`."""
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
-    if not low <= number <= high or (open_low and number == low):
-        bracket = "(" if open_low else "["
-        raise ValueError(f"{name} must be in {bracket}{low:g}, {high:g}], got {value!r}")
-
-
 def check_std(std: float | Tensor, center: Tensor) -> Tensor:
     """A standard deviation, one number or (D,), as a vector (D,) like `center`."""
-    vector = torch.as_tensor(std, dtype=center.dtype, device=center.device)
+    try:
+        vector = torch.as_tensor(std, dtype=center.dtype, device=center.device)
+    except (TypeError, ValueError, RuntimeError):
+        vector = torch.empty(0, 0)
     if isinstance(std, bool) or vector.ndim > 1 or (vector.ndim == 1 and vector.shape != center.shape):
         raise ValueError(f"std must be a number or a vector of shape {tuple(center.shape)}, got {std!r}")
     if not (vector.isfinite() & (vector > 0)).all():

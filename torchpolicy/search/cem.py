@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchpolicy.search.base import Metrics, Search, check_range, check_std
+from torchpolicy.checks import check_range
+from torchpolicy.search.base import Metrics, Search, check_std
 
 
 class CEM(Search):
@@ -94,8 +95,13 @@ class CEM(Search):
         extra = max(self.extra_variance - self.generation * self.extra_variance_decay, 0.0)
         std = (elite.var(0) + extra * self.initial_std**2).sqrt()
         self.center = torch.lerp(elite.mean(0), self.center, self.smoothing)
-        self.std = torch.lerp(std, self.std, self.std_smoothing).clamp(min=self.min_std * self.initial_std)
-        return {"search/elite_size": float(len(elite)), "search/std_mean": float(self.std.mean())}
+        floor = self.min_std * self.initial_std
+        self.std = torch.lerp(std, self.std, self.std_smoothing).clamp(min=floor)
+        return {
+            "search/elite_size": float(len(elite)),
+            "search/std_mean": float(self.std.mean()),
+            "search/std_floor": float((self.std == floor).double().mean()),
+        }
 
     def _best(self, scores: Tensor, size: int) -> Tensor:
         """Indices of the `size` highest scores that did not fail, ties in random order."""

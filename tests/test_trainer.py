@@ -1,0 +1,110 @@
+"""What decides when a run stops, and what is told about it."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from worlds import Guess
+
+import torchpolicy as tp
+from torchpolicy import trainer as module
+from torchpolicy.checkpoint import load_checkpoint
+from torchpolicy.evaluation import Evaluation
+from torchpolicy.seeding import Stream
+
+
+def scores(returns: list[float]) -> Evaluation:
+    return Evaluation(np.array(returns), np.ones(len(returns), np.int64), [])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Stream, int]]:
+    """Evaluations that were asked for; answered from `answers` by stream."""
+    asked: list[tuple[Stream, int]] = []
+
+    def answer(rollout: object, vector: object, *, stream: Stream, generation: int, **_: object) -> Evaluation:
+        asked.append((stream, generation))
+        return ANSWERS[stream]
+
+    monkeypatch.setattr(module, "evaluate_vector", answer)
+    ANSWERS.update({stream: scores([10.0] * 9 + [9.0]) for stream in Stream})
+    return asked
+
+
+ANSWERS: dict[Stream, Evaluation] = {}
+
+
+def train(**arguments: Any) -> tp.Result:
+    return tp.train(Guess, "cem", **{"population": 6, "generations": 4, "eval_every": 1, "target": 9.5, **arguments})
+
+
+def test_two_fresh_sets_must_agree_and_the_test_is_a_third(asked: list[tuple[Stream, int]]) -> None:
+    result = train()
+    assert asked == [(Stream.VALIDATION, 1), (Stream.CONFIRMATION, 1), (Stream.TEST, 0)]
+    assert len(result.metrics) == 1
+
+
+def test_no_stop_without_confirmation(asked: list[tuple[Stream, int]]) -> None:
+    ANSWERS[Stream.CONFIRMATION] = scores([9.0] * 10)
+    assert len(train().metrics) == 4
+    assert asked.count((Stream.VALIDATION, 3)) == asked.count((Stream.CONFIRMATION, 3)) == 1
+
+
+def test_the_lower_end_of_the_interval_decides(asked: list[tuple[Stream, int]]) -> None:
+    ANSWERS[Stream.VALIDATION] = scores([12.0] * 8 + [0.0, 0.0])
+    assert ANSWERS[Stream.VALIDATION].mean > 9.5
+    assert len(train().metrics) == 4
+    assert all(stream is not Stream.CONFIRMATION for stream, _ in asked)
+
+
+def test_a_promising_center_is_validated_early(asked: list[tuple[Stream, int]]) -> None:
+    train(target=-1, eval_every=100)
+    assert asked[0] == (Stream.VALIDATION, 3)
+
+
+def test_std_is_each_layers_own_unless_given() -> None:
+    for std, expected in ((None, 3**-0.5), (2.0, 2.0)):
+        result = tp.train(Guess, "cem", population=2000, generations=1, eval_episodes=2, std=std, run_dir=f"run-{std}")
+        state, _ = load_checkpoint(result.run_dir / "checkpoints")
+        assert state is not None
+        assert state["search"]["initial_std"].tolist() == pytest.approx([expected] * 12)
+
+
+def test_returns_and_rank_in_the_metrics_are_what_they_say() -> None:
+    class Fixed(tp.Search):
+        """Asks for the same two candidates, one of which always answers 0."""
+
+        def _sample(self) -> torch.Tensor:
+            candidates = torch.zeros(2, self.dim)
+            candidates[1] = self.center
+            return candidates
+
+        def _update(self, candidates: torch.Tensor, scores: torch.Tensor) -> dict[str, float]:
+            return {}
+
+    center = torch.cat([torch.eye(3).flatten(), torch.zeros(3)])
+    row = tp.train(Guess, Fixed(center, population=2), generations=1, eval_episodes=2).metrics[0]
+    assert row["search/center_score"] == row["rollout/ep_rew_max"] == 10
+    assert row["rollout/ep_rew_min"] < 10
+    assert row["search/center_rank"] == 1.5  # beside its equal
+    assert row["rollout/ep_rew_mean"] == (10 + row["rollout/ep_rew_min"]) / 2
+
+
+def test_a_std_at_its_floor_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    tp.train(Guess, "cem", generations=40, population=10, std_smoothing=0.0, min_std=0.5, eval_episodes=2)
+    assert "most of std is at its floor" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread
+def test_a_deleted_run_folder_costs_no_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    class Vandal(Guess):
+        def step(self, action: int) -> Any:
+            if len(list(Path("run").glob("metrics.jsonl"))):
+                shutil.rmtree("run")
+            return super().step(action)
+
+    result = tp.train(Vandal, "cem", generations=3, population=4, eval_episodes=2, run_dir="run")
+    assert tp.load(result.run_dir).act(np.zeros(3)) in (0, 1, 2)

@@ -1,0 +1,36 @@
+"""Refusing what is out of range, in one line: the argument, what was expected, what came."""
+
+from math import isfinite, nan
+from numbers import Integral, Real
+
+
+def check_count(name: str, value: object, *, at_least: int) -> int:
+    """A whole number of `at_least` or more, as an int.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < at_least:
+        raise ValueError(f"{name} must be an integer >= {at_least}, got {value!r}")
+    return int(value)
+
+
+def check_range(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
+    """Refuse what is not a finite number in [low, high], or in (low, high] with `open_low`.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    if not isfinite(number) or not low <= number <= high or (open_low and number == low):
+        start, end = "(" if open_low else "[", "]" if isfinite(high) else ")"
+        raise ValueError(f"{name} must be a number in {start}{low:g}, {high:g}{end}, got {value!r}")
+
+
+def check_seed(seed: object) -> int:
+    """`seed` as a plain int.
+
+    Raises:
+        ValueError: If it is not a whole number of 0 or more.
+    """
+    return check_count("seed", seed, at_least=0)
