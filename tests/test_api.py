@@ -66,9 +66,10 @@ METRICS = {
 
 
 def test_metric_keys() -> None:
-    result = quick(generations=2, eval_every=2)
-    assert set(result.metrics[1]) == METRICS
-    assert "eval/mean_reward" not in result.metrics[0]
+    keys = [set(row) for row in quick(generations=5, eval_every=5).metrics]
+    assert keys[4] == METRICS
+    assert keys[0] == {key for key in METRICS if not key.startswith("eval/")}
+    assert keys[1] == {key for key in keys[0] if not key.startswith("search/center")}
 
 
 def test_same_seed_same_bits_and_metrics() -> None:
@@ -163,7 +164,7 @@ def test_stops_at_the_target_and_not_before() -> None:
 def test_budgets() -> None:
     assert len(quick(generations=2).metrics) == 2
     steps = [row["rollout/env_steps"] for row in quick(generations=None, total_steps=250).metrics]
-    assert steps == [90, 180, 270]
+    assert steps == [90, 170, 250]
     assert quick(generations=None, seconds=0.3).metrics[-1]["time/elapsed"] > 0.2
     assert len(quick("CartPole-v1", generations=2, total_steps=10**9, seconds=1000).metrics) == 2
 

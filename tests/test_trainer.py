@@ -62,7 +62,7 @@ def test_the_lower_end_of_the_interval_decides(asked: list[tuple[Stream, int]]) 
 
 def test_a_promising_center_is_validated_early(asked: list[tuple[Stream, int]]) -> None:
     train(target=-1, eval_every=100)
-    assert asked[0] == (Stream.VALIDATION, 3)
+    assert asked[0] == (Stream.VALIDATION, 1)
 
 
 def test_std_is_each_layers_own_unless_given() -> None:

@@ -98,7 +98,7 @@ def train(
         episodes: E, per candidate and generation; a candidate's score is their mean return.
         eval_episodes: Of each held-out evaluation.
         eval_every: Generations between held-out evaluations of the center. One comes early when the
-            center's last scores in training promise the target.
+            center's own score in training promises the target.
         backend: ``"auto"`` or ``"gymnasium"``.
         compile: Not yet supported.
         workers: Processes on this machine; any number gives the same result. Under ``torchrun`` its

@@ -59,26 +59,31 @@ class Categorical(Head):
 class Deterministic(Head):
     """Box actions: one number a dimension, squashed into the dimension's bounds.
 
-    With output u: low + (high - low) (tanh u + 1) / 2 between two bounds, low + softplus u or
+    With output u: (low + high) / 2 + (high - low) / 2 tanh u between two bounds, low + softplus u or
     high - softplus u beside one, u itself where there is none.
     """
 
     low: Tensor
     high: Tensor
+    middle: Tensor
+    radius: Tensor
 
     def __init__(self, space: Box) -> None:
         super().__init__()
         self.shape = space.shape
         self.input_size = int(np.prod(space.shape))
         self.action_dtype = torch.from_numpy(np.empty(0, space.dtype)).dtype
-        for name, bound in ("low", space.low), ("high", space.high):
-            self.register_buffer(name, torch.tensor(bound.reshape(-1)), persistent=False)
+        low, high = space.low.reshape(-1), space.high.reshape(-1)
+        both = np.isfinite(low) & np.isfinite(high)
+        down, up = np.where(both, low, 0) / 2, np.where(both, high, 0) / 2
+        bounds = {"low": low, "high": high, "middle": up + down, "radius": up - down}
+        for name, bound in bounds.items():
+            self.register_buffer(name, torch.tensor(bound), persistent=False)
         self.bounded = bool((self.low.isfinite() & self.high.isfinite()).all())
 
     def forward(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
         low, high = self.low, self.high
-        share = (output.tanh() + 1) / 2
-        actions = low * (1 - share) + high * share
+        actions = torch.addcmul(self.middle, self.radius, output.tanh())
         if not self.bounded:
             above, below = low.isfinite(), high.isfinite()
             softplus = nn.functional.softplus(output)

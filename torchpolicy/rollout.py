@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import ceil
+from math import ceil, isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +21,9 @@ from torchpolicy.seeding import Stream, derive_seed
 SLOTS = 32
 """S by default. A multiple of 32, the same for every forward, so that the bits of a result do not
 depend on which slot played an episode (see CONTRIBUTING.md)."""
+
+REWARD_CHECK = 64
+"""Steps between looks at the sums of rewards; they are looked at when an episode ends, too."""
 
 NOISE_STEPS = 64
 """Steps that an episode's action noise is drawn for at a time."""
@@ -162,6 +165,7 @@ class Rollout:
         self._noise = _ActionNoise(policy.head, slots) if sampled and policy.head.noise_size else None
         self._runaway = RUNAWAY_STEPS if environment.time_limit is None else None
 
+    @torch.no_grad()
     def play(self, candidates: Tensor, seeds: Sequence[int]) -> Outcome:
         """Play every candidate through every episode.
 
@@ -206,17 +210,17 @@ class Rollout:
             totals += envs.rewards
             tick += 1
             busy += len(live)
-            if not (np.isfinite(envs.observations).all() and np.isfinite(envs.rewards).all()):
-                failed = {
-                    **_find_not_finite("reward", live, envs.rewards),
-                    **_find_not_finite("observation", live, envs.observations),
-                    **failed,
-                }
+            if not np.isfinite(envs.observations).all():
+                failed = _find_not_finite("observation", live, envs.observations) | failed
+            if tick % REWARD_CHECK == 0:  # a sum keeps what a reward brought in
+                failed = _find_not_finite("sum of rewards", live, totals) | failed
             for slot in ended:
                 if slot not in failed:
                     episode, length = episodes[slot], tick - episodes[slot].started
                     if length == self._runaway:
                         failed[slot] = f"did not end within {length:,} steps (set max_episode_steps)"
+                    elif not isfinite(totals[slot]):
+                        failed[slot] = f"sum of rewards is not finite: {totals[slot]}"
                     else:
                         outcome.finish(episode, length, totals[slot])
                         start_next(slot)
@@ -231,7 +235,6 @@ class Rollout:
         outcome.slot_utilisation = busy / max(1, tick * self.slots)
         return outcome.gathered(self.group)
 
-    @torch.no_grad()
     def _act(self, live: list[int]) -> tuple[Any, dict[int, str]]:
         """Actions of all slots, always at the full width S, and the live ones whose network failed."""
         inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
@@ -283,5 +286,7 @@ def _not_finite(name: str, value: Array) -> str | None:
 
 def _find_not_finite(name: str, live: list[int], rows: Array) -> dict[int, str]:
     """The live slots whose row is not finite, and that it is so."""
+    if np.isfinite(rows).all():
+        return {}
     reasons = {slot: _not_finite(name, rows[slot]) for slot in live}
     return {slot: reason for slot, reason in reasons.items() if reason is not None}

@@ -9,6 +9,8 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
+Array = np.ndarray[Any, Any]
+
 
 class ObservationError(ValueError):
     """An observation that is not what its space says."""
@@ -28,11 +30,11 @@ class Encoder(nn.Module, ABC):
     observation_dtype: torch.dtype | None = None  # None: that of the network
 
     @abstractmethod
-    def check(self, observation: Any) -> Any:
-        """One raw observation as it came, if it is what the space says; called at every step.
+    def check(self, observations: list[Any]) -> Array:
+        """Raw observations as they came, N of them, as one array (N, *O).
 
         Raises:
-            ObservationError: If it is not.
+            ObservationError: If one of them is not what the space says.
         """
 
 
@@ -44,14 +46,16 @@ class BoxEncoder(Encoder):
         self.observation_shape = space.shape
         self.input_shape = space.shape or (1,)
 
-    def check(self, observation: Any) -> Any:
-        if type(observation) is not np.ndarray or observation.shape != self.observation_shape:
-            observation = np.asarray(observation)
-            if observation.shape != self.observation_shape:
-                raise ObservationError(
-                    f"observation has shape {observation.shape}, its space has {self.observation_shape}"
-                )
-        return observation
+    def check(self, observations: list[Any]) -> Array:
+        try:
+            array = np.array(observations)
+        except ValueError:  # of several shapes
+            array = np.empty(0, object)
+        if array.shape != (len(observations), *self.observation_shape) or array.dtype.kind not in "biuf":
+            first = np.asarray(observations[0])
+            found = f"shape {first.shape} of {first.dtype}"
+            raise ObservationError(f"observation has {found}, its space has shape {self.observation_shape}")
+        return array
 
     def forward(self, observations: Tensor) -> Tensor:
         return observations if self.observation_shape else observations.unsqueeze(-1)
@@ -71,13 +75,15 @@ class OneHotEncoder(Encoder):
         values = torch.arange(self._start, self._end)
         self.register_buffer("values", values, persistent=False)
 
-    def check(self, observation: Any) -> Any:
-        whole = isinstance(observation, int | np.integer) or (
-            isinstance(observation, np.ndarray) and observation.shape == () and observation.dtype.kind in "iu"
-        )
-        if not whole or not self._start <= observation < self._end:
-            raise ObservationError(f"observation is {observation!r}, its space is {self._start} to {self._end - 1}")
-        return observation
+    def check(self, observations: list[Any]) -> Array:
+        try:
+            array = np.array(observations)
+        except ValueError:  # of several shapes
+            array = np.empty(0)
+        whole = array.shape == (len(observations),) and array.dtype.kind in "iu"
+        if not (whole and array.min() >= self._start and array.max() < self._end):
+            raise ObservationError(f"observation is {observations[0]!r}, its space is {self._start} to {self._end - 1}")
+        return array
 
     def forward(self, observations: Tensor) -> Tensor:
         return observations.unsqueeze(-1) == self.values

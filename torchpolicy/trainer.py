@@ -1,9 +1,8 @@
 """One generation at a time."""
 
 import time
-from collections import deque
 from collections.abc import Sequence
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,10 @@ from torchpolicy.writers.base import Writer
 
 AGREEMENT = 10
 """Generations between checks that all processes have the same center."""
+
+CENTER_EVERY = 4
+"""Generations between those in which the center plays along. Not each: one more than a full set of slots makes
+all of them wait for it."""
 
 CHECKPOINT_SHARE = 0.01
 """Of a run's time, at most, goes into checkpoints."""
@@ -79,7 +82,7 @@ class Trainer:
         self._saved = -1  # generation of the last checkpoint
         self._failing = self._stalled = 0  # generations in a row
         self._told_failure = self._told_floor = False
-        self._center_scores: deque[float] = deque(maxlen=3)
+        self._center_score = nan  # in this generation, if it played along
         self._elapsed = 0.0  # seconds, of the sessions before
         self._started = time.monotonic()
 
@@ -133,7 +136,6 @@ class Trainer:
             "reached": self.reached,
             "failing": self._failing,
             "stalled": self._stalled,
-            "center_scores": list(self._center_scores),
             "elapsed": self._seconds(),
             "search": self.search.state_dict(),
             "policy": {name: tensor.clone() for name, tensor in self.policy.state_dict().items()},
@@ -145,7 +147,6 @@ class Trainer:
         self.policy.load_state_dict(state["policy"])
         self.generation, self.env_steps, self.reached = state["generation"], state["env_steps"], state["reached"]
         self._failing, self._stalled = state["failing"], state["stalled"]
-        self._center_scores = deque(state["center_scores"], maxlen=self._center_scores.maxlen)
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 
     def _is_over(self) -> bool:
@@ -182,23 +183,25 @@ class Trainer:
     def _generation(self) -> Metrics:
         """Ask, play, tell."""
         begin = time.monotonic()
-        candidates = self.search.ask()
-        center = self.search.center[None]
+        candidates = players = self.search.ask()
+        if self.generation % CENTER_EVERY == 0:  # the center plays along, unheard
+            players = torch.cat([candidates, self.search.center[None]])
         asked = time.monotonic()
         seeds = episode_seeds(self.plan.seed, Stream.TRAIN, self.generation, self.plan.episodes)
-        outcome = self.rollout.play(torch.cat([candidates, center]), seeds)  # the center plays along, unheard
+        outcome = self.rollout.play(players, seeds)
         played = time.monotonic()
-        scores = outcome.scores[:-1]
+        population = len(candidates)
+        scores = outcome.scores[:population]
         update = self.search.tell(candidates, torch.from_numpy(scores))
         self.vector.write(self.search.center)
         end = time.monotonic()
         self.generation += 1
         self.env_steps += outcome.env_steps
-        self._center_scores.append(outcome.scores[-1])
-        self._watch(outcome, update)
+        self._center_score = outcome.scores[-1] if len(players) > population else nan
+        self._watch(outcome, population, update)
         return {
             "generation": self.generation,
-            **_describe(outcome, self.env_steps),
+            **_describe(outcome, population, self.env_steps),
             **update,
             "time/slot_utilisation": outcome.slot_utilisation,
             "time/fps": outcome.env_steps / (end - begin),
@@ -207,14 +210,13 @@ class Trainer:
             "time/elapsed": self._seconds(),
         }
 
-    def _watch(self, outcome: Outcome, update: Metrics) -> None:
+    def _watch(self, outcome: Outcome, population: int, update: Metrics) -> None:
         """Speak up about what fails or stands still."""
         generation, failures = self.generation, outcome.failures
         if failures and not self._told_failure:
             self._note(f"generation {generation}, {self.rollout.environment.name}: failed: {failures[0]}")
             self._note("(further failures are counted as search/failed)")
             self._told_failure = True
-        population = len(outcome.scores) - 1
         failed = len({failure.candidate for failure in failures if failure.candidate < population})
         self._failing = self._failing + 1 if failed > population / 2 else 0
         if self._failing == 2:
@@ -234,14 +236,11 @@ class Trainer:
 
     def _validation_is_due(self) -> bool:
         """At a cadence, and as soon as the center's own score promises the target."""
-        target = self.plan.target
-        scores = self._center_scores
-        promising = target is not None and len(scores) == scores.maxlen and sum(scores) >= target * len(scores)
+        promising = self.plan.target is not None and self._center_score >= self.plan.target
         return promising or self.generation % self.plan.eval_every == 0
 
     def _validate(self, metrics: Metrics) -> bool:
         """Score the center; whether it reached the target."""
-        self._center_scores.clear()
         evaluation = self._evaluate(Stream.VALIDATION)
         low, high = evaluation.ci
         metrics |= {"eval/mean_reward": evaluation.mean, "eval/ci_low": low, "eval/ci_high": high}
@@ -271,21 +270,21 @@ class Trainer:
             writer.note(text)
 
 
-def _describe(outcome: Outcome, env_steps: int) -> Metrics:
-    """Scalars of a generation whose last candidate is the center."""
+def _describe(outcome: Outcome, population: int, env_steps: int) -> Metrics:
+    """Scalars of a generation whose first candidates are the population, and the next the center, if it played."""
     metrics: Metrics = {"rollout/env_steps": env_steps, "rollout/episodes": outcome.returns.size}
-    played = np.isfinite(outcome.returns[:-1])
+    played = np.isfinite(outcome.returns[:population])
     if played.any():
-        returns = outcome.returns[:-1][played]
+        returns = outcome.returns[:population][played]
         metrics |= {
             "rollout/ep_rew_mean": float(returns.mean()),
             "rollout/ep_rew_max": float(returns.max()),
             "rollout/ep_rew_min": float(returns.min()),
             "rollout/ep_rew_std": float(returns.std()),
-            "rollout/ep_len_mean": float(outcome.lengths[:-1][played].mean()),
+            "rollout/ep_len_mean": float(outcome.lengths[:population][played].mean()),
         }
-    scores, center = outcome.scores[:-1], outcome.scores[-1]
-    if np.isfinite(center):
+    for center in outcome.scores[population:]:
+        scores = outcome.scores[:population]
         better, equal = (scores > center).sum(), (scores == center).sum()
         metrics |= {"search/center_score": float(center), "search/center_rank": 1 + float(better + equal / 2)}
     return metrics

@@ -59,5 +59,5 @@ def test_console_speaks_plainly_where_there_is_no_terminal(tmp_path: Path, capsy
     assert err.splitlines() == [
         "generation 1 | 100 steps | 5 steps/s | center 12",
         "mind the gap",
-        "generation 2 | 250 steps | 5 steps/s | center nan | validated nan",
+        "generation 2 | 250 steps | 5 steps/s | center 12 | validated nan",
     ]

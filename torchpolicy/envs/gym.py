@@ -111,7 +111,7 @@ class GymSlots(EnvSlots):
                 env = self._envs[slot] = self._make()
             _forget(env)
             observation, _ = env.reset(seed=seed)
-            self.observations[slot] = self._encoder.check(observation)
+            self.observations[slot] = self._encoder.check([observation])[0]
         except ObservationError as error:
             return str(error)
         except Exception:
@@ -120,22 +120,34 @@ class GymSlots(EnvSlots):
         return None
 
     def step(self, slots: list[int], actions: Any) -> tuple[list[int], dict[int, str]]:
-        ended, failed = [], {}
-        envs, observations, rewards, check = self._envs, self.observations, self.rewards, self._encoder.check
+        ended, failed, came = [], {}, []
+        envs, rewards = self._envs, self.rewards
         for slot in slots:
             try:
                 observation, rewards[slot], terminated, truncated, _ = envs[slot].step(actions[slot])  # type: ignore[union-attr]
-                observations[slot] = check(observation)
-            except ObservationError as error:
-                failed[slot] = str(error)
-                continue
             except Exception:
                 self._drop(slot)
                 failed[slot] = traceback.format_exc()
+                came.append(self.observations[slot])  # the one before
                 continue
+            came.append(observation)
             if terminated or truncated:
                 ended.append(slot)
+        try:
+            self.observations[slots if len(slots) < len(envs) else slice(None)] = self._encoder.check(came)
+        except ObservationError:
+            failed |= self._keep_one_by_one(slots, came)
         return ended, failed
+
+    def _keep_one_by_one(self, slots: list[int], came: list[Any]) -> dict[int, str]:
+        """Keep the observations that are what the space says; the slots of the others, and why."""
+        failed = {}
+        for slot, observation in zip(slots, came, strict=True):
+            try:
+                self.observations[slot] = self._encoder.check([observation])[0]
+            except ObservationError as error:
+                failed[slot] = str(error)
+        return failed
 
     def close(self) -> None:
         for slot, env in enumerate(self._envs):
@@ -197,7 +209,7 @@ def _check_first_observation(name: str, env: GymEnv, encoder: Encoder) -> None:
         answer = env.reset(seed=0)
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise ValueError(f"expected (observation, info), got {type(answer).__name__}")
-        first = np.asarray(encoder.check(answer[0]))
+        first = encoder.check([answer[0]])[0]
     except Exception as error:
         raise ValueError(f"{name}: reset(seed=0) failed: {type(error).__name__}: {error}") from error
     if not np.isfinite(first).all():

@@ -20,7 +20,7 @@ class ConsoleWriter(Writer):
         self._live = sys.stderr.isatty()
         self._bar = tqdm(total=1.0, bar_format=BAR, disable=not self._live, leave=False)
         self._last_line = -SECONDS_BETWEEN_LINES
-        self._validated = ""
+        self._center = self._validated = ""
 
     def write(self, metrics: dict[str, float], progress: float) -> None:
         text = self._describe(metrics)
@@ -40,8 +40,9 @@ class ConsoleWriter(Writer):
     def _describe(self, metrics: dict[str, float]) -> str:
         if "eval/mean_reward" in metrics:
             self._validated = f" | validated {metrics['eval/mean_reward']:.4g}"
-        center = metrics.get("search/center_score", float("nan"))
+        if "search/center_score" in metrics:
+            self._center = f" | center {metrics['search/center_score']:.4g}"
         return (
             f"generation {metrics['generation']:.0f} | {metrics['rollout/env_steps']:,.0f} steps | "
-            f"{metrics['time/fps']:,.0f} steps/s | center {center:.4g}{self._validated}"
+            f"{metrics['time/fps']:,.0f} steps/s{self._center}{self._validated}"
         )
