@@ -15,21 +15,21 @@ import torch
 import torchpolicy
 
 
+def _git(*arguments: str) -> str:
+    """What git answers, run where this file is."""
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    return done.stdout.strip()
+
+
 def describe() -> dict[str, Any]:
     """Command, commit, machine, versions and date, for the head of a results file."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
+    changed = _git("status", "--porcelain", "--", ":/*.py")
     cpu = Path("/proc/cpuinfo")
     names = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
     parts = [names[0] if names else platform.processor(), f"{os.cpu_count()} cores"]
     return {
         "command": " ".join(["python", *sys.argv]),
-        "commit": commit.stdout.strip(),
+        "commit": _git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else ""),
         "date": date.today().isoformat(),
         "machine": ", ".join([*parts, torch.backends.cpu.get_cpu_capability()]),
         "python": platform.python_version(),
