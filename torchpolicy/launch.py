@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torchpolicy.job import Job
 from torchpolicy.processes import Group, Stopped
-from torchpolicy.runs import create_run_folder, locked, open_run
+from torchpolicy.runs import create_run_folder, locked, open_run, versions
 from torchpolicy.session import run_job
 from torchpolicy.workers import run_workers
 
@@ -46,10 +46,10 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
 
 
 def _compare(job: Job, group: Group) -> None:
-    """See that all processes were asked for the same."""
-    texts = group.gather(json.dumps(job.config, default=str, sort_keys=True))
+    """See that all processes were asked for the same, and would compute it alike."""
+    texts = group.gather(json.dumps({**job.config, **versions()}, default=str, sort_keys=True))
     for rank, text in enumerate(texts):
         mine, theirs = json.loads(texts[0]), json.loads(text)
         odd = [key for key in mine if mine[key] != theirs.get(key)]
         if odd:
-            raise ValueError(f"process {rank} was asked for another run than process 0: {', '.join(odd)} differ")
+            raise ValueError(f"process {rank} would not run what process 0 runs: they differ in {', '.join(odd)}")

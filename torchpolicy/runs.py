@@ -75,14 +75,9 @@ def _make(folder: Path) -> bool:
     return True
 
 
-def open_run(run_dir: Path, config: Mapping[str, Any]) -> None:
-    """Record what is run, and on what the bits of its result may depend; or see that it is what the folder's run is.
-
-    Raises:
-        ValueError: If the folder holds a run of another configuration, with the fields that differ. Budgets
-            and the cadence of checkpoints may change.
-    """
-    versions = {
+def versions() -> dict[str, str]:
+    """What the bits of a result may depend on, besides its configuration."""
+    return {
         "torchpolicy": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -90,7 +85,16 @@ def open_run(run_dir: Path, config: Mapping[str, Any]) -> None:
         "gymnasium": gymnasium.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
     }
-    record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions})
+
+
+def open_run(run_dir: Path, config: Mapping[str, Any]) -> None:
+    """Record what is run, and on what the bits of its result may depend; or see that it is what the folder's run is.
+
+    Raises:
+        ValueError: If the folder holds a run of another configuration, with the fields that differ. Budgets
+            and the cadence of checkpoints may change.
+    """
+    record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions()})
     path = run_dir / CONFIG
     if path.exists():
         before = read_json(path)
