@@ -24,33 +24,52 @@ ELEMENTWISE = (
 )
 
 
-def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) -> Forward:
-    """Bind P weight vectors to a module: a function from inputs (P, N, …) to outputs (P, N, …).
+class Population:
+    """A module with P weight vectors at once: a function from inputs (P, N, …) to outputs (P, N, …).
 
-    Member p computes what `module` would on inputs[p] with ``vectors[p]`` written into it. The
-    vectors are read in place: writing a row changes that member from its next call on.
-
-    The meaning is that of :func:`vmap_forward`. Linear layers and activations, alone or in an
-    ``nn.Sequential``, take a direct path instead, as one batched matrix product a layer.
+    Member p computes what the module would on inputs[p] with its own vector written into it. The
+    meaning is that of :func:`vmap_forward`. Linear layers and activations, alone or in an
+    ``nn.Sequential``, take a direct path instead, as one batched matrix product a layer; their weights
+    are kept as (in, out), which that product reads a third faster than (out, in).
 
     Args:
         module: In eval mode. Randomness such as dropout in training mode is refused by ``vmap``.
         vector: The module's parameters.
-        vectors: Weights, (P, D).
+        size: P. All members begin with zero weights.
     """
-    if vectors.ndim != 2:
-        raise ValueError(f"vectors must have shape (P, {vector.dim}), got {tuple(vectors.shape)}")
-    weights = member_weights(vector, vectors)
-    stages = [_stage(layer, weights, len(vectors)) for layer in _layers(module)]
-    if len(stages) == 1:
-        return stages[0]
 
-    def forward(inputs: Tensor) -> Tensor:
-        for stage in stages:
+    def __init__(self, module: nn.Module, vector: ParamVector, size: int) -> None:
+        layers = list(_layers(module))
+        linear = {id(layer.weight) for layer in layers if type(layer) is nn.Linear}
+        self._vector = vector
+        self._weights: dict[str, Tensor] = {}  # (P, *shape), by name
+        for name, parameter in vector.parameters.items():
+            shape = (size, *parameter.shape)
+            self._weights[name] = torch.zeros(shape, dtype=vector.dtype, device=vector.device)
+            if id(parameter) in linear:
+                self._weights[name] = self._weights[name].transpose(1, 2).contiguous().transpose(1, 2)
+        weights = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
+        self._stages = [_stage(layer, weights, size) for layer in layers]
+
+    def write(self, member: int | slice, vectors: Tensor) -> None:
+        """Give a member its vector (D,), or a slice of members theirs (K, D)."""
+        for name, part in self._vector.unflatten(vectors).items():
+            self._weights[name][member] = part
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Outputs (P, N, …) for inputs (P, N, …)."""
+        for stage in self._stages:
             inputs = stage(inputs)
         return inputs
 
-    return forward
+
+def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) -> Forward:
+    """The function of a :class:`Population` with the weights `vectors` (P, D), which are copied."""
+    if vectors.ndim != 2:
+        raise ValueError(f"vectors must have shape (P, {vector.dim}), got {tuple(vectors.shape)}")
+    population = Population(module, vector, len(vectors))
+    population.write(slice(None), vectors)
+    return population
 
 
 def member_weights(vector: ParamVector, vectors: Tensor) -> dict[int, Tensor]:

@@ -14,7 +14,7 @@ from torchpolicy.envs.base import RUNAWAY_STEPS, Array, Environment
 from torchpolicy.heads import Head
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
-from torchpolicy.population import population_forward
+from torchpolicy.population import Population
 from torchpolicy.processes import ALONE, Group
 from torchpolicy.seeding import Stream, derive_seed
 
@@ -159,9 +159,8 @@ class Rollout:
         dtype = policy.encoder.observation_dtype or self._dtype
         self._envs = environment.make_slots(slots, torch.empty(0, dtype=dtype).numpy().dtype)
         self._observations = torch.from_numpy(self._envs.observations).unsqueeze(1)  # (S, 1, *O), shares memory
-        vector = ParamVector(policy.net)
-        self._weights = torch.zeros(slots, vector.dim, dtype=vector.dtype)  # row s: who plays in slot s
-        self._forward = population_forward(policy.net, vector, self._weights)
+        self._vector = ParamVector(policy.net)
+        self._members = Population(policy.net, self._vector, slots)  # member s plays in slot s
         self._noise = _ActionNoise(policy.head, slots) if sampled and policy.head.noise_size else None
         self._runaway = RUNAWAY_STEPS if environment.time_limit is None else None
 
@@ -177,8 +176,8 @@ class Rollout:
             candidates: (P, D).
             seeds: (E,), one for each episode; all candidates play the same ones.
         """
-        if candidates.ndim != 2 or candidates.shape[1] != self._weights.shape[1]:
-            raise ValueError(f"candidates must have shape (P, {self._weights.shape[1]}), got {tuple(candidates.shape)}")
+        if candidates.ndim != 2 or candidates.shape[1] != self._vector.dim:
+            raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
         outcome = Outcome.empty(len(candidates), len(seeds))
         total = len(candidates) * len(seeds)
         queue = (_Episode(pair // len(seeds), pair % len(seeds), seeds) for pair in self.group.claim(total))
@@ -193,7 +192,7 @@ class Rollout:
                 if reason is not None:
                     outcome.fail(episode, 0, reason)
                     continue
-                self._weights[slot] = candidates[episode.candidate]
+                self._members.write(slot, candidates[episode.candidate])
                 if self._noise is not None:
                     self._noise.restart(slot, episode.seed)
                 totals[slot], episode.started, episodes[slot] = 0.0, tick, episode
@@ -238,7 +237,7 @@ class Rollout:
     def _act(self, live: list[int]) -> tuple[Any, dict[int, str]]:
         """Actions of all slots, always at the full width S, and the live ones whose network failed."""
         inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
-        output = self._forward(inputs).squeeze(1)  # (S, head.input_size)
+        output = self._members(inputs).squeeze(1)  # (S, head.input_size)
         failed = {}
         if not np.isfinite(output.numpy()).all():
             failed = _find_not_finite("output of the network", live, output.numpy())

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from torchpolicy import ParamVector, population_forward
-from torchpolicy.population import member_weights, vmap_forward
+from torchpolicy.population import Population, member_weights, vmap_forward
 
 
 class Custom(nn.Module):
@@ -61,17 +61,18 @@ def test_direct_path_equals_the_definition_and_a_loop(name: str, batch: int) -> 
         torch.testing.assert_close(outputs[member], module(inputs[member]))
 
 
-def test_rows_are_read_in_place() -> None:
+def test_a_member_is_written_alone() -> None:
     module = MODULES["mlp"]()
     vector = ParamVector(module)
-    vectors = torch.zeros(2, vector.dim)
-    forward = population_forward(module, vector, vectors)
+    population = Population(module, vector, 2)
     inputs = torch.ones(2, 1, 5)
-    assert not forward(inputs).any()
-    vectors[1] = torch.randn(vector.dim)
-    outputs = forward(inputs)
+    assert not population(inputs).any()
+    weights = torch.randn(vector.dim)
+    population.write(1, weights)
+    outputs = population(inputs)
     assert not outputs[0].any()
-    assert outputs[1].all()
+    vector.write(weights)
+    torch.testing.assert_close(outputs[1], module(inputs[1]))
 
 
 def test_hooks_are_honoured() -> None:
