@@ -25,7 +25,7 @@ from benchmarks.machine import describe
 COMMAND = [sys.executable, "-m", "torchpolicy"]
 RUNS = {
     "CartPole-v1": (20, ["--population", "61"]),
-    "LunarLander-v3": (10, ["--population", "50", "--hidden", "16", "--max-episode-steps", "200"]),
+    "LunarLander-v3": (18, ["--population", "50", "--hidden", "16", "--max-episode-steps", "200"]),
 }
 """Generations for each kill, so that the run outlives them all, and options."""
 
