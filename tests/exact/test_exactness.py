@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from runs import children, gone
+from interruptible import children, gone
 from torch import nn
 from worlds import Broken, Guess
 

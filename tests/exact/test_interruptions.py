@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
+import interruptible
 import pytest
-import runs
-from runs import finish, kill, result, resume, start, wait_for_generation, wait_until, workers
+from interruptible import finish, kill, result, resume, start, wait_for_generation, wait_until, workers
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_a_killed_parent_takes_its_workers_along(untouched: Untouched) -> None:
     assert len(pids) == 2
     process.kill()
     process.communicate()
-    wait_until(lambda: all(runs.gone(pid) for pid in pids), seconds=5)
+    wait_until(lambda: all(interruptible.gone(pid) for pid in pids), seconds=5)
     resume("run")
     assert result("run") == untouched
 
@@ -66,7 +66,7 @@ def test_a_signal_goes_back_to_the_generations_start(untouched: Untouched, count
     assert time.monotonic() - begin < 5
     assert "stopped; to go on: torchpolicy resume run" in err
     assert "Traceback" not in err
-    assert all(runs.gone(pid) for pid in pids)
+    assert all(interruptible.gone(pid) for pid in pids)
     newest = max(int(path.name.split("-")[1]) for path in Path("run/checkpoints").iterdir())
     assert newest >= 3
     resume("run")
