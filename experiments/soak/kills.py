@@ -88,15 +88,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--envs", nargs="+", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "kills.json")
     arguments = parser.parse_args()
     rng, rows = random.Random(arguments.seed), []
-    for env in RUNS:
+    for env in arguments.envs:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(soak(env, arguments.kills, rng, Path(folder)))
             print(rows[-1], flush=True)
-    arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text(json.dumps({**describe(), "rows": rows}, indent=2) + "\n")
+        arguments.out.parent.mkdir(exist_ok=True)
+        arguments.out.write_text(json.dumps({**describe(), "rows": rows}, indent=2) + "\n")
     sys.exit(0 if all(row["same"] for row in rows) else 1)
 
 
