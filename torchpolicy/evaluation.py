@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from torchpolicy.envs.base import Array
 from torchpolicy.rollout import Failure, Rollout
 from torchpolicy.seeding import Stream, episode_seeds
+from torchpolicy.spaces import Array
 
 RESAMPLES = 2000
 

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchpolicy.envs.base import RUNAWAY_STEPS, Array, Environment
+from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.heads import Head
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.population import Population
 from torchpolicy.processes import ALONE, Group
 from torchpolicy.seeding import Stream, derive_seed
+from torchpolicy.spaces import Array
 
 SLOTS = 32
 """S by default. A multiple of 32, the same for every forward, so that the bits of a result do not

@@ -134,6 +134,7 @@ class Trainer:
             "generation": self.generation,
             "env_steps": self.env_steps,
             "reached": self.reached,
+            "target": self.plan.target,
             "failing": self._failing,
             "stalled": self._stalled,
             "elapsed": self._seconds(),
@@ -145,7 +146,8 @@ class Trainer:
         """Go on from a saved state."""
         self.search.load_state_dict(state["search"])
         self.policy.load_state_dict(state["policy"])
-        self.generation, self.env_steps, self.reached = state["generation"], state["env_steps"], state["reached"]
+        self.generation, self.env_steps = state["generation"], state["env_steps"]
+        self.reached = state["reached"] and state["target"] == self.plan.target
         self._failing, self._stalled = state["failing"], state["stalled"]
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 

@@ -108,6 +108,8 @@ def test_a_finished_run_with_a_target_says_so(capsys: pytest.CaptureFixture[str]
     result = train(target=20, generations=30, population=10)
     tp.resume(result.run_dir)
     assert "is finished: its target is reached" in capsys.readouterr().err
+    further = tp.resume(result.run_dir, target="none", generations=len(result.metrics) + 2)
+    assert len(further.metrics) == len(result.metrics) + 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
-Array = np.ndarray[Any, Any]
+from torchpolicy.spaces import Array
 
 RUNAWAY_STEPS = 100_000
 """Where an episode fails if no time limit ends it."""

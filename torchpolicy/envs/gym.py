@@ -14,10 +14,10 @@ import numpy as np
 from gymnasium.wrappers import TimeLimit
 
 from torchpolicy.checks import check_count
-from torchpolicy.envs.base import RUNAWAY_STEPS, Array, Environment, EnvSlots
+from torchpolicy.envs.base import RUNAWAY_STEPS, Environment, EnvSlots
 from torchpolicy.heads import make_head
 from torchpolicy.imports import import_name
-from torchpolicy.spaces import Encoder, ObservationError, make_encoder
+from torchpolicy.spaces import Array, Encoder, ObservationError, make_encoder
 
 GymEnv = gymnasium.Env[Any, Any]
 GymFactory = Callable[..., GymEnv]
