@@ -30,7 +30,7 @@ class Population:
     Member p computes what the module would on inputs[p] with its own vector written into it. The
     meaning is that of :func:`vmap_forward`. Linear layers and activations, alone or in an
     ``nn.Sequential``, take a direct path instead, as one batched matrix product a layer; their weights
-    are kept as (in, out), which that product reads faster than (out, in): by a quarter in a cold cache.
+    are kept as (in, out), which that product reads faster than (out, in).
 
     Args:
         module: In eval mode. Randomness such as dropout in training mode is refused by ``vmap``.

@@ -82,6 +82,7 @@ class Trainer:
         self._saved = -1  # generation of the last checkpoint
         self._failing = self._stalled = 0  # generations in a row
         self._told_failure = self._told_floor = False
+        self._told_writers: set[Writer] = set()
         self._center_score = nan  # in this generation, if it played along
         self._elapsed = 0.0  # seconds, of the sessions before
         self._started = time.monotonic()
@@ -176,7 +177,9 @@ class Trainer:
         try:
             writer.write(metrics, 1.0 if self.reached else self._progress())
         except OSError as error:
-            self._note(f"generation {self.generation}: {type(writer).__name__}: {error}")
+            if writer not in self._told_writers:
+                self._note(f"generation {self.generation}: {type(writer).__name__} cannot write: {error}")
+            self._told_writers.add(writer)
 
     def test(self) -> Evaluation:
         """Score the center on the episodes that nothing else uses."""

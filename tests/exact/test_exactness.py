@@ -188,6 +188,19 @@ def test_tensorboard_shows_one_curve_over_sessions() -> None:
     assert [event.step for event in board.Scalars("generation")] == [row["rollout/env_steps"] for row in result.metrics]
 
 
+def test_a_writer_that_cannot_write_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from torchpolicy.writers.tensorboard import TensorBoardWriter
+
+    def full(writer: object, metrics: object, progress: float) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TensorBoardWriter, "write", full)
+    assert len(train(generations=4, population=10).metrics) == 4
+    assert capsys.readouterr().err.count("TensorBoardWriter cannot write: [Errno 28] No space left") == 1
+
+
 def test_a_full_disk_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import torchpolicy.trainer
 
