@@ -366,7 +366,7 @@ shared_env = Guess()
         ({"algorithm": tp.CEM}, "algorithm must be a name or a search object"),
         ({"algorithm": None}, "algorithm must be a name or a search object, got None"),
         ({"target": 5, "eval_episodes": 1}, "eval_episodes must be at least 2 for a target"),
-        ({"eval_every": None}, "eval_every must be an integer >= 1, got None"),
+        ({"eval_every": 0}, "eval_every must be an integer >= 1, got 0"),
         ({"seconds": float("inf")}, "seconds must be a number in"),
         ({"target": True}, "target must be 'auto', 'none' or a number, got True"),
         ({"policy_args": {"hidden": 64}}, "hidden must be a sequence of integers >= 1, got 64"),

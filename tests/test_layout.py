@@ -7,9 +7,10 @@ import torchpolicy
 
 ORDER = (
     *("version", "checks", "imports", "params", "spaces", "seeding", "heads", "checkpoint", "processes"),
-    *("policies.base", "policies.*", "population", "envs.base", "envs.*", "search.base", "search.*"),
-    *("writers.base", "writers.*", "rollout", "evaluation", "catalog", "plan", "runs", "trainer"),
-    *("job", "session", "workers", "launch", "api"),
+    *("normalizer", "features", "policies.base", "policies.*", "population", "envs.base", "envs.*"),
+    *("shaping", "gaussian", "clipup", "ascent", "search.base", "search.*", "writers.base", "writers.*"),
+    *("outcome", "rollout", "evaluation", "plan", "scoring", "catalog", "preset", "runs", "trainer"),
+    *("job", "session", "workers", "launch", "trained", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),
 )
 

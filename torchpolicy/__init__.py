@@ -1,7 +1,8 @@
 """Deep policy search in PyTorch: evolve or train the weights of any module, in any Gymnasium environment."""
 
-from torchpolicy.api import Result, evaluate, load, resume, train
+from torchpolicy.api import Result, resume, train
 from torchpolicy.checkpoint import CheckpointError
+from torchpolicy.clipup import ClipUp
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
@@ -9,14 +10,26 @@ from torchpolicy.policies.linear import LinearPolicy
 from torchpolicy.policies.mlp import MLPPolicy
 from torchpolicy.population import population_forward
 from torchpolicy.rollout import Rollout
+from torchpolicy.search.ars import ARS
 from torchpolicy.search.base import Search
 from torchpolicy.search.cem import CEM
+from torchpolicy.search.nes import NES
+from torchpolicy.search.pgpe import PGPE
+from torchpolicy.search.snes import SNES
+from torchpolicy.search.xnes import XNES
+from torchpolicy.trained import evaluate, load
 from torchpolicy.trainer import RunError
 from torchpolicy.version import __version__
 
 __all__ = [
+    "ARS",
     "CEM",
+    "NES",
+    "PGPE",
+    "SNES",
+    "XNES",
     "CheckpointError",
+    "ClipUp",
     "Evaluation",
     "LinearPolicy",
     "MLPPolicy",

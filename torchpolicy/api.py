@@ -1,4 +1,4 @@
-"""The calls that most people need: train, load, evaluate."""
+"""Training a policy, and going on with it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,25 +8,23 @@ from typing import Any
 
 from torch import nn
 
-from torchpolicy.catalog import PolicyFactory, make_policy
-from torchpolicy.checks import check_count, check_seed
-from torchpolicy.envs.gym import GymFactory, gym_environment
-from torchpolicy.evaluation import Evaluation, evaluate_vector
+from torchpolicy.catalog import PolicyFactory
+from torchpolicy.checks import check_count
+from torchpolicy.envs.gym import GymFactory
+from torchpolicy.evaluation import Evaluation
 from torchpolicy.job import Job, make_job
 from torchpolicy.launch import run
-from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
-from torchpolicy.processes import one_thread
-from torchpolicy.rollout import Rollout
+from torchpolicy.preset import describe, find_preset, settle
 from torchpolicy.runs import MAY_CHANGE, load_evaluation, load_policy, read_config
 from torchpolicy.search.base import Search
-from torchpolicy.seeding import Stream
 from torchpolicy.version import __version__
 from torchpolicy.writers.jsonl import read_rows
 
 RECORDED = (
-    *("env_args", "max_episode_steps", "seed", "target", "generations", "total_steps", "seconds"),
-    *("episodes", "eval_episodes", "eval_every", "checkpoint_seconds"),
+    *("env_args", "max_episode_steps", "preset", "seed", "target", "generations", "total_steps", "seconds"),
+    *("tolerance", "tolerance_generations", "normalize_observations", "episodes", "reevaluate", "survival_bonus"),
+    *("eval_episodes", "eval_every", "checkpoint_seconds"),
 )
 """Fields of ``config.json`` that are arguments of :func:`make_job` as they are."""
 
@@ -55,15 +53,20 @@ def train(
     env_args: Mapping[str, Any] | None = None,
     policy: Policy | nn.Module | PolicyFactory | str | None = None,
     policy_args: Mapping[str, Any] | None = None,
-    normalize_observations: bool = False,
+    normalize_observations: bool | None = None,
     seed: int = 0,
     target: float | str | None = "auto",
     generations: int | None = None,
     total_steps: int | None = None,
     seconds: float | None = None,
-    episodes: int = 1,
-    eval_episodes: int = 100,
-    eval_every: int = 10,
+    tolerance: float | None = None,
+    tolerance_generations: int = 50,
+    episodes: int | None = None,
+    reevaluate: int | None = None,
+    survival_bonus: float | None = None,
+    eval_episodes: int | None = None,
+    eval_every: int | None = None,
+    preset: bool = True,
     backend: str = "auto",
     compile: bool = False,
     workers: int = 1,
@@ -77,6 +80,9 @@ def train(
 ) -> Result:
     """Train a policy and save it in a run folder.
 
+    Where there is a preset of the algorithm for the environment, it fills in what is not given, and the run
+    says so. It holds a policy, too: who brings a policy, or changes the environment, takes none of it.
+
     Args:
         env: A Gymnasium id, ``"pkg.mod:callable"``, or a callable that returns a
             ``gymnasium.Env`` (a class is one).
@@ -87,18 +93,26 @@ def train(
             starts from its weights. ``linear`` if nothing is given, ``mlp`` if `policy_args` has
             ``hidden``.
         policy_args: Keywords for a policy chosen by name, such as ``{"hidden": (64, 64)}``.
-        normalize_observations: Not yet supported.
+        normalize_observations: Bring observations to mean 0 and std 1, by running moments of what candidates
+            saw; part of the saved policy. False if nothing is given.
         seed: Of everything random: initial weights, search, episodes.
-        target: Stop when the held-out score reaches it: a number; ``"auto"`` for the environment's
-            ``reward_threshold`` unless a budget is given; None or ``"none"`` for no target.
+        target: Stop when the held-out score reaches it: a number; ``"auto"`` for the preset's, or the
+            environment's ``reward_threshold``, unless a budget is given; None or ``"none"`` for no target.
         generations: Budget of generations.
         total_steps: Budget of environment steps, counted in training only; it ends with the
             generation that reaches it. One million if there is no budget at all.
         seconds: Budget of wall time.
-        episodes: E, per candidate and generation; a candidate's score is their mean return.
-        eval_episodes: Of each held-out evaluation.
-        eval_every: Generations between held-out evaluations of the center. One comes early when the
-            center's own score in training promises the target.
+        tolerance: Stop when the center's held-out scores have stayed within so much of each other.
+        tolerance_generations: For how long.
+        episodes: E, per candidate and generation; a candidate's score is their mean return. 1 if nothing is given.
+        reevaluate: Fresh episodes that the best quarter of the candidates play as well; their scores are the
+            means of all they played. A remedy against luck. 0 if nothing is given.
+        survival_bonus: Taken off the return for each step, in training only: what an environment pays
+            for being alive hides what it pays for getting on. 0 if nothing is given.
+        eval_episodes: Of each held-out evaluation. 100 if nothing is given.
+        eval_every: Generations between held-out evaluations of the center, 10 if nothing is given. One comes early
+            when the center's own score in training promises the target.
+        preset: Whether to use the preset.
         backend: ``"auto"`` or ``"gymnasium"``.
         compile: Not yet supported.
         workers: Processes on this machine; any number gives the same result. Under ``torchrun`` its
@@ -117,25 +131,36 @@ def train(
         ValueError: If an argument is unknown, out of range, or does not fit the others.
         RunError: If more than half of the candidates failed in two generations running.
     """
-    _refuse_unsupported(normalize_observations, backend, compile, device, callbacks)
+    _refuse_unsupported(backend, compile, device, callbacks)
     check_count("workers", workers, at_least=1)
+    given = {
+        "policy": policy,
+        "policy_args": policy_args,
+        "normalize_observations": normalize_observations,
+        "target": target,
+        "generations": generations,
+        "total_steps": total_steps,
+        "seconds": seconds,
+        "episodes": episodes,
+        "reevaluate": reevaluate,
+        "survival_bonus": survival_bonus,
+        "eval_episodes": eval_episodes,
+        "eval_every": eval_every,
+    }
+    own = policy is not None or policy_args or env_args or max_episode_steps is not None
+    settings, taken = settle(given | hyperparameters, {} if own or not preset else find_preset(algorithm, env))
     job = make_job(
         env,
         algorithm,
         env_args=env_args,
-        policy=policy,
-        policy_args=policy_args,
         seed=seed,
-        target=target,
-        generations=generations,
-        total_steps=total_steps,
-        seconds=seconds,
-        episodes=episodes,
-        eval_episodes=eval_episodes,
-        eval_every=eval_every,
-        checkpoint_seconds=checkpoint_seconds,
         max_episode_steps=max_episode_steps,
-        hyperparameters=hyperparameters,
+        tolerance=tolerance,
+        tolerance_generations=tolerance_generations,
+        checkpoint_seconds=checkpoint_seconds,
+        preset=f"{algorithm}/{env}: {describe(taken)}" if taken else None,
+        hyperparameters={name: value for name, value in settings.items() if name not in given},
+        **{name: settings[name] for name in given},
     )
     return _result(job, run(job, log_dir, run_dir, workers))
 
@@ -188,92 +213,9 @@ def _result(job: Job, folder: Path) -> Result:
     return Result(load_policy(folder, job.policy), folder, load_evaluation(folder), metrics)
 
 
-def load(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
-    """The trained policy of a run, in eval mode. No code from the run's files is executed.
-
-    Args:
-        run_dir: The run's folder.
-        module: For a policy around a module of your own: such a module, whose weights are replaced.
-
-    Raises:
-        CheckpointError: If a file is missing, damaged, or does not fit.
-        ValueError: If the run needs a `module`, or the module does not fit its spaces.
-    """
-    return load_policy(run_dir, module)
-
-
-def load_run(
-    run_dir: str | Path, *, env: str | None = None, env_args: Mapping[str, Any] | None = None, policy: str | None = None
-) -> tuple[Policy, dict[str, Any]]:
-    """The policy of a run, and the keywords that make :func:`evaluate` play its environment.
-
-    The user's own code is taken from `env` and `policy` alone, never from a name in the run's files.
-
-    Args:
-        run_dir: The run's folder.
-        env: In place of the run's environment.
-        env_args: In place of the run's.
-        policy: ``"pkg.mod:factory"``, for a run of a policy of the user's own.
-
-    Raises:
-        CheckpointError: If a file is missing, damaged, or does not fit.
-        ValueError: If the run used code of the user's own that is not given.
-    """
-    config = read_config(run_dir, env)
-    run_args = config["env_args"] if env is None or ":" in config["env"] else {}  # of another environment: not its
-    environment: dict[str, Any] = {
-        "env": config["env"] if env is None else env,
-        "env_args": run_args if env_args is None else env_args,
-        "max_episode_steps": config["max_episode_steps"],
-    }
-    if policy is None:
-        return load_policy(run_dir), environment
-    module = make_policy(policy, {}, gym_environment(**environment).spaces, seed=0)
-    return load_policy(run_dir, module), environment
-
-
-def evaluate(
-    policy: Policy,
-    env: str | GymFactory,
-    episodes: int = 100,
-    seed: int = 1,
-    *,
-    env_args: Mapping[str, Any] | None = None,
-    max_episode_steps: int | None = None,
-    sampled: bool = False,
-) -> Evaluation:
-    """Score a policy on episodes that training never uses.
-
-    With the seed of the run that trained it, these are the episodes of the run's own test score.
-
-    Args:
-        policy: Acts greedily; put into eval mode.
-        env: As for :func:`train`.
-        episodes: E, how many.
-        seed: Of the episodes.
-        env_args: As for :func:`train`.
-        max_episode_steps: As for :func:`train`.
-        sampled: Sample actions rather than act greedily.
-
-    Raises:
-        ValueError: If an argument is out of range, or the policy does not fit the environment.
-    """
-    if not isinstance(policy, Policy):
-        raise ValueError(f"policy must be a torchpolicy.Policy (wrap a module in one), got {type(policy).__name__}")
-    check_count("episodes", episodes, at_least=1)
-    seed = check_seed(seed)
-    environment = gym_environment(env, env_args, max_episode_steps)
-    vector = ParamVector(policy.net).read()
-    with Rollout(environment, policy, sampled=sampled) as rollout, one_thread():
-        return evaluate_vector(rollout, vector, seed=seed, stream=Stream.TEST, episodes=episodes)
-
-
-def _refuse_unsupported(
-    normalize_observations: bool, backend: str, compile: bool, device: str, callbacks: Sequence[object]
-) -> None:
+def _refuse_unsupported(backend: str, compile: bool, device: str, callbacks: Sequence[object]) -> None:
     """Say plainly what this version cannot do yet."""
     asked = {
-        "normalize_observations=True": normalize_observations,
         f"backend={backend!r}": backend not in ("auto", "gymnasium"),
         "compile=True": compile,
         f"device={device!r}": device != "cpu",

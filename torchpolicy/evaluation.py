@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from torchpolicy.rollout import Failure, Rollout
+from torchpolicy.outcome import Failure
+from torchpolicy.rollout import Rollout
 from torchpolicy.seeding import Stream, episode_seeds
 from torchpolicy.spaces import Array
 

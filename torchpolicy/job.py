@@ -60,9 +60,12 @@ def make_job(
     target: float | str | None,
     max_episode_steps: int | None,
     hyperparameters: Mapping[str, Any],
+    preset: str | None,
     **plan: Any,
 ) -> Job:
     """Put a run together from the arguments of :func:`torchpolicy.train`; `plan` are those of :class:`Plan`.
+
+    `preset` is the name of the preset that some of them come from, for the record.
 
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.
@@ -78,6 +81,8 @@ def make_job(
         plan["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
     settled = Plan(seed=seed, target=_parse_target(target, auto=goal), **plan)
     trained = make_policy(policy, policy_args or {}, environment.spaces, seed)
+    if settled.normalize_observations:
+        trained.normalize()
     _check_policy(trained)
     search = make_search(algorithm, hyperparameters, trained, seed)
     known = hyperparameters_of(search_class)
@@ -90,6 +95,7 @@ def make_job(
         "env": name_of(env),
         "env_args": dict(env_args or {}),
         "max_episode_steps": max_episode_steps,
+        "preset": preset,
         "algorithm": search_class.__name__.lower(),
         "hyperparameters": recorded,
         "policy": trained.settings,

@@ -6,11 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from torchpolicy.features import Fourier, Polynomial
 from torchpolicy.params import ParamVector
 
 Forward = Callable[[Tensor], Tensor]
 
-ELEMENTWISE = (
+ROWWISE = (
+    Fourier,
+    Polynomial,
     nn.ELU,
     nn.GELU,
     nn.Identity,
@@ -22,6 +25,7 @@ ELEMENTWISE = (
     nn.Softsign,
     nn.Tanh,
 )
+"""Layers without weights to search that take any dimensions before the last."""
 
 
 class Population:
@@ -109,7 +113,7 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
 
 def _stage(layer: nn.Module, weights: dict[int, Tensor], population: int) -> Forward:
     if not _is_hooked(layer):
-        if type(layer) in ELEMENTWISE:
+        if type(layer) in ROWWISE:
             return layer
         if type(layer) is nn.Linear:
             return _linear(layer, weights, population)

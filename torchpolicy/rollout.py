@@ -1,8 +1,6 @@
 """The only environment loop: slots that play a queue of (candidate, episode) pairs."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from math import ceil, isfinite
 from typing import Any, Self
 
@@ -12,6 +10,8 @@ from torch import Tensor
 
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.heads import Head
+from torchpolicy.normalizer import Moments
+from torchpolicy.outcome import Episode, Outcome
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.population import Population
@@ -28,86 +28,6 @@ REWARD_CHECK = 64
 
 NOISE_STEPS = 64
 """Steps that an episode's action noise is drawn for at a time."""
-
-
-class _Episode:
-    """A pair of the queue."""
-
-    def __init__(self, candidate: int, episode: int, seeds: Sequence[int]) -> None:
-        self.candidate, self.episode, self.seed = candidate, episode, int(seeds[episode])
-        self.started = 0  # tick of its first step
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An episode that could not be played to its end."""
-
-    candidate: int
-    episode: int
-    seed: int
-    step: int
-    reason: str
-
-    def __str__(self) -> str:
-        place = f"candidate {self.candidate}, episode {self.episode} (seed {self.seed}), step {self.step}"
-        return f"{place}: {self.reason}"
-
-
-@dataclass
-class Outcome:
-    """What a population earned.
-
-    Attributes:
-        returns: (P, E) float64, undiscounted sums of rewards; NaN for a failed episode.
-        lengths: (P, E) int64, in steps.
-        failures: In the order of candidates and episodes.
-        slot_utilisation: Share of the slots at work, over the engine's steps.
-    """
-
-    returns: Array
-    lengths: Array
-    failures: list[Failure]
-    slot_utilisation: float = 1.0
-
-    @classmethod
-    def empty(cls, population: int, episodes: int) -> Self:
-        """Nothing played yet."""
-        shape = population, episodes
-        return cls(np.zeros(shape), np.zeros(shape, np.int64), [])
-
-    def finish(self, episode: _Episode, length: int, total: float) -> None:
-        """Enter an episode that ended."""
-        self.returns[episode.candidate, episode.episode] = total
-        self.lengths[episode.candidate, episode.episode] = length
-
-    def fail(self, episode: _Episode, step: int, reason: str) -> None:
-        """Enter an episode that failed."""
-        self.finish(episode, step, np.nan)
-        self.failures.append(Failure(episode.candidate, episode.episode, episode.seed, step, reason))
-
-    def gathered(self, group: Group) -> Self:
-        """All that the processes of a group played, each episode by one of them."""
-        counts = [self.slot_utilisation, len(self.failures)]
-        everything = group.sum(np.concatenate([self.returns.ravel(), self.lengths.ravel(), counts]))
-        size = self.returns.size
-        returns, lengths = everything[: 2 * size].reshape(2, *self.returns.shape)
-        failures: list[Failure] = []
-        if everything[-1]:
-            texts = group.gather(json.dumps([asdict(failure) for failure in self.failures]))
-            failures = [Failure(**each) for text in texts for each in json.loads(text)]
-            failures.sort(key=lambda failure: (failure.candidate, failure.episode))
-        return type(self)(returns, lengths.astype(np.int64), failures, everything[-2] / group.size)
-
-    @property
-    def scores(self) -> Array:
-        """(P,), mean return of each candidate; NaN if one of its episodes failed."""
-        scores: Array = self.returns.mean(1)
-        return scores
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps in all."""
-        return int(self.lengths.sum())
 
 
 class Rollout:
@@ -163,10 +83,11 @@ class Rollout:
         self._vector = ParamVector(policy.net)
         self._members = Population(policy.net, self._vector, slots)  # member s plays in slot s
         self._noise = _ActionNoise(policy.head, slots) if sampled and policy.head.noise_size else None
+        self._normalize: Callable[[Tensor], Tensor] | None = None  # as it is in this call of play
         self._runaway = RUNAWAY_STEPS if environment.time_limit is None else None
 
     @torch.no_grad()
-    def play(self, candidates: Tensor, seeds: Sequence[int]) -> Outcome:
+    def play(self, candidates: Tensor, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
         """Play every candidate through every episode.
 
         A slot whose episode ends takes the next pair of the queue in the same step, so that no slot
@@ -176,15 +97,22 @@ class Rollout:
         Args:
             candidates: (P, D).
             seeds: (E,), one for each episode; all candidates play the same ones.
+            observe: Keep moments of the observations, for the policy's normaliser.
         """
         if candidates.ndim != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
         outcome = Outcome.empty(len(candidates), len(seeds))
         total = len(candidates) * len(seeds)
-        queue = (_Episode(pair // len(seeds), pair % len(seeds), seeds) for pair in self.group.claim(total))
-        episodes: dict[int, _Episode] = {}  # the one in progress, by slot
+        queue = (Episode(pair // len(seeds), pair % len(seeds), seeds) for pair in self.group.claim(total))
+        episodes: dict[int, Episode] = {}  # the one in progress, by slot
         totals = np.zeros(self.slots)  # rewards so far
         envs, tick, busy = self._envs, 0, 0
+        normalizer = self.policy.normalizer
+        self._normalize = None if normalizer is None else normalizer.frozen(self._dtype)
+        moments = None
+        if observe and normalizer is not None:
+            moments = Moments(normalizer, self.slots)
+            outcome.moments = np.zeros((len(candidates), len(seeds), *moments.sums.shape[1:]))
 
         def start_next(slot: int) -> None:
             """Let a slot take the next pair of the queue, if there is one."""
@@ -196,6 +124,8 @@ class Rollout:
                 self._members.write(slot, candidates[episode.candidate])
                 if self._noise is not None:
                     self._noise.restart(slot, episode.seed)
+                if moments is not None:
+                    moments.restart(slot)
                 totals[slot], episode.started, episodes[slot] = 0.0, tick, episode
                 return
             episodes.pop(slot, None)
@@ -205,7 +135,7 @@ class Rollout:
             start_next(slot)
         live = list(episodes)
         while live:
-            actions, mute = self._act(live)
+            actions, mute = self._act(live, moments)
             ended, failed = envs.step([slot for slot in live if slot not in mute] if mute else live, actions)
             totals += envs.rewards
             tick += 1
@@ -222,7 +152,8 @@ class Rollout:
                     elif not isfinite(totals[slot]):
                         failed[slot] = f"sum of rewards is not finite: {totals[slot]}"
                     else:
-                        outcome.finish(episode, length, totals[slot])
+                        seen = None if moments is None else moments.sums[slot]
+                        outcome.finish(episode, length, totals[slot], seen)
                         start_next(slot)
             for slot, reason in failed.items():
                 outcome.fail(episodes[slot], tick - episodes[slot].started, reason)
@@ -235,9 +166,13 @@ class Rollout:
         outcome.slot_utilisation = busy / max(1, tick * self.slots)
         return outcome.gathered(self.group)
 
-    def _act(self, live: list[int]) -> tuple[Any, dict[int, str]]:
+    def _act(self, live: list[int], moments: Moments | None) -> tuple[Any, dict[int, str]]:
         """Actions of all slots, always at the full width S, and the live ones whose network failed."""
         inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
+        if moments is not None:
+            moments.add(inputs.squeeze(1).numpy())
+        if self._normalize is not None:
+            inputs = self._normalize(inputs)
         output = self._members(inputs).squeeze(1)  # (S, head.input_size)
         failed = {}
         if not np.isfinite(output.numpy()).all():

@@ -27,14 +27,17 @@ from torch import Tensor, nn
 from torchpolicy.catalog import policy_class
 from torchpolicy.checkpoint import CheckpointError, read_json, read_tensors, write_json, write_tensors
 from torchpolicy.evaluation import Evaluation
+from torchpolicy.outcome import Failure
 from torchpolicy.policies.base import Policy
-from torchpolicy.rollout import Failure
 from torchpolicy.spaces import space_from_json, space_to_json
 from torchpolicy.version import __version__
 
 FORMAT_VERSION = 1
 CONFIG, LOCK = "config.json", ".lock"
-MAY_CHANGE = ("target", "generations", "total_steps", "seconds", "checkpoint_seconds", "versions")
+MAY_CHANGE = (
+    *("target", "generations", "total_steps", "seconds", "tolerance", "tolerance_generations"),
+    *("checkpoint_seconds", "versions"),
+)
 
 
 def create_run_folder(log_dir: str | Path, run_dir: str | Path | None, env: str, algorithm: str, seed: int) -> Path:
@@ -169,6 +172,7 @@ def save_policy(run_dir: Path, policy: Policy, generation: int = 0, evaluation: 
         "settings": policy.settings,
         "observation_space": space_to_json(policy.observation_space),
         "action_space": space_to_json(policy.action_space),
+        "normalizes": policy.normalizer is not None,
         "sha256": sha256,
         "generation": generation,
     }
@@ -220,6 +224,7 @@ def load_policy(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
     try:
         spaces = space_from_json(description["observation_space"]), space_from_json(description["action_space"])
         settings, sha256 = description["settings"], description["sha256"]
+        normalizes = bool(description["normalizes"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: {type(error).__name__}: {error}") from error
     if isinstance(module, Policy):
@@ -238,6 +243,8 @@ def load_policy(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
             policy = policy_class(settings["policy"])(*spaces, **settings["policy_args"])
         except Exception as error:
             raise CheckpointError(f"{path}: {type(error).__name__}: {error}") from error
+    if normalizes:
+        policy.normalize()
     path = folder / "weights.safetensors"
     _load_weights(policy, read_tensors(path, sha256), path)
     return policy.eval()

@@ -41,13 +41,16 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             trainer.load_state_dict(state)
             if trainer.finished and saved_generation(run_dir) == trainer.generation:
                 if group.rank == 0:
-                    why = "its target is reached" if trainer.reached else "its budget is used up"
+                    ends = {"its target is reached": trainer.reached, "its score has settled": trainer.settled}
+                    why = next((text for text, it_is in ends.items() if it_is), "its budget is used up")
                     print(f"{run_dir} is finished: {why}", file=sys.stderr)
                 return
         if group.rank == 0:
             trainer.writers = make_writers(run_dir, None if state is None else trainer.env_steps)
         for writer in trainer.writers:
             stack.callback(_close, writer.close)
+            if state is None and job.config["preset"]:
+                writer.note(f"preset {job.config['preset']}")
             for reason in refused:
                 writer.note(f"checkpoint refused, going on from the one before: {reason}")
         trainer.run()

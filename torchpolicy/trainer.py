@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Sequence
-from math import inf, nan
+from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from torchpolicy.checkpoint import save_checkpoint
@@ -15,17 +14,14 @@ from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
-from torchpolicy.rollout import Outcome, Rollout
+from torchpolicy.rollout import Rollout
+from torchpolicy.scoring import Scored, score
 from torchpolicy.search.base import Metrics, Search
-from torchpolicy.seeding import Stream, episode_seeds
+from torchpolicy.seeding import Stream
 from torchpolicy.writers.base import Writer
 
 AGREEMENT = 10
 """Generations between checks that all processes have the same center."""
-
-CENTER_EVERY = 4
-"""Generations between those in which the center plays along. Not each: one more than a full set of slots makes
-all of them wait for it."""
 
 CHECKPOINT_SHARE = 0.01
 """Of a run's time, at most, goes into checkpoints."""
@@ -54,6 +50,7 @@ class Trainer:
         generation: How many are done.
         env_steps: In training, by all sessions.
         reached: Whether the target was.
+        validations: (generation, held-out score of the center), by all sessions.
         save_error: Why the last checkpoint could not be written, if it could not.
     """
 
@@ -78,6 +75,7 @@ class Trainer:
         self.generation = 0
         self.env_steps = 0
         self.reached = False
+        self.validations: list[tuple[int, float]] = []
         self.save_error: OSError | None = None
         self._saved = -1  # generation of the last checkpoint
         self._failing = self._stalled = 0  # generations in a row
@@ -90,7 +88,12 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.reached or self._progress() >= 1
+        return self.reached or self.settled or self._progress() >= 1
+
+    @property
+    def settled(self) -> bool:
+        """Whether the center's score has stayed within the plan's tolerance."""
+        return self.plan.is_settled(self.validations)
 
     @torch.no_grad()
     def run(self) -> None:
@@ -136,6 +139,7 @@ class Trainer:
             "env_steps": self.env_steps,
             "reached": self.reached,
             "target": self.plan.target,
+            "validations": [list(each) for each in self.validations],
             "failing": self._failing,
             "stalled": self._stalled,
             "elapsed": self._seconds(),
@@ -149,6 +153,7 @@ class Trainer:
         self.policy.load_state_dict(state["policy"])
         self.generation, self.env_steps = state["generation"], state["env_steps"]
         self.reached = state["reached"] and state["target"] == self.plan.target
+        self.validations = [(generation, score) for generation, score in state["validations"]]
         self._failing, self._stalled = state["failing"], state["stalled"]
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 
@@ -188,36 +193,31 @@ class Trainer:
     def _generation(self) -> Metrics:
         """Ask, play, tell."""
         begin = time.monotonic()
-        candidates = players = self.search.ask()
-        if self.generation % CENTER_EVERY == 0:  # the center plays along, unheard
-            players = torch.cat([candidates, self.search.center[None]])
+        candidates = self.search.ask()
         asked = time.monotonic()
-        seeds = episode_seeds(self.plan.seed, Stream.TRAIN, self.generation, self.plan.episodes)
-        outcome = self.rollout.play(players, seeds)
+        scored = score(self.rollout, self.plan, candidates, self.search.center, self.generation)
         played = time.monotonic()
-        population = len(candidates)
-        scores = outcome.scores[:population]
-        update = self.search.tell(candidates, torch.from_numpy(scores))
+        update = self.search.tell(candidates, torch.from_numpy(scored.scores))
         self.vector.write(self.search.center)
         end = time.monotonic()
         self.generation += 1
-        self.env_steps += outcome.env_steps
-        self._center_score = outcome.scores[-1] if len(players) > population else nan
-        self._watch(outcome, population, update)
+        self.env_steps += scored.env_steps
+        self._center_score = scored.center_score
+        self._watch(scored, update)
         return {
             "generation": self.generation,
-            **_describe(outcome, population, self.env_steps),
+            "rollout/env_steps": self.env_steps,
+            **scored.metrics,
             **update,
-            "time/slot_utilisation": outcome.slot_utilisation,
-            "time/fps": outcome.env_steps / (end - begin),
+            "time/fps": scored.env_steps / (end - begin),
             "time/rollout_s": played - asked,
             "time/update_s": asked - begin + end - played,
             "time/elapsed": self._seconds(),
         }
 
-    def _watch(self, outcome: Outcome, population: int, update: Metrics) -> None:
+    def _watch(self, scored: Scored, update: Metrics) -> None:
         """Speak up about what fails or stands still."""
-        generation, failures = self.generation, outcome.failures
+        generation, failures, population = self.generation, scored.failures, len(scored.scores)
         if failures and not self._told_failure:
             self._note(f"generation {generation}, {self.rollout.environment.name}: failed: {failures[0]}")
             self._note("(further failures are counted as search/failed)")
@@ -249,6 +249,8 @@ class Trainer:
         evaluation = self._evaluate(Stream.VALIDATION)
         low, high = evaluation.ci
         metrics |= {"eval/mean_reward": evaluation.mean, "eval/ci_low": low, "eval/ci_high": high}
+        if isfinite(evaluation.mean):
+            self.validations.append((self.generation, evaluation.mean))
         target = inf if self.plan.target is None else self.plan.target
         return low >= target and self._evaluate(Stream.CONFIRMATION).ci[0] >= target
 
@@ -273,23 +275,3 @@ class Trainer:
     def _note(self, text: str) -> None:
         for writer in self.writers:
             writer.note(text)
-
-
-def _describe(outcome: Outcome, population: int, env_steps: int) -> Metrics:
-    """Scalars of a generation whose first candidates are the population, and the next the center, if it played."""
-    metrics: Metrics = {"rollout/env_steps": env_steps, "rollout/episodes": outcome.returns.size}
-    played = np.isfinite(outcome.returns[:population])
-    if played.any():
-        returns = outcome.returns[:population][played]
-        metrics |= {
-            "rollout/ep_rew_mean": float(returns.mean()),
-            "rollout/ep_rew_max": float(returns.max()),
-            "rollout/ep_rew_min": float(returns.min()),
-            "rollout/ep_rew_std": float(returns.std()),
-            "rollout/ep_len_mean": float(outcome.lengths[:population][played].mean()),
-        }
-    for center in outcome.scores[population:]:
-        scores = outcome.scores[:population]
-        better, equal = (scores > center).sum(), (scores == center).sum()
-        metrics |= {"search/center_score": float(center), "search/center_rank": 1 + float(better + equal / 2)}
-    return metrics

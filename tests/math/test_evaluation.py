@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from torchpolicy.evaluation import Evaluation
-from torchpolicy.rollout import Failure
+from torchpolicy.outcome import Failure
 
 
 def evaluation(returns: object, failures: list[Failure] | None = None) -> Evaluation:

@@ -19,7 +19,7 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Option
         options,
         prog=prog,
         args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
     )
 
 

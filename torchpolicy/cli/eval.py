@@ -8,8 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from torchpolicy.api import evaluate, load_run
 from torchpolicy.cli.base import parse, parse_pairs
+from torchpolicy.trained import evaluate, load_run
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import types
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -26,24 +27,38 @@ class TrainOptions:
     """Keywords for the environment, as name=value."""
     policy: str | None = None
     """linear, mlp, or pkg.mod:factory for one of your own. mlp if --hidden is given, else linear."""
+    policy_args: tuple[str, ...] = ()
+    """Keywords for the policy, as name=value."""
     hidden: tuple[int, ...] | None = None
     """Units of each hidden layer of an mlp."""
+    normalize_observations: bool | None = None
+    """Bring observations to mean 0 and std 1 by what candidates saw. False unless the preset says else."""
     seed: int = 0
     """Of everything random."""
     target: str = "auto"
-    """Held-out score to stop at: a number, none, or auto: the environment's own unless there is a budget."""
+    """Held-out score to stop at: a number, none, or auto: the preset's, the environment's, none with a budget."""
     generations: int | None = None
     """Budget of generations."""
     total_steps: int | None = None
     """Budget of environment steps. One million if there is no budget at all."""
     seconds: float | None = None
     """Budget of wall time."""
-    episodes: int = 1
-    """Per candidate and generation."""
-    eval_episodes: int = 100
-    """Of each held-out evaluation, and of the final test."""
-    eval_every: int = 10
-    """Generations between held-out evaluations."""
+    tolerance: float | None = None
+    """Stop when the held-out scores have stayed within so much of each other."""
+    tolerance_generations: int = 50
+    """For how long."""
+    episodes: int | None = None
+    """Per candidate and generation. 1 unless the preset says else."""
+    reevaluate: int | None = None
+    """Fresh episodes for the best quarter of the candidates. 0 unless the preset says else."""
+    survival_bonus: float | None = None
+    """Taken off the return for each step, in training only. 0 unless the preset says else."""
+    eval_episodes: int | None = None
+    """Of each held-out evaluation, and of the final test. 100 unless the preset says else."""
+    eval_every: int | None = None
+    """Generations between held-out evaluations. 10 unless the preset says else."""
+    preset: bool = True
+    """Fill in what is not given from the preset of the algorithm for the environment, where there is one."""
     max_episode_steps: int | None = None
     """Time limit of an episode, in place of the environment's own."""
     log_dir: Path = Path("runs")
@@ -67,10 +82,17 @@ def run(arguments: list[str]) -> None:
     name = arguments[0]
     algorithm = algorithm_class(name)
     options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[1:])
-    settings = vars(options.run) | vars(options.hyperparameters)
-    settings["env_args"] = parse_pairs("--env-args", settings["env_args"])
+    said = {word.partition("=")[0].strip("-").replace("-", "_") for word in arguments if word.startswith("--")}
+    hyperparameters = {
+        name: value for name, value in vars(options.hyperparameters).items() if {name, f"no_{name}"} & said
+    }
+    settings = vars(options.run) | hyperparameters
+    for option in ("env_args", "policy_args"):
+        settings[option] = parse_pairs(f"--{option.replace('_', '-')}", settings[option])
     hidden = settings.pop("hidden")
-    result = train(algorithm=name, policy_args={} if hidden is None else {"hidden": hidden}, **settings)
+    if hidden is not None:
+        settings["policy_args"]["hidden"] = hidden
+    result = train(algorithm=name, **settings)
     print_result(result)
 
 
@@ -81,7 +103,7 @@ def _options_of(name: str, algorithm: type[Search]) -> Any:
     texts = {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in described.params}
     fields: list[Any] = []
     for parameter in hyperparameters_of(algorithm).values():
-        kind, default, text = _without_tensor(hints[parameter.name]), parameter.default, texts[parameter.name]
+        kind, default, text = _as_words(hints[parameter.name]), parameter.default, texts[parameter.name]
         if parameter.name == "std":
             kind, default, text = float | None, None, "First standard deviation. None: each layer's initial scale."
         fields.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text)], default))
@@ -93,10 +115,11 @@ def _options_of(name: str, algorithm: type[Search]) -> Any:
     )
 
 
-def _without_tensor(kind: Any) -> Any:
-    """A type as the command line can give it."""
+def _as_words(kind: Any) -> Any:
+    """A type as the command line can give it: tensors and callables are for Python."""
     if get_origin(kind) in (Union, types.UnionType):
-        return Union[tuple(option for option in get_args(kind) if option is not Tensor)]  # noqa: UP007
+        options = [option for option in get_args(kind) if option is not Tensor and get_origin(option) is not Callable]
+        return Union[tuple(options)]  # noqa: UP007
     return kind
 
 

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from torchpolicy.checks import check_seed
 from torchpolicy.heads import make_head
+from torchpolicy.normalizer import Normalizer
 from torchpolicy.seeding import Stream, derive_seed
 from torchpolicy.spaces import make_encoder
 
@@ -31,6 +33,8 @@ class Policy(nn.Module):
 
     Attributes:
         net: As given. A search moves its weights, ``ParamVector(policy.net)``, and no others.
+        normalizer: Of the encoded observations, before the net; None by default. Runs with
+            ``normalize_observations`` put one in and keep it up to date.
         settings: What to build a policy like this one from, as plain values; None for one built
             around the user's own module.
 
@@ -49,6 +53,7 @@ class Policy(nn.Module):
         self.encoder = make_encoder(observation_space)
         self.head = make_head(action_space)
         self.net = net
+        self.normalizer: Normalizer | None = None
         self._check_fit()
 
     @property
@@ -64,7 +69,8 @@ class Policy(nn.Module):
     def encode(self, observations: Tensor) -> Tensor:
         """The network's input (*B, *input_shape) for observations (*B, *O)."""
         encoded: Tensor = self.encoder(observations)
-        return encoded.to(self.dtype)
+        encoded = encoded.to(self.dtype)
+        return encoded if self.normalizer is None else self.normalizer(encoded)
 
     def forward(self, observations: Tensor) -> Tensor:
         """The network's output (*B, head.input_size) for observations (*B, *O)."""
@@ -72,6 +78,17 @@ class Policy(nn.Module):
         batch = encoded.shape[: encoded.ndim - len(self.encoder.input_shape)]
         output: Tensor = self.net(encoded.reshape(-1, *self.encoder.input_shape))
         return output.reshape(*batch, *output.shape[1:])
+
+    def normalize(self) -> None:
+        """Put a normaliser of observations before the net, unless there is one.
+
+        Raises:
+            ValueError: If the observations are Discrete.
+        """
+        if isinstance(self.observation_space, Discrete):
+            raise ValueError(f"observations in {self.observation_space} come one-hot: there is nothing to normalise")
+        if self.normalizer is None:
+            self.normalizer = Normalizer(self.encoder.input_shape).to(self.device)
 
     @torch.no_grad()
     def act(self, obs: Any, generator: torch.Generator | None = None) -> Any:

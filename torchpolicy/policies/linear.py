@@ -1,6 +1,6 @@
 """The linear policy: pi(a|s) = softmax over a of theta . x(s, a)."""
 
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import torch
@@ -8,6 +8,8 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import nn
 
+from torchpolicy.checks import check_range
+from torchpolicy.features import Fourier, Polynomial
 from torchpolicy.heads import make_head
 from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
 from torchpolicy.spaces import make_encoder
@@ -23,34 +25,64 @@ class LinearPolicy(Policy):
     Args:
         observation_space: Box or Discrete.
         action_space: Discrete, or Box of floats.
-        features: A module from (N, *input_shape) to (N, F) put before the layer; its trainable
-            parameters are searched too.
+        features: ``"polynomial"`` or ``"fourier"`` (:mod:`torchpolicy.features`); or a module from
+            (N, *input_shape) to (N, F) put before the layer, whose trainable parameters are searched too.
+        degree: Of polynomial features.
+        waves: How many Fourier features.
+        bandwidth: Of Fourier features.
         bias: Whether the layer has a bias. None: unless the observation is Discrete, whose one-hot
             features have a weight for every state and action already.
-        seed: Of the initial weights, which are those of ``nn.Linear``.
+        initial_scale: Factor of the initial weights, which else are those of ``nn.Linear``; 0 starts from zero.
+        seed: Of the initial weights and the Fourier features.
     """
 
     def __init__(
         self,
         observation_space: Space[Any],
         action_space: Space[Any],
-        features: nn.Module | None = None,
+        features: str | nn.Module | None = None,
+        *,
+        degree: int = 2,
+        waves: int = 100,
+        bandwidth: float = 1.0,
         bias: bool | None = None,
+        initial_scale: float = 1.0,
         seed: int = 0,
     ) -> None:
         if bias is None:
             bias = features is not None or not isinstance(observation_space, Discrete)
+        check_range("initial_scale", initial_scale, 0, inf)
+        generator = policy_generator(seed)
         shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
-        before: list[nn.Module] = []
-        if features is not None:
-            before.append(features)
+        layers: list[nn.Module] = []
+        if isinstance(features, nn.Module):
+            layers.append(features)
             shape = _shape_of(features, shape)
         if len(shape) != 1:
-            before.append(nn.Flatten())
-        layer = seeded_linear(prod(shape), outputs, bias, policy_generator(seed))
-        super().__init__(nn.Sequential(*before, layer) if before else layer, observation_space, action_space)
-        if features is None and type(self) is LinearPolicy:
-            self.settings = {"policy": "linear", "policy_args": {"bias": bias}}
+            layers.append(nn.Flatten())
+        size = prod(shape)
+        if features == "polynomial":
+            polynomial = Polynomial(size, degree)
+            layers, size = [*layers, polynomial], polynomial.size
+        elif features == "fourier":
+            fourier = Fourier(size, waves, bandwidth, generator)
+            layers, size = [*layers, fourier], fourier.size
+        elif not isinstance(features, nn.Module | None):
+            raise ValueError(f"features must be 'polynomial', 'fourier', a module or None, got {features!r}")
+        layer = seeded_linear(size, outputs, bias, generator)
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.mul_(initial_scale)
+        super().__init__(nn.Sequential(*layers, layer) if layers else layer, observation_space, action_space)
+        if type(self) is LinearPolicy and not isinstance(features, nn.Module):
+            options: dict[str, Any] = {"bias": bias}
+            if features is not None:
+                options["features"] = features
+            if features == "polynomial":
+                options["degree"] = degree
+            if features == "fourier":
+                options |= {"waves": waves, "bandwidth": bandwidth}
+            self.settings = {"policy": "linear", "policy_args": options}
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """Search over flat vectors by ask and tell."""
 
 from abc import ABC, abstractmethod
-from math import nan
+from collections.abc import Collection
+from math import floor, log
 from typing import Any
 
 import torch
@@ -21,9 +22,10 @@ class Search(ABC):
 
     Args:
         center: (D,), where the search starts.
-        population: P, candidates a generation, at least 2.
+        population: P, candidates a generation, at least 2. None: 4 + floor(3 ln D).
         seed: Of the search's own random stream; no global one is touched.
         maximize: Whether higher scores are better.
+        mirrored: Whether candidates come in pairs, rows 2i and 2i + 1 on either side of the center.
 
     Attributes:
         center: (D,), the point that the search recommends; never the luckiest sample.
@@ -33,14 +35,20 @@ class Search(ABC):
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, center: Tensor, *, population: int, seed: int = 0, maximize: bool = True) -> None:
+    def __init__(
+        self, center: Tensor, *, population: int | None, seed: int = 0, maximize: bool = True, mirrored: bool = False
+    ) -> None:
         if not isinstance(center, Tensor) or center.ndim != 1 or not len(center) or not center.is_floating_point():
             found = f"{center.dtype} {tuple(center.shape)}" if isinstance(center, Tensor) else type(center).__name__
             raise ValueError(f"center must be a tensor of floats, (D,), got {found}")
         if not center.isfinite().all():
             raise ValueError("center must be finite")
         self.center = center.detach().clone()
-        self.population = check_count("population", population, at_least=2)
+        default = 4 + floor(3 * log(len(center)))  # Wierstra et al. (2014), table 1
+        self.population = check_count("population", default if population is None else population, at_least=2)
+        if mirrored and self.population % 2:
+            raise ValueError(f"population must be even, for mirrored pairs, got {population}")
+        self.mirrored = mirrored
         self.maximize = maximize
         self.generation = 0
         self.generator = torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.SEARCH))
@@ -62,9 +70,11 @@ class Search(ABC):
         succeeded, the search stays where it is and counts the generation as stalled.
 
         Args:
-            candidates: (N, D), as returned by :meth:`ask`. Fewer rows than the population are allowed.
+            candidates: (N, D), as returned by :meth:`ask`. Fewer rows than the population are allowed;
+                mirrored pairs stay together.
             scores: (N,), one per row, in the units of the objective. NaN, or an infinity,
-                marks a failed evaluation. So does a candidate that is not finite.
+                marks a failed evaluation. So does a candidate that is not finite. The other one of a
+                mirrored pair is then left out, too.
 
         Returns:
             Scalars that describe the update, keyed ``search/<name>``.
@@ -78,16 +88,20 @@ class Search(ABC):
             raise ValueError(f"candidates must have shape (N, {self.dim}), got {tuple(candidates.shape)}")
         if scores.shape != candidates.shape[:1]:
             raise ValueError(f"scores must have shape ({len(candidates)},), got {tuple(scores.shape)}")
-        scores[~candidates.isfinite().all(1)] = nan
-        failed = ~scores.isfinite()
+        if self.mirrored and len(scores) % 2:
+            raise ValueError(f"candidates must be mirrored pairs, two rows each, got {len(scores)} rows")
+        failed = self._failed(candidates, scores)
+        kept = ~(failed.view(-1, 2).any(1).repeat_interleave(2) if self.mirrored else failed)
+        if not kept.all():
+            candidates, scores = candidates[kept], scores[kept]
         before = self.center.clone()
-        kept = scores[~failed]
-        stalled = len(kept) < 2 or bool((kept == kept[0]).all())
-        metrics = {} if stalled else self._update(candidates, scores if self.maximize else -scores)
+        metrics = None
+        if len(scores) >= 2 and not (scores == scores[0]).all():
+            metrics = self._update(candidates, scores if self.maximize else -scores)
         self.generation += 1
-        return metrics | {
+        return (metrics or {}) | {
             "search/step_norm": float(torch.linalg.vector_norm(self.center - before)),
-            "search/stalled": float(stalled),
+            "search/stalled": float(metrics is None),
             "search/failed": float(failed.sum()),
         }
 
@@ -119,9 +133,12 @@ class Search(ABC):
             if isinstance(value, Tensor) and not new.isfinite().all():
                 raise ValueError(f"{name} should be finite")
         for name, value in state.items():
+            if isinstance(value, dict):
+                getattr(self, name).load_state_dict(value)
+        for name, value in state.items():
             if name == "generator":
                 self.generator.set_state(value)
-            else:
+            elif not isinstance(value, dict):
                 setattr(self, name, value.clone() if isinstance(value, Tensor) else value)
 
     @abstractmethod
@@ -129,8 +146,40 @@ class Search(ABC):
         """Draw candidates, (P, D)."""
 
     @abstractmethod
-    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
-        """Move `center` and whatever surrounds it; higher scores are better, NaN failed, at least two differ."""
+    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics | None:
+        """Move `center` and whatever surrounds it; None if nothing could be learned.
+
+        Higher scores are better, all are finite, at least two differ, and mirrored pairs are whole.
+        """
+
+    @staticmethod
+    def _failed(candidates: Tensor, scores: Tensor) -> Tensor:
+        """Which rows failed, (N,)."""
+        suspect = ~candidates.sum(1).isfinite()  # one sum is much faster than a look at each number
+        if suspect.any():
+            suspect[suspect.clone()] = ~candidates[suspect].isfinite().all(1)
+        return suspect.to(scores.device) | ~scores.isfinite()
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Refuse what is not one of the `choices`.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def clamp_std(std: Tensor, initial: Tensor, min_std: float) -> tuple[Tensor, float]:
+    """`std` (D,) between `min_std` and 1e8 times its `initial` value, and the share of it that is at the floor.
+
+    Where a score does not depend on the scale of the weights, as a linear policy's, nothing else keeps std from
+    growing without end.
+    """
+    lowest = min_std * initial
+    clamped = std.clamp(lowest, 1e8 * initial)
+    return clamped, float((clamped == lowest).double().mean())
 
 
 def check_std(std: float | Tensor, center: Tensor) -> Tensor:

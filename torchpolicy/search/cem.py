@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from torchpolicy.checks import check_range
+from torchpolicy.gaussian import draw
 from torchpolicy.search.base import Metrics, Search, check_std
 
 
@@ -86,8 +87,7 @@ class CEM(Search):
         self.std = self.initial_std.clone()
 
     def _sample(self) -> Tensor:
-        noise = torch.randn(self.population, self.dim, generator=self.generator, dtype=self.center.dtype)
-        return noise.to(self.center.device).mul_(self.std).add_(self.center)
+        return draw(self.center, self.std, self.population, self.generator)
 
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
         size = max(2, round(self.elite_fraction * len(scores)))
@@ -104,9 +104,8 @@ class CEM(Search):
         }
 
     def _best(self, scores: Tensor, size: int) -> Tensor:
-        """Indices of the `size` highest scores that did not fail, ties in random order."""
+        """Indices of the `size` highest scores, ties in random order."""
         order = torch.randperm(len(scores), generator=self.generator)
-        order = order[scores[order].isfinite()]
         return order[scores[order].argsort(descending=True, stable=True)[:size]]
 
     def state_dict(self) -> dict[str, Any]:

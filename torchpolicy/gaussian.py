@@ -1,0 +1,57 @@
+"""Diagonal Gaussians over long vectors, in blocks that stay in a processor's cache.
+
+A population of P vectors of length D can be a gigabyte. Each function goes over it once.
+"""
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**18
+"""Numbers to work on at a time."""
+
+
+def draw(center: Tensor, std: Tensor, count: int, generator: torch.Generator, *, mirrored: bool = False) -> Tensor:
+    """Candidates center + std * noise, (P, D). Noise comes from the CPU, whatever the device.
+
+    Args:
+        center: (D,).
+        std: (D,).
+        count: P.
+        generator: Of the noise.
+        mirrored: In pairs: rows 2i and 2i + 1 are center + std * noise and center - std * noise. P is even.
+    """
+    candidates = torch.empty(count, len(center), dtype=center.dtype, device=center.device)
+    rows = 2 * max(1, BLOCK // (2 * len(center)))
+    for start in range(0, count, rows):
+        block = candidates[start : start + rows]
+        noise = torch.randn(
+            len(block) // 2 if mirrored else len(block), len(center), generator=generator, dtype=center.dtype
+        ).to(center.device)
+        if mirrored:
+            torch.addcmul(center, noise, std, out=block[0::2])
+            torch.addcmul(center, noise, std, value=-1, out=block[1::2])
+        else:
+            torch.addcmul(center, noise, std, out=block)
+    return candidates
+
+
+def weighted_deviations(candidates: Tensor, center: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted sums of deviations d_k = candidate_k - center, and of their squares.
+
+    Args:
+        candidates: (N, D).
+        center: (D,).
+        weights: (N,), w.
+
+    Returns:
+        sum_k w_k d_k and sum_k w_k d_k^2, (D,) each.
+    """
+    weights = weights.to(candidates)
+    first, second = torch.empty_like(center), torch.empty_like(center)
+    columns = max(1, BLOCK // len(candidates))
+    for start in range(0, len(center), columns):
+        part = slice(start, start + columns)
+        deviations = candidates[:, part] - center[part]
+        torch.mv(deviations.T, weights, out=first[part])
+        torch.mv(deviations.square_().T, weights, out=second[part])
+    return first, second

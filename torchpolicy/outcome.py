@@ -1,0 +1,98 @@
+"""What playing came to, episode by episode."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import numpy as np
+
+from torchpolicy.processes import Group
+from torchpolicy.spaces import Array
+
+
+class Episode:
+    """A pair of the queue."""
+
+    def __init__(self, candidate: int, episode: int, seeds: Sequence[int]) -> None:
+        self.candidate, self.episode, self.seed = candidate, episode, int(seeds[episode])
+        self.started = 0  # tick of its first step
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An episode that could not be played to its end."""
+
+    candidate: int
+    episode: int
+    seed: int
+    step: int
+    reason: str
+
+    def __str__(self) -> str:
+        place = f"candidate {self.candidate}, episode {self.episode} (seed {self.seed}), step {self.step}"
+        return f"{place}: {self.reason}"
+
+
+@dataclass
+class Outcome:
+    """What a population earned.
+
+    Attributes:
+        returns: (P, E) float64, undiscounted sums of rewards; NaN for a failed episode.
+        lengths: (P, E) int64, in steps.
+        failures: In the order of candidates and episodes.
+        moments: (P, E, 2, *O) float64, sums of the deviations of observations from the normaliser's mean, and of
+            their squares; zero for a failed episode. None where nobody asked.
+        slot_utilisation: Share of the slots at work, over the engine's steps.
+    """
+
+    returns: Array
+    lengths: Array
+    failures: list[Failure]
+    moments: Array | None = None
+    slot_utilisation: float = 1.0
+
+    @classmethod
+    def empty(cls, population: int, episodes: int) -> Self:
+        """Nothing played yet."""
+        shape = population, episodes
+        return cls(np.zeros(shape), np.zeros(shape, np.int64), [])
+
+    def finish(self, episode: Episode, length: int, total: float, moments: Array | None = None) -> None:
+        """Enter an episode that ended."""
+        self.returns[episode.candidate, episode.episode] = total
+        self.lengths[episode.candidate, episode.episode] = length
+        if self.moments is not None and moments is not None:
+            self.moments[episode.candidate, episode.episode] = moments
+
+    def fail(self, episode: Episode, step: int, reason: str) -> None:
+        """Enter an episode that failed."""
+        self.finish(episode, step, np.nan)
+        self.failures.append(Failure(episode.candidate, episode.episode, episode.seed, step, reason))
+
+    def gathered(self, group: Group) -> Self:
+        """All that the processes of a group played, each episode by one of them."""
+        counts = [self.slot_utilisation, len(self.failures)]
+        moments = np.empty(0) if self.moments is None else self.moments.ravel()
+        everything = group.sum(np.concatenate([self.returns.ravel(), self.lengths.ravel(), moments, counts]))
+        size = self.returns.size
+        returns, lengths = everything[: 2 * size].reshape(2, *self.returns.shape)
+        gathered = None if self.moments is None else everything[2 * size : -2].reshape(self.moments.shape)
+        failures: list[Failure] = []
+        if everything[-1]:
+            texts = group.gather(json.dumps([asdict(failure) for failure in self.failures]))
+            failures = [Failure(**each) for text in texts for each in json.loads(text)]
+            failures.sort(key=lambda failure: (failure.candidate, failure.episode))
+        return type(self)(returns, lengths.astype(np.int64), failures, gathered, everything[-2] / group.size)
+
+    @property
+    def scores(self) -> Array:
+        """(P,), mean return of each candidate; NaN if one of its episodes failed."""
+        scores: Array = self.returns.mean(1)
+        return scores
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps in all."""
+        return int(self.lengths.sum())

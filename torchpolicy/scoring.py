@@ -1,0 +1,111 @@
+"""How a generation's candidates get their scores."""
+
+from dataclasses import dataclass, replace
+from math import nan
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchpolicy.outcome import Failure, Outcome
+from torchpolicy.plan import Plan
+from torchpolicy.rollout import Rollout
+from torchpolicy.search.base import Metrics
+from torchpolicy.seeding import Stream, episode_seeds
+from torchpolicy.spaces import Array
+
+CENTER_EVERY = 4
+"""Generations between those in which the center plays along. Not each: one more than a full set of slots makes
+all of them wait for it."""
+
+REEVALUATED = 0.25
+"""Share of the candidates, the best, that a re-evaluation plays again."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A generation that was played.
+
+    Attributes:
+        scores: (P,) float64, what the search is told; NaN for a candidate that failed.
+        center_score: The center's, on the same episodes; NaN if it did not play along.
+        failures: Of the candidates, and of the center, numbered P.
+        env_steps: In all.
+        metrics: Scalars about it, but for ``rollout/env_steps``.
+    """
+
+    scores: Array
+    center_score: float
+    failures: list[Failure]
+    env_steps: int
+    metrics: Metrics
+
+
+def score(rollout: Rollout, plan: Plan, candidates: Tensor, center: Tensor, generation: int) -> Scored:
+    """Play the candidates (P, D) of a generation, and every few generations the center (D,) with them, unheard.
+
+    When all are played, and not before, the policy's normaliser learns what the candidates saw.
+    """
+    population = len(candidates)
+    players = torch.cat([candidates, center[None]]) if generation % CENTER_EVERY == 0 else candidates
+    seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes + plan.reevaluate)
+    outcome = rollout.play(players, seeds[: plan.episodes], observe=plan.normalize_observations)
+    outcomes, failures = [outcome], outcome.failures
+    every = _mean_scores(outcome, plan.survival_bonus)
+    scores, center_score = every[:population].copy(), every[population] if len(players) > population else nan
+    if plan.reevaluate:
+        best = _best(scores)
+        again = rollout.play(candidates[best], seeds[plan.episodes :], observe=plan.normalize_observations)
+        sums = plan.episodes * scores[best] + plan.reevaluate * _mean_scores(again, plan.survival_bonus)
+        scores[best] = sums / len(seeds)
+        failures = failures + [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
+        outcomes.append(again)
+    if plan.normalize_observations:
+        _normalize(rollout, outcomes, population)
+    metrics = _describe(outcome, population) | {
+        "rollout/episodes": sum(each.returns.size for each in outcomes),
+        "time/slot_utilisation": outcome.slot_utilisation,
+    }
+    if len(players) > population:
+        better, equal = (every[:population] > center_score).sum(), (every[:population] == center_score).sum()
+        metrics |= {"search/center_score": float(center_score), "search/center_rank": 1 + float(better + equal / 2)}
+    return Scored(scores, float(center_score), failures, sum(each.env_steps for each in outcomes), metrics)
+
+
+def _mean_scores(outcome: Outcome, survival_bonus: float) -> Array:
+    """(P,), mean over the episodes of the return less a bonus for each step."""
+    scores: Array = (outcome.returns - survival_bonus * outcome.lengths).mean(1)
+    return scores
+
+
+def _best(scores: Array) -> Array:
+    """Indices of the candidates to play again. The last ones, where scores are equal, have nothing on the first."""
+    count = max(1, round(REEVALUATED * len(scores)))
+    best = np.argsort(np.where(np.isfinite(scores), -scores, np.inf), kind="stable")[:count]
+    return best[np.isfinite(scores[best])]
+
+
+def _normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> None:
+    """Let the normaliser learn what the candidates saw, episode by episode in the order of their numbers."""
+    moments, counts = [], []
+    for outcome in outcomes:
+        if outcome.moments is not None:
+            moments.append(outcome.moments[:population].reshape(-1, *outcome.moments.shape[2:]))
+            counts.append(np.where(np.isfinite(outcome.returns), outcome.lengths, 0)[:population].ravel())
+    if rollout.policy.normalizer is not None:
+        rollout.policy.normalizer.update(np.concatenate(moments), np.concatenate(counts))
+
+
+def _describe(outcome: Outcome, population: int) -> Metrics:
+    """Scalars of the returns of the population, the first of those who played."""
+    played = np.isfinite(outcome.returns[:population])
+    if not played.any():
+        return {}
+    returns = outcome.returns[:population][played]
+    return {
+        "rollout/ep_rew_mean": float(returns.mean()),
+        "rollout/ep_rew_max": float(returns.max()),
+        "rollout/ep_rew_min": float(returns.min()),
+        "rollout/ep_rew_std": float(returns.std()),
+        "rollout/ep_len_mean": float(outcome.lengths[:population][played].mean()),
+    }

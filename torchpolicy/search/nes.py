@@ -1,0 +1,123 @@
+"""Natural evolution strategies with an isotropic Gaussian of given width.
+
+Wierstra, Schaul, Glasmachers, Sun, Peters & Schmidhuber (2014), "Natural evolution strategies";
+Salimans, Ho, Chen, Sidor & Sutskever (2017), "Evolution strategies as a scalable alternative to
+reinforcement learning".
+"""
+
+from math import inf
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from torchpolicy.ascent import Ascent, OptimizerFactory
+from torchpolicy.checks import check_range
+from torchpolicy.gaussian import draw, weighted_deviations
+from torchpolicy.search.base import Metrics, Search, check_choice, check_std
+from torchpolicy.shaping import SHAPINGS
+
+
+class NES(Search):
+    """Follows the gradient of the expected score of a Gaussian around the center, estimated from its samples.
+
+    Example::
+
+        search = NES(torch.zeros(20), std=0.5, learning_rate=0.2, maximize=False)
+        for _ in range(300):
+            candidates = search.ask()
+            search.tell(candidates, ((candidates - 3) ** 2).sum(1))
+        print(search.center)
+
+    With candidates center + std eps_i, eps_i ~ N(0, I), and their scores f_i:
+
+        gradient <- 1/N sum_i u_i eps_i / std
+        center   <- center + optimizer step (gradient - weight_decay center)
+
+    What a score counts for, u, is told by `baseline`: f_i - f(center) (the plain formula; the first
+    candidate is the center then), f_i less the mean, standardized, or the centered rank in
+    [-1/2, 1/2]. The plain formula is ``baseline="center", mirrored=False, optimizer="sgd"``, OpenAI-ES
+    ``baseline="ranks", mirrored=True, optimizer="adam", learning_rate=0.01, std=0.02, weight_decay=0.005``.
+
+    Args:
+        center: (D,), where the search starts.
+        population: P, candidates a generation; even with mirrored pairs.
+        std: Standard deviation of the samples, one number or (D,).
+        learning_rate: Of the optimizer. None: a fifth of the mean of std.
+        baseline: What a score is compared with: center, mean, standardized or ranks.
+        mirrored: Sample in pairs, center + std eps and center - std eps.
+        optimizer: Any class of torch.optim by its name, or clipup; from Python also a callable from
+            (parameters, lr=) to an optimizer.
+        weight_decay: Pull of the center towards 0, in units of the gradient.
+        learning_rate_decay: Factor of the learning rate, every generation.
+        std_decay: Factor of std, every generation.
+        min_std: Floor of a std that decays, in units of the first std.
+        seed: Of the search's own random stream.
+        maximize: Whether higher scores are better.
+
+    Attributes:
+        std: (D,), of the next samples.
+    """
+
+    def __init__(
+        self,
+        center: Tensor,
+        *,
+        population: int = 64,
+        std: float | Tensor = 1.0,
+        learning_rate: float | None = None,
+        baseline: Literal["center", "mean", "standardized", "ranks"] = "ranks",
+        mirrored: bool = True,
+        optimizer: str | OptimizerFactory = "adam",
+        weight_decay: float = 0.0,
+        learning_rate_decay: float = 1.0,
+        std_decay: float = 1.0,
+        min_std: float = 0.01,
+        seed: int = 0,
+        maximize: bool = True,
+    ) -> None:
+        super().__init__(center, population=population, seed=seed, maximize=maximize, mirrored=mirrored)
+        check_choice("baseline", baseline, ["center", *SHAPINGS])
+        if baseline == "center" and mirrored:
+            raise ValueError("baseline 'center' cancels out in mirrored pairs: take mirrored=False with it")
+        check_range("weight_decay", weight_decay, 0, inf)
+        check_range("learning_rate_decay", learning_rate_decay, 0, 1, open_low=True)
+        check_range("std_decay", std_decay, 0, 1, open_low=True)
+        check_range("min_std", min_std, 0, 1, open_low=True)
+        self.initial_std = check_std(std, self.center)
+        self.learning_rate = float(self.initial_std.mean()) / 5 if learning_rate is None else learning_rate
+        self.baseline = baseline
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.learning_rate_decay = learning_rate_decay
+        self.std_decay = std_decay
+        self.min_std = min_std
+        self.ascent = Ascent(optimizer, self.center, self.learning_rate)
+
+    @property
+    def std(self) -> Tensor:
+        return self.initial_std * max(self.std_decay**self.generation, self.min_std)
+
+    def _sample(self) -> Tensor:
+        if self.baseline == "center":
+            return torch.cat([self.center[None], draw(self.center, self.std, self.population - 1, self.generator)])
+        return draw(self.center, self.std, self.population, self.generator, mirrored=self.mirrored)
+
+    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics | None:
+        if self.baseline != "center":
+            weights = SHAPINGS[self.baseline](scores)
+        elif torch.equal(candidates[0], self.center):
+            candidates, weights = candidates[1:], scores[1:] - scores[0]
+        else:  # the center failed
+            return None
+        deviations, _ = weighted_deviations(candidates, self.center, weights)  # sum_i u_i std eps_i
+        gradient = deviations / (len(weights) * self.std**2)
+        step = self.learning_rate * self.learning_rate_decay**self.generation
+        self.center = self.ascent.step(self.center, gradient - self.weight_decay * self.center, step)
+        return {
+            "search/std_mean": float(self.std.mean()),
+            "search/gradient_norm": float(torch.linalg.vector_norm(gradient)),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"initial_std": self.initial_std.clone(), "ascent": self.ascent.state_dict()}

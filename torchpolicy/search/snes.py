@@ -1,0 +1,90 @@
+"""Separable natural evolution strategies.
+
+Wierstra, Schaul, Glasmachers, Sun, Peters & Schmidhuber (2014), "Natural evolution strategies",
+section 3.5 and table 1.
+"""
+
+from math import inf, log, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchpolicy.checks import check_range
+from torchpolicy.gaussian import draw, weighted_deviations
+from torchpolicy.search.base import Metrics, Search, check_std, clamp_std
+from torchpolicy.shaping import utilities
+
+
+class SNES(Search):
+    """Moves center and width of a diagonal Gaussian along their natural gradients.
+
+    Example::
+
+        search = SNES(torch.zeros(20), std=2.0, maximize=False)
+        for _ in range(300):
+            candidates = search.ask()
+            search.tell(candidates, ((candidates - 3) ** 2).sum(1))
+        print(search.center)
+
+    With candidates center + std s_k, s_k ~ N(0, I), and u_k the utility of the k-th best
+    (:func:`torchpolicy.shaping.utilities`):
+
+        center <- center + learning_rate std sum_k u_k s_k
+        std    <- std exp(std_learning_rate / 2 sum_k u_k (s_k^2 - 1))
+
+    Args:
+        center: (D,), where the search starts.
+        population: P, candidates a generation. None: 4 + floor(3 ln D), the paper's, for functions without noise.
+        std: First standard deviation, one number or (D,).
+        learning_rate: Of the center.
+        std_learning_rate: Of std. None: (3 + ln D) / (5 sqrt D), the paper's.
+        min_std: Floor of std, in units of the first std.
+        seed: Of the search's own random stream.
+        maximize: Whether higher scores are better.
+
+    Attributes:
+        std: (D,), of the search distribution around `center`.
+    """
+
+    def __init__(
+        self,
+        center: Tensor,
+        *,
+        population: int | None = None,
+        std: float | Tensor = 1.0,
+        learning_rate: float = 1.0,
+        std_learning_rate: float | None = None,
+        min_std: float = 1e-8,
+        seed: int = 0,
+        maximize: bool = True,
+    ) -> None:
+        super().__init__(center, population=population, seed=seed, maximize=maximize)
+        check_range("learning_rate", learning_rate, 0, inf, open_low=True)
+        if std_learning_rate is None:
+            std_learning_rate = (3 + log(self.dim)) / (5 * sqrt(self.dim))
+        check_range("std_learning_rate", std_learning_rate, 0, inf)
+        check_range("min_std", min_std, 0, 1, open_low=True)
+        self.learning_rate = learning_rate
+        self.std_learning_rate = std_learning_rate
+        self.min_std = min_std
+        self.initial_std = check_std(std, self.center)
+        self.std = self.initial_std.clone()
+
+    def _sample(self) -> Tensor:
+        return draw(self.center, self.std, self.population, self.generator)
+
+    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
+        weights = utilities(scores)
+        first, second = weighted_deviations(candidates, self.center, weights)  # sum u std s, sum u (std s)^2
+        self.center = self.center + self.learning_rate * first
+        exponent = self.std_learning_rate / 2 * (second / self.std**2 - float(weights.sum()))
+        self.std, at_floor = clamp_std(self.std * exponent.exp(), self.initial_std, self.min_std)
+        return {
+            "search/std_mean": float(self.std.mean()),
+            "search/std_floor": at_floor,
+            "search/gradient_norm": float(torch.linalg.vector_norm(first / self.std)),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"std": self.std.clone(), "initial_std": self.initial_std.clone()}

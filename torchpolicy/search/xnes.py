@@ -1,0 +1,107 @@
+"""Exponential natural evolution strategies.
+
+Glasmachers, Schaul, Sun, Wierstra & Schmidhuber (2010), "Exponential natural evolution strategies";
+Wierstra et al. (2014), "Natural evolution strategies", section 3.4 and table 1.
+"""
+
+from math import inf, log, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchpolicy.checks import check_range
+from torchpolicy.search.base import Metrics, Search, check_std, clamp_std
+from torchpolicy.shaping import utilities
+
+LARGEST = 2000
+"""D at most: a generation takes some matrix products of D x D."""
+
+
+class XNES(Search):
+    """Moves center and shape of a Gaussian with full covariance A A^T along their natural gradients.
+
+    Example::
+
+        search = XNES(torch.zeros(10), std=2.0, maximize=False)
+        for _ in range(300):
+            candidates = search.ask()
+            search.tell(candidates, ((candidates - 3) ** 2).sum(1))
+        print(search.center)
+
+    With candidates center + A s_k, s_k ~ N(0, I), and u_k the utility of the k-th best
+    (:func:`torchpolicy.shaping.utilities`):
+
+        center <- center + learning_rate A sum_k u_k s_k
+        A      <- A expm(shape_learning_rate / 2 sum_k u_k (s_k s_k^T - I))        the matrix exponential
+
+    For D of up to about 1,000; beyond, :class:`SNES` keeps the diagonal alone.
+
+    Args:
+        center: (D,), where the search starts; D at most 2000.
+        population: P, candidates a generation. None: 4 + floor(3 ln D), the paper's, for functions without noise.
+        std: First standard deviation, one number or (D,): A is its diagonal matrix.
+        learning_rate: Of the center.
+        shape_learning_rate: Of A. None: (9 + 3 ln D) / (5 D sqrt D), the paper's.
+        min_std: Floor of the standard deviation along each axis, in units of the first.
+        seed: Of the search's own random stream.
+        maximize: Whether higher scores are better.
+
+    Attributes:
+        transform: A, (D, D) float64.
+    """
+
+    def __init__(
+        self,
+        center: Tensor,
+        *,
+        population: int | None = None,
+        std: float | Tensor = 1.0,
+        learning_rate: float = 1.0,
+        shape_learning_rate: float | None = None,
+        min_std: float = 1e-8,
+        seed: int = 0,
+        maximize: bool = True,
+    ) -> None:
+        super().__init__(center, population=population, seed=seed, maximize=maximize)
+        if self.dim > LARGEST:
+            raise ValueError(f"XNES keeps a matrix of D x D, for D at most {LARGEST}, got {self.dim}: take SNES")
+        check_range("learning_rate", learning_rate, 0, inf, open_low=True)
+        if shape_learning_rate is None:
+            shape_learning_rate = (9 + 3 * log(self.dim)) / (5 * self.dim * sqrt(self.dim))
+        check_range("shape_learning_rate", shape_learning_rate, 0, inf)
+        check_range("min_std", min_std, 0, 1, open_low=True)
+        self.learning_rate = learning_rate
+        self.shape_learning_rate = shape_learning_rate
+        self.min_std = min_std
+        self.initial_std = check_std(std, self.center).double()
+        self.transform = self.initial_std.diag()
+
+    @property
+    def std(self) -> Tensor:
+        """(D,) float64, standard deviation along each axis."""
+        std: Tensor = torch.linalg.vector_norm(self.transform, dim=1)
+        return std
+
+    def _sample(self) -> Tensor:
+        noise = torch.randn(self.population, self.dim, generator=self.generator, dtype=torch.float64)
+        return (self.center + noise.to(self.center.device) @ self.transform.T).to(self.center)
+
+    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
+        weights = utilities(scores).to(self.transform)
+        deviations = candidates.double() - self.center.double()
+        noise = torch.linalg.solve(self.transform, deviations.T).T  # s, (N, D)
+        step = self.learning_rate * self.transform @ (weights @ noise)
+        self.center = self.center + step.to(self.center)
+        gradient = (noise.T * weights) @ noise - weights.sum() * torch.eye(self.dim).to(noise)  # of A's logarithm
+        self.transform = self.transform @ torch.linalg.matrix_exp(self.shape_learning_rate / 2 * gradient)
+        std, at_floor = clamp_std(self.std, self.initial_std, self.min_std)
+        self.transform = self.transform * (std / self.std)[:, None]
+        return {
+            "search/std_mean": float(std.mean()),
+            "search/std_floor": at_floor,
+            "search/gradient_norm": float(torch.linalg.vector_norm(weights @ noise)),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"transform": self.transform.clone(), "initial_std": self.initial_std.clone()}

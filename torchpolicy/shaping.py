@@ -1,0 +1,53 @@
+"""From scores to weights: what a search lets a score count for.
+
+All of them keep equal scores equal. Ranks give ties the mean of the values that they share; ranks by
+``argsort`` would turn ties, which many environments abound in, into noise.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Shaping = Callable[[Tensor], Tensor]
+
+
+def centered_ranks(scores: Tensor) -> Tensor:
+    """Ranks of scores (N,), spread evenly over -1/2 (worst) to 1/2 (best). Salimans et al. (2017)."""
+    return _by_rank(scores, torch.linspace(-0.5, 0.5, len(scores), dtype=torch.float64))
+
+
+def utilities(scores: Tensor) -> Tensor:
+    """Utilities of scores (N,): the worse half alike, the better ones the more the better; they sum to 0.
+
+    max(0, ln(N/2 + 1) - ln k) for the k-th best, scaled to a sum of 1, less 1/N. Wierstra et al. (2014).
+    """
+    count = len(scores)
+    places = torch.arange(count, 0, -1, dtype=torch.float64)  # N (worst) to 1 (best)
+    values = (torch.log(torch.tensor(count / 2 + 1, dtype=torch.float64)) - places.log()).clamp(min=0)
+    return _by_rank(scores, values / values.sum() - 1 / count)
+
+
+def minus_mean(scores: Tensor) -> Tensor:
+    """Scores (N,) less their mean."""
+    return scores.double() - scores.double().mean()
+
+
+def standardized(scores: Tensor) -> Tensor:
+    """Scores (N,) less their mean, over their standard deviation; all 0 where that is 0."""
+    centered = minus_mean(scores)
+    std = centered.square().mean().sqrt()
+    return centered / std if std > 0 else torch.zeros_like(centered)
+
+
+SHAPINGS: dict[str, Shaping] = {"mean": minus_mean, "standardized": standardized, "ranks": centered_ranks}
+"""By the names that searches know them by."""
+
+
+def _by_rank(scores: Tensor, values: Tensor) -> Tensor:
+    """`values` (N,), worst to best, dealt out by rank; equal scores share the mean of theirs."""
+    _, group, sizes = torch.unique(scores, return_inverse=True, return_counts=True)
+    ends = sizes.cumsum(0)
+    sums = torch.cat([torch.zeros(1, dtype=values.dtype), values.cumsum(0)])
+    means: Tensor = (sums[ends] - sums[ends - sizes]) / sizes
+    return means[group]
