@@ -108,3 +108,24 @@ def test_a_deleted_run_folder_costs_no_policy(capsys: pytest.CaptureFixture[str]
 
     result = tp.train(Vandal, "cem", generations=3, population=4, eval_episodes=2, run_dir="run")
     assert tp.load(result.run_dir).act(np.zeros(3)) in (0, 1, 2)
+
+
+@pytest.mark.parametrize("tolerance", [0.5, 0.01])
+def test_a_score_that_has_settled_ends_the_run(
+    asked: list[tuple[Stream, int]], tolerance: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = {"target": None, "generations": 30, "tolerance": tolerance, "tolerance_generations": 5}
+    result = train(eval_every=2, run_dir="run", **arguments)
+    assert len(result.metrics) == 8  # validations at 2 and 8 are the first 5 or more apart
+    train(eval_every=2, run_dir="run", **arguments)
+    assert "run is finished: its score has settled" in capsys.readouterr().err
+    assert len(tp.resume("run", env=Guess, tolerance=None).metrics) == 30
+
+
+def test_a_score_that_moves_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(rollout: object, vector: object, *, generation: int, **_: object) -> Evaluation:
+        return scores([float(generation)] * 2)
+
+    monkeypatch.setattr(module, "evaluate_vector", answer)
+    assert len(train(target=None, generations=20, tolerance=3.0, tolerance_generations=4).metrics) == 20
+    assert len(train(target=None, generations=20, tolerance=4.5, tolerance_generations=4).metrics) == 5

@@ -182,7 +182,8 @@ def resume(
         env: For a run in an environment of your own: that environment. Names in the run's files are not imported.
         policy: For a run of a policy of your own: that policy, or what makes it.
         workers: Processes; any number gives the same result.
-        **budget: `target`, `generations`, `total_steps`, `seconds` or `checkpoint_seconds`, in place of the run's.
+        **budget: `target`, `generations`, `total_steps`, `seconds`, `tolerance`, `tolerance_generations` or
+            `checkpoint_seconds`, in place of the run's.
 
     Raises:
         CheckpointError: If the folder holds no run, or no checkpoint that is whole.

@@ -16,6 +16,7 @@ from worlds import Broken, Guess
 
 import torchpolicy as tp
 from torchpolicy import RunError
+from torchpolicy.catalog import names
 
 CASES: list[tuple[Any, dict[str, Any]]] = [
     ("CartPole-v1", {"population": 25, "generations": 6}),
@@ -29,8 +30,9 @@ def strip(metrics: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{key: value for key, value in row.items() if not key.startswith("time/")} for row in metrics]
 
 
-def facts(result: tp.Result) -> tuple[list[float], list[dict[str, float]], list[float]]:
-    return tp.ParamVector(result.policy.net).read().tolist(), strip(result.metrics), result.evaluation.returns.tolist()
+def facts(result: tp.Result) -> tuple[dict[str, Any], list[dict[str, float]], list[float]]:
+    state = {name: tensor.tolist() for name, tensor in result.policy.state_dict().items()}
+    return state, strip(result.metrics), result.evaluation.returns.tolist()
 
 
 def train(env: Any = "CartPole-v1", **arguments: Any) -> tp.Result:
@@ -41,6 +43,18 @@ def train(env: Any = "CartPole-v1", **arguments: Any) -> tp.Result:
 @pytest.mark.parametrize("workers", [2, 3])
 def test_any_number_of_processes_gives_the_same_bits(env: Any, arguments: dict[str, Any], workers: int) -> None:
     assert facts(train(env, workers=workers, **arguments)) == facts(train(env, **arguments))
+
+
+ROBUST = {"normalize_observations": True, "reevaluate": 2, "survival_bonus": 0.5, "tolerance": 0.1}
+
+
+@pytest.mark.parametrize("name", names("search"))
+def test_every_search_is_exact_over_processes_and_resume(name: str) -> None:
+    arguments = {"population": 10, "eval_episodes": 4, "eval_every": 2, "max_episode_steps": 40, **ROBUST}
+    whole = facts(tp.train("Acrobot-v1", name, generations=6, **arguments))
+    assert facts(tp.train("Acrobot-v1", name, generations=6, workers=2, **arguments)) == whole
+    tp.train("Acrobot-v1", name, generations=3, run_dir="part", workers=3, **arguments)
+    assert facts(tp.resume("part", generations=6)) == whole
 
 
 @pytest.mark.parametrize("name", ["LunarLander-v3", "BipedalWalker-v3", "HalfCheetah-v5"])

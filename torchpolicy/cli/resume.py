@@ -26,6 +26,8 @@ class ResumeOptions:
     """Budget of environment steps, in place of the run's."""
     seconds: float | None = None
     """Budget of wall time, in place of the run's."""
+    tolerance: float | None = None
+    """Within which the held-out scores stay when it is time to stop, in place of the run's."""
     env: str | None = None
     """pkg.mod:callable, for a run in an environment of your own."""
     policy: str | None = None
@@ -35,6 +37,6 @@ class ResumeOptions:
 def run(arguments: list[str]) -> None:
     """``torchpolicy resume RUN …``."""
     options = parse(ResumeOptions, "torchpolicy resume", arguments)
-    budget = {name: getattr(options, name) for name in ("target", "generations", "total_steps", "seconds")}
+    budget = {name: getattr(options, name) for name in ("target", "generations", "total_steps", "seconds", "tolerance")}
     given = {name: value for name, value in budget.items() if value is not None}
     print_result(resume(options.run, env=options.env, policy=options.policy, workers=options.workers, **given))

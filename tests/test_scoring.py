@@ -1,0 +1,159 @@
+"""What a candidate's score is made of, and what the normaliser learns from."""
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from worlds import Broken, Guess
+
+import torchpolicy as tp
+from torchpolicy.envs.gym import gym_environment
+from torchpolicy.plan import Plan
+from torchpolicy.rollout import Rollout
+from torchpolicy.scoring import score
+
+POPULATION = 8
+
+
+class Walk(gymnasium.Env[Any, Any]):
+    """Shows two numbers around 100; ends when action 1 is chosen, or after 20 steps."""
+
+    observation_space = Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = Discrete(2)
+    seen: ClassVar[list[np.ndarray[Any, Any]]] = []
+
+    def _observe(self) -> np.ndarray[Any, Any]:
+        self._latest = 100 + self.np_random.normal(0, [10, 20])
+        return self._latest
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._steps = 0
+        return self._observe(), {}
+
+    def step(self, action: int) -> Any:
+        Walk.seen.append(self._latest)  # what the policy acted on
+        self._steps += 1
+        return self._observe(), 2.0, action == 1, self._steps == 20, {}
+
+
+def play(env: Any, generation: int = 1, **plan: Any) -> tuple[Any, Rollout, torch.Tensor]:
+    environment = gym_environment(env)
+    policy = tp.LinearPolicy(*environment.spaces)
+    if plan.get("normalize_observations"):
+        policy.normalize()
+    vector = tp.ParamVector(policy.net)
+    candidates = torch.randn(POPULATION, vector.dim, generator=torch.Generator().manual_seed(0))
+    with Rollout(environment, policy) as rollout:
+        return score(rollout, Plan(seed=0, **plan), candidates, vector.read(), generation), rollout, candidates
+
+
+def test_the_survival_bonus_is_taken_off_each_step_of_the_score_alone() -> None:
+    plain, *_ = play(Walk)
+    bare, *_ = play(Walk, survival_bonus=1.5)
+    np.testing.assert_allclose(bare.scores, plain.scores * 0.25)  # of 2 a step, 0.5 is left
+    assert bare.metrics == plain.metrics
+    assert len(set(plain.scores)) > 2
+
+
+def test_the_best_quarter_is_played_again_on_fresh_episodes_and_scores_the_mean_of_all() -> None:
+    once, *_ = play(Guess, episodes=2)
+    every, *_ = play(Guess, episodes=5)
+    again, *_ = play(Guess, episodes=2, reevaluate=3)
+    best = np.argsort(-once.scores, kind="stable")[:2]
+    others = np.setdiff1d(np.arange(POPULATION), best)
+    np.testing.assert_allclose(again.scores[best], every.scores[best])
+    np.testing.assert_array_equal(again.scores[others], once.scores[others])
+    assert again.env_steps == once.env_steps + 2 * 3 * 10
+    assert again.metrics["rollout/episodes"] == POPULATION * 2 + 2 * 3
+
+
+def test_a_candidate_that_fails_when_played_again_has_failed() -> None:
+    environment = gym_environment(lambda: Broken("raise"))
+    policy = tp.LinearPolicy(*environment.spaces)
+    never = torch.zeros(POPULATION, tp.ParamVector(policy.net).dim)
+    never[:, -2] = 1.0  # the bias of action 0
+    with Rollout(environment, policy) as rollout:
+        fine = score(rollout, Plan(seed=0, reevaluate=1), never, never[0], 1)
+        assert not fine.failures
+
+        original = rollout.play
+
+        def second_fails(candidates: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+            return original(candidates if len(candidates) == POPULATION else -candidates, *arguments, **options)
+
+        rollout.play = second_fails  # type: ignore[method-assign]
+        failed = score(rollout, Plan(seed=0, reevaluate=1), never, never[0], 1)
+    lost = np.flatnonzero(np.isnan(failed.scores)).tolist()
+    assert len(lost) == 2
+    assert sorted(failure.candidate for failure in failed.failures) == lost
+
+
+def test_the_center_is_scored_on_the_same_episodes_and_is_not_among_the_scores() -> None:
+    alone, *_ = play(Guess, generation=1)
+    beside, *_ = play(Guess, generation=4)
+    assert np.isnan(alone.center_score)
+    assert len(alone.scores) == len(beside.scores) == POPULATION
+    assert np.isfinite(beside.center_score)
+
+
+@pytest.mark.parametrize("plan", [{}, {"episodes": 3, "reevaluate": 2}])
+def test_the_normaliser_learns_all_that_candidates_saw_and_nothing_else(plan: dict[str, Any]) -> None:
+    Walk.seen = []
+    _, rollout, candidates = play(Walk, generation=1, normalize_observations=True, **plan)
+    normalizer = rollout.policy.normalizer
+    assert normalizer is not None
+    seen = np.array(Walk.seen)
+    assert normalizer.count == len(seen) > 20
+    np.testing.assert_allclose(normalizer.mean, seen.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(normalizer.std, seen.std(0), rtol=1e-6)
+    rollout.play(candidates, [1, 2])  # nobody asked it to observe
+    assert normalizer.count == len(seen)
+
+
+def test_the_center_teaches_the_normaliser_nothing() -> None:
+    with_center, without = (play(Walk, generation=g, normalize_observations=True, episodes=2)[1] for g in (4, 1))
+    counts = [rollout.policy.normalizer.count.item() for rollout in (with_center, without)]  # type: ignore[union-attr]
+    scored, *_ = play(Walk, generation=4, episodes=2)
+    center_steps = scored.center_score  # 2 a step, over 2 episodes
+    assert counts[0] == scored.env_steps - center_steps
+    assert counts[1] > 0
+
+
+def test_episodes_that_failed_teach_it_nothing() -> None:
+    class Odd(Walk):
+        """Walk, whose every second episode breaks."""
+
+        def step(self, action: int) -> Any:
+            observation, *rest = super().step(action)
+            if self._steps == 3:
+                observation = observation * np.nan
+            return observation, *rest
+
+    _, rollout, _ = play(Odd, normalize_observations=True)
+    normalizer = rollout.policy.normalizer
+    assert normalizer is not None
+    assert normalizer.mean.isfinite().all()
+    assert normalizer.std.isfinite().all()
+    assert normalizer.count < len(Walk.seen)
+
+
+def test_a_run_saves_and_loads_its_normaliser() -> None:
+    result = tp.train(Walk, "cem", generations=3, population=6, eval_episodes=3, normalize_observations=True)
+    policy = tp.load(result.run_dir)
+    assert policy.normalizer is not None
+    assert policy.normalizer.mean.tolist() == pytest.approx([100, 100], rel=0.1)
+    observation = torch.tensor([[90.0, 130.0]], dtype=torch.float64)
+    mean, std = policy.normalizer.mean, policy.normalizer.std
+    expected = policy.net(((observation - mean) / std).float())
+    torch.testing.assert_close(policy(observation), expected)
+    again = tp.evaluate(policy, Walk, episodes=3, seed=0)
+    assert again.returns.tolist() == result.evaluation.returns.tolist()
+
+
+def test_one_hot_observations_have_nothing_to_normalise() -> None:
+    with pytest.raises(ValueError, match=r"observations in Discrete\(16\) come one-hot"):
+        tp.train("FrozenLake-v1", "cem", normalize_observations=True, generations=1)
