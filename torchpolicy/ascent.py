@@ -42,8 +42,9 @@ class Ascent:
                 f"optimizer must be one of {', '.join(sorted(KNOWN))}, or a callable from (parameters, lr=) to an "
                 f"optimiser, got {optimizer!r}"
             )
+        self._make = make
         try:
-            _step(make([trial := torch.zeros(2)], lr=learning_rate), trial, torch.ones(2))
+            self._trial(torch.zeros(2), learning_rate)
         except Exception as error:
             raise ValueError(f"optimizer {optimizer!r} cannot be used here: {error}") from error
         self._parameter = torch.zeros_like(like)
@@ -67,15 +68,29 @@ class Ascent:
         Raises:
             ValueError: If it is of another dimension, or damaged.
         """
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape not in ((), self._parameter.shape):
-                found = tuple(value.shape)
-                raise ValueError(f"optimizer's {name} should have shape {tuple(self._parameter.shape)}, got {found}")
-            if isinstance(value, Tensor) and not value.isfinite().all():
+        expected = self._trial(self._parameter, 1.0) if state else {}
+        if state.keys() != expected.keys():
+            raise ValueError(f"not the state of this optimizer: it has {sorted(state)}, not {sorted(expected)}")
+        for name, value in expected.items():
+            if _kind(state[name]) != _kind(value):
+                raise ValueError(f"optimizer's {name} should be {_kind(value)}, got {_kind(state[name])}")
+            if isinstance(value, Tensor) and not state[name].isfinite().all():
                 raise ValueError(f"optimizer's {name} should be finite")
         self._optimizer.state.clear()
         if state:
             self._optimizer.state[self._parameter] = {name: _copy(value) for name, value in state.items()}
+
+    def _trial(self, like: Tensor, learning_rate: float) -> dict[str, Any]:
+        """The state of a new optimiser after one step on a vector like this."""
+        parameter = torch.zeros_like(like)
+        optimizer = self._make([parameter], lr=learning_rate)
+        _step(optimizer, parameter, torch.ones_like(like))
+        return dict(optimizer.state[parameter])
+
+
+def _kind(value: Any) -> str:
+    """What a saved value has to agree in."""
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def _step(optimizer: Optimizer, parameter: Tensor, gradient: Tensor) -> None:

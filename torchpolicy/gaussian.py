@@ -3,6 +3,8 @@
 A population of P vectors of length D can be a gigabyte. Each function goes over it once.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -35,23 +37,40 @@ def draw(center: Tensor, std: Tensor, count: int, generator: torch.Generator, *,
     return candidates
 
 
-def weighted_deviations(candidates: Tensor, center: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted sums of deviations d_k = candidate_k - center, and of their squares.
+def weighted_sum(candidates: Tensor, center: Tensor, weights: Tensor) -> Tensor:
+    """sum_k w_k d_k, (D,), with deviations d_k = candidate_k - center.
 
     Args:
         candidates: (N, D).
         center: (D,).
         weights: (N,), w.
-
-    Returns:
-        sum_k w_k d_k and sum_k w_k d_k^2, (D,) each.
     """
-    weights = weights.to(candidates)
+    total, weights = torch.empty_like(center), weights.to(candidates)
+    for part, deviations in _blocks(candidates, center):
+        torch.mv(deviations.T, weights, out=total[part])
+    return total
+
+
+def weighted_sums(candidates: Tensor, center: Tensor, weights: Tensor, square_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """sum_k w_k d_k and sum_k v_k d_k^2, (D,) each, with deviations d_k = candidate_k - center.
+
+    Args:
+        candidates: (N, D).
+        center: (D,).
+        weights: (N,), w.
+        square_weights: (N,), v.
+    """
     first, second = torch.empty_like(center), torch.empty_like(center)
+    weights, square_weights = weights.to(candidates), square_weights.to(candidates)
+    for part, deviations in _blocks(candidates, center):
+        torch.mv(deviations.T, weights, out=first[part])
+        torch.mv(deviations.square_().T, square_weights, out=second[part])
+    return first, second
+
+
+def _blocks(candidates: Tensor, center: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Deviations of all candidates, (N, C), for C dimensions after the other."""
     columns = max(1, BLOCK // len(candidates))
     for start in range(0, len(center), columns):
         part = slice(start, start + columns)
-        deviations = candidates[:, part] - center[part]
-        torch.mv(deviations.T, weights, out=first[part])
-        torch.mv(deviations.square_().T, weights, out=second[part])
-    return first, second
+        yield part, candidates[:, part] - center[part]

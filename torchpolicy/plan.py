@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 from torchpolicy.checks import check_count, check_range
 
@@ -69,7 +69,7 @@ class Plan:
         begin = scores[-1][0] - self.tolerance_generations
         before = [at for at, (generation, _) in enumerate(scores) if generation <= begin]
         window = [score for _, score in scores[before[-1] :]] if before else []
-        return bool(window) and max(window) - min(window) < self.tolerance
+        return bool(window) and all(map(isfinite, window)) and max(window) - min(window) < self.tolerance
 
     def progress(self, generation: int, env_steps: int, elapsed: float) -> float:
         """Share of the budget that is used up, at most 1."""

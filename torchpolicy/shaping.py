@@ -7,7 +7,7 @@ All of them keep equal scores equal. Ranks give ties the mean of the values that
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Shaping = Callable[[Tensor], Tensor]
 
@@ -34,10 +34,17 @@ def minus_mean(scores: Tensor) -> Tensor:
 
 
 def standardized(scores: Tensor) -> Tensor:
-    """Scores (N,) less their mean, over their standard deviation; all 0 where that is 0."""
+    """Scores (N,) less their mean, over their standard deviation; all 0 where they are equal."""
     centered = minus_mean(scores)
-    std = centered.square().mean().sqrt()
-    return centered / std if std > 0 else torch.zeros_like(centered)
+    if (scores == scores[0]).all():  # a mean that is rounded would leave a std that is not 0
+        return torch.zeros_like(centered)
+    return centered / centered.square().mean().sqrt()
+
+
+def pair_differences(weights: Tensor) -> Tensor:
+    """Half the difference in each mirrored pair of weights (N,), on its either side: exactly 0 where both are equal."""
+    half = (weights[0::2] - weights[1::2]) / 2
+    return torch.stack([half, -half], 1).flatten()
 
 
 SHAPINGS: dict[str, Shaping] = {"mean": minus_mean, "standardized": standardized, "ranks": centered_ranks}
@@ -48,6 +55,6 @@ def _by_rank(scores: Tensor, values: Tensor) -> Tensor:
     """`values` (N,), worst to best, dealt out by rank; equal scores share the mean of theirs."""
     _, group, sizes = torch.unique(scores, return_inverse=True, return_counts=True)
     ends = sizes.cumsum(0)
-    sums = torch.cat([torch.zeros(1, dtype=values.dtype), values.cumsum(0)])
+    sums = nn.functional.pad(values.to(scores.device).cumsum(0), (1, 0))
     means: Tensor = (sums[ends] - sums[ends - sizes]) / sizes
     return means[group]

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from torchpolicy.checks import check_count, check_range
-from torchpolicy.gaussian import draw, weighted_deviations
+from torchpolicy.gaussian import draw, weighted_sum
 from torchpolicy.search.base import Metrics, Search, check_std
+from torchpolicy.shaping import pair_differences
 
 
 class ARS(Search):
@@ -92,12 +93,11 @@ class ARS(Search):
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics | None:
         pairs = scores.view(-1, 2)  # (n, 2), r+ and r-
         top = self._top(pairs.amax(1))
-        sigma = pairs[top].std(correction=0)
-        if sigma == 0:
+        if (pairs[top] == pairs[top[0], 0]).all():
             return None
         weights = torch.zeros_like(pairs)
-        weights[top] = pairs[top] / (len(top) * sigma)
-        deviations, _ = weighted_deviations(candidates, self.center, weights.flatten())  # r+ d - r- d, d = std delta
+        weights[top] = pairs[top] / (len(top) * pairs[top].std(correction=0))
+        deviations = weighted_sum(candidates, self.center, pair_differences(weights.flatten()))  # (r+ - r-) std delta
         step = self.learning_rate * self.learning_rate_decay**self.generation
         self.center = self.center + step * deviations / self.std.mean()
         return {"search/std_mean": float(self.std.mean()), "search/top_directions": float(len(top))}

@@ -6,12 +6,15 @@ from math import floor, log
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, finfo
 
 from torchpolicy.checks import check_count, check_seed
 from torchpolicy.seeding import Stream, derive_seed
 
 Metrics = dict[str, float]
+
+SMALLEST = 1e-18
+"""Of a std: the square of a smaller one is no number in float32."""
 
 
 class Search(ABC):
@@ -72,9 +75,9 @@ class Search(ABC):
         Args:
             candidates: (N, D), as returned by :meth:`ask`. Fewer rows than the population are allowed;
                 mirrored pairs stay together.
-            scores: (N,), one per row, in the units of the objective. NaN, or an infinity,
-                marks a failed evaluation. So does a candidate that is not finite. The other one of a
-                mirrored pair is then left out, too.
+            scores: (N,), one per row, in the units of the objective. NaN, or what is beyond 1e19 (1e154 where
+                candidates are float64), marks a failed evaluation. So does a candidate that is not finite.
+                The other one of a mirrored pair is then left out, too.
 
         Returns:
             Scalars that describe the update, keyed ``search/<name>``.
@@ -158,7 +161,8 @@ class Search(ABC):
         suspect = ~candidates.sum(1).isfinite()  # one sum is much faster than a look at each number
         if suspect.any():
             suspect[suspect.clone()] = ~candidates[suspect].isfinite().all(1)
-        return suspect.to(scores.device) | ~scores.isfinite()
+        fine: Tensor = scores.abs() < finfo(candidates.dtype).max ** 0.5
+        return suspect.to(scores.device) | ~fine
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
@@ -177,7 +181,7 @@ def clamp_std(std: Tensor, initial: Tensor, min_std: float) -> tuple[Tensor, flo
     Where a score does not depend on the scale of the weights, as a linear policy's, nothing else keeps std from
     growing without end.
     """
-    lowest = min_std * initial
+    lowest = (min_std * initial).clamp(min=SMALLEST)
     clamped = std.clamp(lowest, 1e8 * initial)
     return clamped, float((clamped == lowest).double().mean())
 
@@ -190,6 +194,6 @@ def check_std(std: float | Tensor, center: Tensor) -> Tensor:
         vector = torch.empty(0, 0)
     if isinstance(std, bool) or vector.ndim > 1 or (vector.ndim == 1 and vector.shape != center.shape):
         raise ValueError(f"std must be a number or a vector of shape {tuple(center.shape)}, got {std!r}")
-    if not (vector.isfinite() & (vector > 0)).all():
+    if not (vector.isfinite() & (vector > SMALLEST)).all():
         raise ValueError(f"std must be positive and finite, got {std!r}")
     return vector.expand_as(center).clone()

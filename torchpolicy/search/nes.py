@@ -13,9 +13,9 @@ from torch import Tensor
 
 from torchpolicy.ascent import Ascent, OptimizerFactory
 from torchpolicy.checks import check_range
-from torchpolicy.gaussian import draw, weighted_deviations
+from torchpolicy.gaussian import draw, weighted_sum
 from torchpolicy.search.base import Metrics, Search, check_choice, check_std
-from torchpolicy.shaping import SHAPINGS
+from torchpolicy.shaping import SHAPINGS, pair_differences
 
 
 class NES(Search):
@@ -110,8 +110,9 @@ class NES(Search):
             candidates, weights = candidates[1:], scores[1:] - scores[0]
         else:  # the center failed
             return None
-        deviations, _ = weighted_deviations(candidates, self.center, weights)  # sum_i u_i std eps_i
-        gradient = deviations / (len(weights) * self.std**2)
+        if self.mirrored:
+            weights = pair_differences(weights)
+        gradient = weighted_sum(candidates, self.center, weights) / (len(weights) * self.std**2)
         step = self.learning_rate * self.learning_rate_decay**self.generation
         self.center = self.ascent.step(self.center, gradient - self.weight_decay * self.center, step)
         return {

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from torchpolicy.ascent import Ascent, OptimizerFactory
 from torchpolicy.checks import check_range
-from torchpolicy.gaussian import draw, weighted_deviations
+from torchpolicy.gaussian import draw, weighted_sums
 from torchpolicy.search.base import Metrics, Search, check_choice, check_std, clamp_std
-from torchpolicy.shaping import SHAPINGS
+from torchpolicy.shaping import SHAPINGS, pair_differences
 
 
 class PGPE(Search):
@@ -95,10 +95,10 @@ class PGPE(Search):
 
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
         weights = SHAPINGS[self.baseline](scores)
-        weights = weights - weights.mean()  # the baseline b of std; the center's gradient has no use for one
-        first, second = weighted_deviations(candidates, self.center, weights)
-        gradient = first / len(weights)  # half of the sum over both sides, n = N / 2
-        std_gradient = (second / len(weights) - float(weights.mean()) * self.std**2) / self.std
+        over_mean = weights - weights.mean()  # U - b
+        first, second = weighted_sums(candidates, self.center, pair_differences(weights), over_mean)
+        gradient = first / len(weights)  # half of the sum over both sides, for n = N / 2 pairs
+        std_gradient = (second / len(weights) - float(over_mean.mean()) * self.std**2) / self.std
         step = self.learning_rate * self.learning_rate_decay**self.generation
         self.center = self.ascent.step(self.center, gradient, step)
         limit = self.std_max_change * self.std

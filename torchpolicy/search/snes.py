@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torchpolicy.checks import check_range
-from torchpolicy.gaussian import draw, weighted_deviations
+from torchpolicy.gaussian import draw, weighted_sums
 from torchpolicy.search.base import Metrics, Search, check_std, clamp_std
 from torchpolicy.shaping import utilities
 
@@ -76,7 +76,7 @@ class SNES(Search):
 
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
         weights = utilities(scores)
-        first, second = weighted_deviations(candidates, self.center, weights)  # sum u std s, sum u (std s)^2
+        first, second = weighted_sums(candidates, self.center, weights, weights)  # sum u std s, sum u (std s)^2
         self.center = self.center + self.learning_rate * first
         exponent = self.std_learning_rate / 2 * (second / self.std**2 - float(weights.sum()))
         self.std, at_floor = clamp_std(self.std * exponent.exp(), self.initial_std, self.min_std)

@@ -17,6 +17,9 @@ from torchpolicy.shaping import utilities
 LARGEST = 2000
 """D at most: a generation takes some matrix products of D x D."""
 
+NARROWEST = 1e-12
+"""Share of its width in the widest direction that A keeps in the narrowest."""
+
 
 class XNES(Search):
     """Moves center and shape of a Gaussian with full covariance A A^T along their natural gradients.
@@ -91,10 +94,16 @@ class XNES(Search):
         weights = utilities(scores).to(self.transform)
         deviations = candidates.double() - self.center.double()
         noise = torch.linalg.solve(self.transform, deviations.T).T  # s, (N, D)
+        lengths = torch.linalg.vector_norm(noise, dim=1, keepdim=True)
+        rounded = lengths > sqrt(self.dim) + 6  # where A is narrower than the last bits of the candidates
+        noise = noise * ((sqrt(self.dim) + 6) / lengths).clamp(max=1)
         step = self.learning_rate * self.transform @ (weights @ noise)
         self.center = self.center + step.to(self.center)
         gradient = (noise.T * weights) @ noise - weights.sum() * torch.eye(self.dim).to(noise)  # of A's logarithm
         self.transform = self.transform @ torch.linalg.matrix_exp(self.shape_learning_rate / 2 * gradient)
+        if rounded.any():
+            left, widths, right = torch.linalg.svd(self.transform)
+            self.transform = left * widths.clamp(min=NARROWEST * float(widths[0])) @ right
         std, at_floor = clamp_std(self.std, self.initial_std, self.min_std)
         self.transform = self.transform * (std / self.std)[:, None]
         return {
