@@ -135,7 +135,7 @@ def train(
     check_count("workers", workers, at_least=1)
     given = {
         "policy": policy,
-        "policy_args": policy_args,
+        "policy_args": policy_args or None,
         "normalize_observations": normalize_observations,
         "target": target,
         "generations": generations,
