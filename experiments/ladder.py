@@ -34,11 +34,12 @@ THRESHOLDS = {
 
 
 def train(env: str, algorithm: str, seed: int) -> dict[str, Any]:
-    """One run with its preset, in a process of its own."""
-    begin = time.monotonic()
+    """One run with its preset. Seconds are of the processor: machines are shared, and two runs go at a time."""
+    begin, processor = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         result = tp.train(env, algorithm, seed=seed, log_dir=folder)
         config = json.loads((result.run_dir / "config.json").read_text())
+    share = (time.process_time() - processor) / (time.monotonic() - begin)
     curve = [
         (row["rollout/env_steps"], row["time/elapsed"], row["eval/mean_reward"])
         for row in result.metrics
@@ -50,9 +51,9 @@ def train(env: str, algorithm: str, seed: int) -> dict[str, Any]:
         "mean": result.evaluation.mean,
         "ci": result.evaluation.ci,
         "env_steps": result.metrics[-1]["rollout/env_steps"],
-        "seconds": round(time.monotonic() - begin, 1),
+        "seconds": round(time.process_time() - processor, 1),
         "env_steps_to_threshold": there and there[0],
-        "seconds_to_threshold": there and round(there[1], 1),
+        "seconds_to_threshold": there and round(share * there[1], 1),
         "curve": [(steps, round(score, 2)) for steps, _, score in curve],
         "preset": config["preset"],
     }
@@ -116,7 +117,7 @@ def table() -> None:
         digits = 3 if env == "FrozenLake-v1" else 1
         print(f"\n**{env}** (threshold {threshold:g})\n")
         print(
-            "| search | IQM | 95 % interval | worst | seeds at threshold | steps to it | seconds to it | steps in all |"
+            "| search | IQM | 95 % interval | worst seed | seeds at threshold | env steps to it | CPU seconds to it | env steps in all |"
         )
         print("|---|---|---|---|---|---|---|---|")
         for line, content in rows:
