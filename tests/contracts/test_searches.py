@@ -1,6 +1,7 @@
 """What every search keeps to; a new file in ``torchpolicy/search`` is tested here by itself."""
 
 import textwrap
+from math import isfinite
 
 import pytest
 import torch
@@ -74,25 +75,68 @@ def test_state_of_another_dimension_or_kind_is_refused(name: str) -> None:
         make(name).load_state_dict({"center": torch.zeros(6)})
 
 
-@pytest.mark.parametrize("value", [0.0, torch.nan])
-def test_equal_or_failed_scores_do_not_move_it(name: str, value: float) -> None:
-    search = make(name)
-    x = search.ask()
-    metrics = search.tell(x, torch.full((len(x),), value))
-    assert metrics["search/stalled"] == 1
-    assert torch.equal(search.center, torch.full((6,), 2.0))
+def same(first: Search, second: Search) -> bool:
+    """Whether two searches would go on alike."""
+    one, other = first.state_dict(), second.state_dict()
+    flat = [
+        {f"{key}/{inner}": item for key, value in state.items() for inner, item in _items(value)}
+        for state in (one, other)
+    ]
+    return all(torch.equal(torch.as_tensor(flat[0][key]), torch.as_tensor(flat[1][key])) for key in flat[0])
 
 
-def test_one_failed_candidate_leaves_no_trace_of_nan(name: str) -> None:
+def _items(value: object) -> list[tuple[str, object]]:
+    return list(value.items()) if isinstance(value, dict) else [("", value)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "failed"), [([4.0] * 6, 0), ([torch.nan] * 6, 6), ([torch.inf] * 5 + [1.0], 5), ([-1e300] * 6, 6)]
+)
+def test_a_generation_without_a_lesson_changes_nothing(name: str, scores: list[float], failed: int) -> None:
+    search, untouched = (make(name, population=6) for _ in range(2))
+    untouched.ask()
+    untouched.generation += 1
+    metrics = search.tell(search.ask(), torch.tensor(scores, dtype=torch.float64))
+    assert (metrics["search/stalled"], metrics["search/failed"], metrics["search/step_norm"]) == (1, failed, 0)
+    assert same(search, untouched)
+
+
+def test_what_failed_is_left_out_with_its_pair(name: str) -> None:
+    partly, alone = (make(name, population=8) for _ in range(2))
+    x = partly.ask()
+    alone.ask()
+    scores, rest = sphere(x), [0, 1, 2, 3, 6, 7] if partly.mirrored else [0, 1, 2, 3, 4, 6, 7]
+    alone.tell(x[rest], scores[rest])
+    scores[5] = torch.nan
+    metrics = partly.tell(x, scores)
+    assert (metrics["search/failed"], metrics["search/stalled"]) == (1, 0)
+    assert same(partly, alone)
+    assert not partly.center.eq(2).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_all_stays_finite_however_narrow(name: str, dtype: torch.dtype) -> None:
+    """A score that always prefers the center."""
+    search = algorithm_class(name)(torch.zeros(3, dtype=dtype), std=2.0)
+    at_floor = []
+    for _ in range(300):
+        x = search.ask()
+        metrics = search.tell(x, -(x - search.center).square().sum(1))
+        at_floor.append(metrics.get("search/std_floor", 0))
+        assert x.isfinite().all()
+        assert search.center.isfinite().all()
+        assert all(isfinite(value) for value in metrics.values())
+    assert all(0 <= share <= 1 for share in at_floor)
+
+
+def test_all_stays_finite_however_wide(name: str) -> None:
+    """A score that always prefers what is farther out."""
     search = make(name)
-    x = search.ask()
-    scores = sphere(x)
-    scores[3] = torch.nan
-    metrics = search.tell(x, scores)
-    assert metrics["search/failed"] == 1
-    assert search.center.isfinite().all()
-    assert search.ask().isfinite().all()
-    assert not torch.equal(search.center, torch.full((6,), 2.0))
+    for _ in range(300):
+        x = search.ask()
+        search.tell(x, x.abs().sum(1))
+        assert x.isfinite().all()
+        assert search.center.isfinite().all()
 
 
 def test_the_start_is_copied(name: str) -> None:

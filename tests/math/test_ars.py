@@ -1,13 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from functions import sphere
 
 from torchpolicy import ARS
-
-
-def sphere(x: Tensor) -> Tensor:
-    return ((x - 3) ** 2).sum(1)
 
 
 @pytest.mark.parametrize("maximize", [False, True])

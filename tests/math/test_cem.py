@@ -1,22 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from functions import ellipsoid, rosenbrock, sphere
 
 from torchpolicy import CEM
-
-
-def sphere(x: Tensor) -> Tensor:
-    return ((x - 3) ** 2).sum(1)
-
-
-def ellipsoid(x: Tensor) -> Tensor:
-    scales = 10 ** torch.linspace(0, 6, x.shape[1], dtype=x.dtype)
-    return (scales * (x - 3) ** 2).sum(1)
-
-
-def rosenbrock(x: Tensor) -> Tensor:
-    return 100 * (x[:, 1] - x[:, 0] ** 2) ** 2 + (1 - x[:, 0]) ** 2
 
 
 @pytest.mark.parametrize("maximize", [False, True])

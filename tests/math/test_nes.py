@@ -1,18 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from functions import sphere
 from numpy.typing import NDArray
-from torch import Tensor
 
 from torchpolicy import NES
 
 Vector = NDArray[np.float64]
 
 BASELINES = ["center", "mean", "standardized", "ranks"]
-
-
-def sphere(x: Tensor) -> Tensor:
-    return ((x - 3) ** 2).sum(1)
 
 
 @pytest.mark.parametrize("maximize", [False, True])

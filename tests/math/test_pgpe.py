@@ -1,23 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from functions import ellipsoid, sphere
 from numpy.typing import NDArray
-from torch import Tensor
 
 from torchpolicy import PGPE
 
 Vector = NDArray[np.float64]
 
 BASELINES = ["mean", "standardized", "ranks"]
-
-
-def sphere(x: Tensor) -> Tensor:
-    return ((x - 3) ** 2).sum(1)
-
-
-def ellipsoid(x: Tensor) -> Tensor:
-    scales = 10 ** torch.linspace(0, 6, x.shape[1], dtype=x.dtype)
-    return (scales * (x - 3) ** 2).sum(1)
 
 
 @pytest.mark.parametrize(("function", "generations"), [(sphere, 1200), (ellipsoid, 1600)])

@@ -3,21 +3,12 @@ from math import exp, log, sqrt
 import numpy as np
 import pytest
 import torch
+from functions import ellipsoid, sphere
 from numpy.typing import NDArray
-from torch import Tensor
 
 from torchpolicy import SNES
 
 Vector = NDArray[np.float64]
-
-
-def sphere(x: Tensor) -> Tensor:
-    return ((x - 3) ** 2).sum(1)
-
-
-def ellipsoid(x: Tensor) -> Tensor:
-    scales = 10 ** torch.linspace(0, 6, x.shape[1], dtype=x.dtype)
-    return (scales * (x - 3) ** 2).sum(1)
 
 
 @pytest.mark.parametrize("maximize", [False, True])
@@ -75,26 +66,6 @@ def test_golden_first_generation() -> None:
 GOLDEN_SAMPLE = [-1.0250825, 1.2358177, -2.3456604]
 GOLDEN_CENTER = [1.2042227, 0.3445028, 0.5524576]
 GOLDEN_STD = [1.6068654, 1.0352428, 0.800853]
-
-
-@pytest.mark.parametrize(("scores", "failed"), [([4.0] * 6, 0), ([torch.nan] * 6, 6), ([torch.inf] * 5 + [1.0], 5)])
-def test_where_nothing_can_be_learned_it_stays(scores: list[float], failed: int) -> None:
-    search = SNES(torch.ones(2), population=6, std=2.0)
-    metrics = search.tell(search.ask(), torch.tensor(scores))
-    assert (metrics["search/stalled"], metrics["search/failed"], metrics["search/step_norm"]) == (1, failed, 0)
-    assert (search.center.tolist(), search.std.tolist()) == ([1, 1], [2, 2])
-    assert search.generation == 1
-
-
-def test_failed_candidates_are_left_out() -> None:
-    partly, alone = (SNES(torch.ones(3), population=6) for _ in range(2))
-    x = partly.ask()
-    scores = torch.sin(x).sum(1)
-    alone.tell(x[1:], scores[1:])
-    scores[0] = torch.nan
-    assert partly.tell(x, scores)["search/failed"] == 1
-    assert torch.equal(partly.center, alone.center)
-    assert torch.equal(partly.std, alone.std)
 
 
 @pytest.mark.parametrize(

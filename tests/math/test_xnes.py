@@ -3,21 +3,13 @@ from math import log, sqrt
 import numpy as np
 import pytest
 import torch
+from functions import ellipsoid, sphere
 from numpy.typing import NDArray
 from torch import Tensor
 
 from torchpolicy import XNES
 
 Array = NDArray[np.float64]
-
-
-def sphere(x: Tensor) -> Tensor:
-    return ((x - 3) ** 2).sum(1)
-
-
-def ellipsoid(x: Tensor) -> Tensor:
-    scales = 10 ** torch.linspace(0, 6, x.shape[1], dtype=x.dtype)
-    return (scales * (x - 3) ** 2).sum(1)
 
 
 def rotated(x: Tensor) -> Tensor:
@@ -112,26 +104,6 @@ def test_golden_first_generation() -> None:
 GOLDEN_SAMPLE = [0.9682106, -1.32403, 0.2613403]
 GOLDEN_CENTER = [0.6249777, 0.6131977, 0.4933633]
 GOLDEN_TRANSFORM = [1.0127403, 0.1195499, 0.1331806, 0.1195499, 1.0379304, 0.0727165, 0.1331806, 0.0727165, 1.0059473]
-
-
-@pytest.mark.parametrize(("scores", "failed"), [([4.0] * 6, 0), ([torch.nan] * 6, 6), ([torch.inf] * 5 + [1.0], 5)])
-def test_where_nothing_can_be_learned_it_stays(scores: list[float], failed: int) -> None:
-    search = XNES(torch.ones(2), population=6, std=2.0)
-    metrics = search.tell(search.ask(), torch.tensor(scores))
-    assert (metrics["search/stalled"], metrics["search/failed"], metrics["search/step_norm"]) == (1, failed, 0)
-    assert (search.center.tolist(), search.transform.tolist()) == ([1, 1], [[2, 0], [0, 2]])
-    assert search.generation == 1
-
-
-def test_failed_candidates_are_left_out() -> None:
-    partly, alone = (XNES(torch.ones(3), population=6) for _ in range(2))
-    x = partly.ask()
-    scores = torch.sin(x).sum(1)
-    alone.tell(x[1:], scores[1:])
-    scores[0] = torch.nan
-    assert partly.tell(x, scores)["search/failed"] == 1
-    assert torch.equal(partly.center, alone.center)
-    assert torch.equal(partly.transform, alone.transform)
 
 
 @pytest.mark.parametrize(
