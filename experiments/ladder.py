@@ -1,7 +1,9 @@
-"""Every search on tiers 1 to 3 of classic problems, with the shipped presets: ten seeds, scored on held-out episodes.
+"""Every search on classic problems, with the shipped presets: ten seeds, scored on held-out episodes.
 
-python experiments/ladder.py run --env Acrobot-v1 --algorithms cem pgpe     writes results/ladder/<env>-<algorithm>.json
-python experiments/ladder.py table                                          prints the table of all that lies there
+python experiments/ladder.py run --env Acrobot-v1 --algorithms cem pgpe
+                                         trains, and writes results/ladder/<env>-<algorithm>.json
+python experiments/ladder.py table       prints the tables of all that lies there
+python experiments/ladder.py picture     draws their curves, results/ladder.png
 """
 
 import argparse
@@ -107,19 +109,23 @@ def run(env: str, algorithm: str, seeds: int, jobs: int) -> None:
     print(env, algorithm, summary(content), flush=True)
 
 
+def results(env: str) -> list[dict[str, Any]]:
+    """Contents of all files about an environment."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{env}-*.json"))]
+
+
 def table() -> None:
     """Markdown, an environment at a time, the best first."""
     for env, threshold in THRESHOLDS.items():
-        found = [json.loads(path.read_text()) for path in RESULTS.glob(f"{env}-*.json")]
+        found = results(env)
         if not found:
             continue
         rows = sorted(((summary(content), content) for content in found), key=lambda pair: -pair[0]["iqm"])
         digits = 3 if env == "FrozenLake-v1" else 1
         print(f"\n**{env}** (threshold {threshold:g})\n")
-        print(
-            "| search | IQM | 95 % interval | worst seed | seeds at threshold | env steps to it | CPU seconds to it | env steps in all |"
-        )
-        print("|---|---|---|---|---|---|---|---|")
+        heads = ["search", "IQM", "95 % interval", "worst seed", "seeds at threshold", "env steps to it"]
+        heads += ["CPU seconds to it", "env steps in all"]
+        print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
         for line, content in rows:
             low, high = line["interval"]
             scores = f"{line['iqm']:.{digits}f} | {low:.{digits}f} to {high:.{digits}f} | {line['worst']:.{digits}f}"
@@ -128,6 +134,34 @@ def table() -> None:
             print(
                 f"| {content['algorithm']} | {scores} | {reached} | {speed} | {budget} |".replace("infk | inf", "- | -")
             )
+
+
+def picture(path: Path) -> None:
+    """Held-out score over env steps: the median over seeds, one line a search, one panel an environment."""
+    import matplotlib.pyplot as plt
+
+    colors = {name: f"C{number}" for number, name in enumerate(["cem", "nes", "snes", "xnes", "pgpe", "ars"])}
+    figure, panels = plt.subplots(2, 4, figsize=(14, 6.4), layout="constrained")
+    for panel, (env, threshold) in zip(panels.flat, THRESHOLDS.items(), strict=True):
+        for content in results(env):
+            curves = [np.array([(0, np.nan), *row["curve"]], float).T for row in content["rows"]]
+            steps = np.linspace(0, max(curve[0, -1] for curve in curves), 200)
+            # a run that has stopped keeps its last score
+            scores = np.array([np.interp(steps, curve[0, 1:], curve[1, 1:], left=np.nan) for curve in curves])
+            enough = np.isfinite(scores).mean(0) > 0.5
+            name = content["algorithm"]
+            panel.plot(steps[enough] / 1e6, np.nanmedian(scores[:, enough], 0), color=colors[name], label=name)
+        panel.axhline(threshold, color="gray", linewidth=0.8, linestyle="--")
+        panel.set_title(env, fontsize=11)
+        panel.grid(alpha=0.2)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.set_xlabel("env steps, million")
+    for row in panels:
+        row[0].set_ylabel("held-out score, median of 10 seeds")
+    handles = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
+    order = [name for name in colors if name in handles]
+    figure.legend([handles[name] for name in order], order, loc="outside lower center", ncols=6, frameon=False)
+    figure.savefig(path, dpi=100)
 
 
 def main() -> None:
@@ -140,9 +174,13 @@ def main() -> None:
     running.add_argument("--seeds", type=int, default=10)
     running.add_argument("--jobs", type=int, default=2, help="runs at a time")
     commands.add_parser("table")
+    commands.add_parser("picture")
     arguments = parser.parse_args()
     if arguments.command == "table":
         table()
+        return
+    if arguments.command == "picture":
+        picture(RESULTS.with_suffix(".png"))
         return
     for algorithm in arguments.algorithms:
         run(arguments.env, algorithm, arguments.seeds, arguments.jobs)

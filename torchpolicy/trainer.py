@@ -125,6 +125,8 @@ class Trainer:
                 state = self.state_dict()
                 if time.monotonic() >= save_at:
                     save_at = self._save(state)
+            if self.settled:
+                self._note(f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}: done")
         except BaseException:
             self.load_state_dict(state)
             raise

@@ -1,6 +1,7 @@
 """Train a policy and save it in a run folder."""
 
 import dataclasses
+import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -126,7 +127,8 @@ def _as_words(kind: Any) -> Any:
 def _help(known: list[str]) -> str:
     lines = ["usage: torchpolicy train ALGO --env ENV [options]", "", __doc__ or "", "", "algorithms:"]
     for name in known:
-        lines.append(f"  {name:10} {(algorithm_class(name).__doc__ or '').splitlines()[0]}")
+        module = sys.modules[algorithm_class(name).__module__]
+        lines.append(f"  {name:10} {(module.__doc__ or '').splitlines()[0]}")
     lines += ["", "torchpolicy train ALGO --help lists the options of an algorithm. To begin with:", ""]
     lines += ["  torchpolicy train cem --env CartPole-v1"]
     return "\n".join(lines)
