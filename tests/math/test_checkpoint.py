@@ -18,7 +18,7 @@ trees = st.dictionaries(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(trees)
 def test_any_tree_of_plain_values_comes_back(tmp_path_factory: pytest.TempPathFactory, tree: dict[str, Any]) -> None:
     folder = tmp_path_factory.mktemp("run")

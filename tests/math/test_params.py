@@ -44,7 +44,7 @@ def build(tree: object) -> nn.Module:
     return module
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(trees, st.lists(st.integers(0, 3), max_size=2))
 def test_round_trips_on_any_module_tree(tree: object, batch: list[int]) -> None:
     module = build(tree)

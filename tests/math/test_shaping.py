@@ -24,7 +24,7 @@ def shared(scores: list[int], values: list[float]) -> NDArray[np.float64]:
     return np.array([np.mean([v for s, v in zip(order, values, strict=True) if s == score]) for score in scores])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(levels)
 def test_centered_ranks_are_the_papers(scores: list[int]) -> None:
     count = len(scores)
@@ -32,7 +32,7 @@ def test_centered_ranks_are_the_papers(scores: list[int]) -> None:
     np.testing.assert_allclose(centered_ranks(torch.tensor(scores)), expected, atol=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(levels)
 def test_utilities_are_the_papers(scores: list[int]) -> None:
     count = len(scores)
@@ -42,7 +42,7 @@ def test_utilities_are_the_papers(scores: list[int]) -> None:
 
 
 @by_rank
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scores=levels, heights=heights)
 def test_a_strictly_increasing_map_changes_nothing(shaping: Shaping, scores: list[int], heights: list[float]) -> None:
     mapped = torch.tensor(heights, dtype=torch.float64)[torch.tensor(scores)]
@@ -50,7 +50,7 @@ def test_a_strictly_increasing_map_changes_nothing(shaping: Shaping, scores: lis
 
 
 @by_rank
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scores=levels, data=st.data())
 def test_a_permutation_is_followed(shaping: Shaping, scores: list[int], data: st.DataObject) -> None:
     order = torch.tensor(data.draw(st.permutations(range(len(scores)))))
@@ -58,7 +58,7 @@ def test_a_permutation_is_followed(shaping: Shaping, scores: list[int], data: st
 
 
 @by_rank
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scores=levels)
 def test_ties_share_better_is_never_less_and_the_sum_is_zero(shaping: Shaping, scores: list[int]) -> None:
     weights = dict(zip(scores, shaping(torch.tensor(scores)).tolist(), strict=True))
