@@ -1,5 +1,6 @@
 from collections import Counter
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -66,6 +67,43 @@ def test_sampled_actions_follow_the_episode_and_differ_from_greedy_ones() -> Non
     with Rollout(environment, policy) as rollout:
         greedy = rollout.play(candidates, range(20))
     assert (sampled.lengths != greedy.lengths).any()
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1"])
+def test_what_is_collected_is_what_happened(name: str) -> None:
+    """Played again by hand, with the recorded choices, each episode shows and earns the same."""
+    environment = gym_environment(name, max_episode_steps=30)
+    policy = MLPPolicy(*environment.spaces, hidden=(8,))
+    seeds = list(range(40))
+    with Rollout(environment, policy) as rollout:
+        outcome, episodes = rollout.collect(seeds)
+        _, backwards = rollout.collect(seeds[::-1])
+    assert outcome.returns.shape == (1, 40)
+    np.testing.assert_allclose(episodes.returns(), outcome.returns[0])
+    assert episodes.lengths.tolist() == outcome.lengths[0].tolist()
+    env = gymnasium.make(name, max_episode_steps=30)
+    for number in (0, 17, 39):
+        one = episodes.select(torch.arange(40) == number)
+        other = backwards.select(torch.arange(40) == 39 - number)
+        assert all(torch.equal(value, other.as_dict()[key]) for key, value in one.as_dict().items())
+        observation, _ = env.reset(seed=number)
+        for t in range(len(one.rewards)):
+            np.testing.assert_array_equal(one.observations[t], observation)
+            action = policy.head.to_env(policy.head.to_actions(one.choices[t : t + 1]).detach())[0]
+            observation, reward, *ends, _ = env.step(action)
+            assert one.rewards[t] == reward
+            assert any(ends) == (t == len(one.rewards) - 1)
+
+
+def test_a_failed_episode_is_not_among_the_collected() -> None:
+    environment = gym_environment(Broken)
+    policy = LinearPolicy(*environment.spaces)
+    ParamVector(policy.net).write(torch.tensor([0.0] * 4 + [2.0, -2.0]))  # mostly action 0, which does not fail
+    with Rollout(environment, policy) as rollout:
+        outcome, episodes = rollout.collect(range(60))
+    fine = np.isfinite(outcome.returns[0])
+    assert 0 < fine.sum() < 60
+    assert episodes.lengths.tolist() == outcome.lengths[0][fine].tolist()
 
 
 def test_only_live_environments_are_stepped_and_slots_are_refilled() -> None:
@@ -229,6 +267,3 @@ def test_candidates_of_another_dimension_are_refused() -> None:
     policy = LinearPolicy(environment.observation_space, environment.action_space)
     with Rollout(environment, policy) as rollout, pytest.raises(ValueError, match=r"\(P, 12\), got \(3, 1\)"):
         rollout.play(torch.zeros(3, 1), [0])
-    pendulum = gym_environment("Pendulum-v1")
-    with pytest.raises(ValueError, match="knows no sampling"):
-        Rollout(pendulum, LinearPolicy(*pendulum.spaces), sampled=True)

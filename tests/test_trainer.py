@@ -70,7 +70,7 @@ def test_std_is_each_layers_own_unless_given() -> None:
         result = tp.train(Guess, "cem", population=2000, generations=1, eval_episodes=2, std=std, run_dir=f"run-{std}")
         state, _ = load_checkpoint(result.run_dir / "checkpoints")
         assert state is not None
-        assert state["search"]["initial_std"].tolist() == pytest.approx([expected] * 12)
+        assert state["algorithm"]["initial_std"].tolist() == pytest.approx([expected] * 12)
 
 
 def test_returns_and_rank_in_the_metrics_are_what_they_say() -> None:

@@ -3,7 +3,11 @@
 from torchpolicy.api import Result, resume, train
 from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.clipup import ClipUp
+from torchpolicy.episodes import Episodes
 from torchpolicy.evaluation import Evaluation
+from torchpolicy.learn.base import Learner
+from torchpolicy.learn.deepcem import DeepCEM
+from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.linear import LinearPolicy
@@ -26,11 +30,15 @@ __all__ = [
     "CEM",
     "NES",
     "PGPE",
+    "REINFORCE",
     "SNES",
     "XNES",
     "CheckpointError",
     "ClipUp",
+    "DeepCEM",
+    "Episodes",
     "Evaluation",
+    "Learner",
     "LinearPolicy",
     "MLPPolicy",
     "ParamVector",

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from torchpolicy.catalog import PolicyFactory
+from torchpolicy.catalog import Algorithm, PolicyFactory
 from torchpolicy.checks import check_count
 from torchpolicy.envs.gym import GymFactory
 from torchpolicy.evaluation import Evaluation
@@ -17,7 +17,6 @@ from torchpolicy.launch import run
 from torchpolicy.policies.base import Policy
 from torchpolicy.preset import describe, find_preset, settle
 from torchpolicy.runs import MAY_CHANGE, load_evaluation, load_policy, read_config
-from torchpolicy.search.base import Search
 from torchpolicy.version import __version__
 from torchpolicy.writers.jsonl import read_rows
 
@@ -34,7 +33,7 @@ class Result:
     """What a training run came to.
 
     Attributes:
-        policy: The trained policy, with the search's final center as its weights.
+        policy: The trained policy, in a search with its final center as the net's weights.
         run_dir: The run's folder.
         evaluation: Of the final policy, on held-out episodes that training never used.
         metrics: One dictionary a generation, as in ``metrics.jsonl``.
@@ -48,7 +47,7 @@ class Result:
 
 def train(
     env: str | GymFactory,
-    algorithm: str | Search,
+    algorithm: str | Algorithm,
     *,
     env_args: Mapping[str, Any] | None = None,
     policy: Policy | nn.Module | PolicyFactory | str | None = None,
@@ -86,7 +85,8 @@ def train(
     Args:
         env: A Gymnasium id, ``"pkg.mod:callable"``, or a callable that returns a
             ``gymnasium.Env`` (a class is one).
-        algorithm: A name (``cem``), or a search over ``ParamVector(policy.net)`` that maximises.
+        algorithm: A name (``cem``), a search over ``ParamVector(policy.net)`` that maximises, or a learner, which
+            has its policy.
         env_args: Keywords for the environment.
         policy: A policy, a module to make one of, a name (``linear``, ``mlp``, ``"pkg.mod:factory"``),
             or a callable from (observation space, action space) to a policy or module. Training
@@ -104,7 +104,8 @@ def train(
         seconds: Budget of wall time.
         tolerance: Stop when the center's held-out scores have stayed within so much of each other.
         tolerance_generations: For how long.
-        episodes: E, per candidate and generation; a candidate's score is their mean return. 1 if nothing is given.
+        episodes: E, per candidate and generation; a candidate's score is their mean return. A learner's: of the
+            policy, with sampled actions. 1 if nothing is given, or what the learner takes (`Learner.episodes`).
         reevaluate: Fresh episodes that the best quarter of the candidates play as well; their scores are the
             means of all they played. A remedy against luck. 0 if nothing is given.
         survival_bonus: Taken off the return for each step, in training only: what an environment pays
@@ -197,7 +198,7 @@ def resume(
     if config["policy"] is None and policy is None:
         raise ValueError(f"the policy of {run_dir} is around a module of your own: name it with policy=, or --policy")
     settings = config["policy"] or {}
-    given = {name: value for name, value in config["hyperparameters"].items() if not isinstance(value, str)}
+    given = {name: value for name, value in config["hyperparameters"].items() if not isinstance(value, dict)}
     job = make_job(
         config["env"] if env is None else env,
         config["algorithm"],

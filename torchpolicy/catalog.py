@@ -13,6 +13,7 @@ from gymnasium import Space
 from torch import nn
 
 from torchpolicy.imports import import_name
+from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.search.base import Search
@@ -22,8 +23,10 @@ T = TypeVar("T")
 
 PolicyFactory = Callable[[Space[Any], Space[Any]], Policy | nn.Module]
 
-RUN_ARGUMENTS = ("center", "seed", "maximize")
-"""Arguments of a search that a run sets itself; the others are its hyperparameters."""
+RUN_ARGUMENTS = ("center", "policy", "seed", "maximize")
+"""Arguments of an algorithm that a run sets itself; the others are its hyperparameters."""
+
+Algorithm = Search | Learner
 
 
 @cache
@@ -33,14 +36,27 @@ def names(package: str) -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(module.__path__) if found.name != "base")
 
 
-def algorithm_class(name: str) -> type[Search]:
-    """The search called `name`."""
-    return _find("search", "algorithm", name, Search)  # type: ignore[type-abstract]
+def algorithm_names() -> list[str]:
+    """Of the searches, then of the learners."""
+    return names("search") + names("learn")
+
+
+def algorithm_class(name: str) -> type[Algorithm]:
+    """The search or learner called `name`."""
+    known = algorithm_names()
+    if name not in known:
+        raise ValueError(f"unknown algorithm {name!r}{suggestion(name, known)} (known: {', '.join(known)})")
+    if name in names("search"):
+        return entry("search", name, Search)
+    return entry("learn", name, Learner)
 
 
 def policy_class(name: str) -> Callable[..., Policy]:
     """The policy called `name`."""
-    return _find("policies", "policy", name, Policy)
+    known = names("policies")
+    if name not in known:
+        raise ValueError(f"unknown policy {name!r}{suggestion(name, known)} (known: {', '.join(known)})")
+    return entry("policies", name, Policy)
 
 
 def make_writers(run_dir: Path, resumed_at: int | None) -> list[Writer]:
@@ -48,13 +64,13 @@ def make_writers(run_dir: Path, resumed_at: int | None) -> list[Writer]:
     return [entry("writers", name, Writer)(run_dir, resumed_at) for name in names("writers")]  # type: ignore[type-abstract]
 
 
-def hyperparameters_of(algorithm: type[Search]) -> dict[str, inspect.Parameter]:
+def hyperparameters_of(algorithm: type[Algorithm]) -> dict[str, inspect.Parameter]:
     """Hyperparameters of an algorithm: the arguments of its constructor that a run leaves open."""
     parameters = inspect.signature(algorithm).parameters
     return {name: parameter for name, parameter in parameters.items() if name not in RUN_ARGUMENTS}
 
 
-def check_hyperparameters(algorithm: type[Search], given: Iterable[str]) -> None:
+def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> None:
     """Refuse names that are no hyperparameters of an algorithm."""
     known = hyperparameters_of(algorithm)
     for name in given:
@@ -69,13 +85,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` where a known name is near."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _find(package: str, kind: str, name: str, base: type[T]) -> type[T]:
-    known = names(package)
-    if name not in known:
-        raise ValueError(f"unknown {kind} {name!r}{suggestion(name, known)} (known: {', '.join(known)})")
-    return entry(package, name, base)
 
 
 def entry(package: str, name: str, base: type[T]) -> type[T]:
@@ -145,22 +154,33 @@ def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Spac
         ) from error
 
 
-def make_search(algorithm: str | Search, hyperparameters: Mapping[str, Any], policy: Policy, seed: int) -> Search:
-    """The search over the weights of a policy's net that a name and hyperparameters, or a search itself, stand for.
+def make_algorithm(
+    algorithm: str | Algorithm, hyperparameters: Mapping[str, Any], policy: Policy, seed: int
+) -> Algorithm:
+    """The search over the weights of a policy's net, or the learner of it, that a name and hyperparameters stand for.
+
+    An algorithm that is one already is only looked at.
 
     Raises:
-        ValueError: If the search does not fit the policy, or cannot be made.
+        ValueError: If it does not fit the policy, or cannot be made.
     """
-    vector = ParamVector(policy.net)
     if isinstance(algorithm, str):
-        search_class = algorithm_class(algorithm)
-        if "std" in hyperparameters_of(search_class) and hyperparameters.get("std") is None:
+        chosen = algorithm_class(algorithm)
+        if issubclass(chosen, Learner):
+            return chosen(policy, seed=seed, **hyperparameters)
+        vector = ParamVector(policy.net)
+        if "std" in hyperparameters_of(chosen) and hyperparameters.get("std") is None:
             hyperparameters = {**hyperparameters, "std": vector.initial_scale()}
-        return search_class(vector.read(), seed=seed, **hyperparameters)
+        return chosen(vector.read(), seed=seed, **hyperparameters)
     if hyperparameters:
         raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")
-    if algorithm.dim != vector.dim:
-        raise ValueError(f"the search is over {algorithm.dim} numbers, the policy's net has {vector.dim} to train")
+    if isinstance(algorithm, Learner):
+        if algorithm.policy is not policy:
+            raise ValueError("the learner improves another policy: leave policy= out, or give the learner's own")
+        return algorithm
+    dim = ParamVector(policy.net).dim
+    if algorithm.dim != dim:
+        raise ValueError(f"the search is over {algorithm.dim} numbers, the policy's net has {dim} to train")
     if not algorithm.maximize:
         raise ValueError("the search minimises, returns are to be maximised: make it with maximize=True")
     return algorithm

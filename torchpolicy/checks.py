@@ -1,5 +1,6 @@
 """Refusing what is out of range, in one line: the argument, what was expected, what came."""
 
+from collections.abc import Collection
 from math import isfinite, nan
 from numbers import Integral, Real
 
@@ -25,6 +26,16 @@ def check_range(name: str, value: object, low: float, high: float, *, open_low: 
     if not isfinite(number) or not low <= number <= high or (open_low and number == low):
         start, end = "(" if open_low else "[", "]" if isfinite(high) else ")"
         raise ValueError(f"{name} must be a number in {start}{low:g}, {high:g}{end}, got {value!r}")
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Refuse what is not one of the `choices`.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def check_seed(seed: object) -> int:

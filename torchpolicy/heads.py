@@ -1,6 +1,7 @@
 """Heads: (network output, noise) -> action, as pure functions."""
 
 from abc import ABC, abstractmethod
+from math import log, pi
 from typing import Any
 
 import numpy as np
@@ -11,23 +12,57 @@ from torch import Tensor, nn
 
 
 class Head(nn.Module, ABC):
-    """Turns a network's output into actions.
+    """Turns a network's output into actions: output -> choice -> action.
+
+    A choice is what has a probability: the index of an action, or the action before it is squashed
+    into its bounds.
 
     Attributes:
         input_size: Length of the network's output.
-        noise_size: Random numbers that one sampled action takes; 0 if the head knows no sampling.
+        choice_shape: Of one choice.
+        choice_dtype: Of choices; None for that of the network's output.
+        noise_size: Random numbers that one sampled choice takes.
     """
 
     input_size: int
-    noise_size: int = 0
+    choice_shape: tuple[int, ...]
+    choice_dtype: torch.dtype | None
+    noise_size: int
 
-    @abstractmethod
     def forward(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
         """Actions for outputs (*B, input_size), greedy, or sampled with `noise` (*B, noise_size)."""
+        return self.to_actions(self.choose(output, noise))
 
+    @abstractmethod
+    def choose(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Choices (*B, *choice_shape) for outputs (*B, input_size), greedy, or sampled with noise (*B, noise_size)."""
+
+    @abstractmethod
+    def to_actions(self, choices: Tensor) -> Tensor:
+        """The actions that choices (*B, *choice_shape) stand for."""
+
+    @abstractmethod
+    def log_prob(self, output: Tensor, choices: Tensor) -> Tensor:
+        """Log-probability (*B,), or log-density, of choices (*B, *choice_shape) given outputs (*B, input_size)."""
+
+    @abstractmethod
+    def entropy(self, output: Tensor) -> Tensor:
+        """Entropy (*B,) of the choice given outputs (*B, input_size), in nats."""
+
+    @abstractmethod
     def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
-        """Noise (steps, noise_size) for as many sampled actions, uniform in [0, 1)."""
-        return torch.rand(steps, self.noise_size, generator=generator)
+        """Noise (steps, noise_size) for as many sampled choices."""
+
+    def fit_spread(self, output: Tensor, choices: Tensor, weights: Tensor, extra: float, floor: float) -> None:
+        """Fit whatever the network's output does not say about the spread of choices to those made.
+
+        Args:
+            output: (M, input_size).
+            choices: (M, *choice_shape).
+            weights: (M,), of each; their sum is 1.
+            extra: Variance added to the fit.
+            floor: Of the standard deviation.
+        """
 
     @abstractmethod
     def to_env(self, actions: Tensor) -> list[Any] | np.ndarray[Any, Any]:
@@ -37,6 +72,8 @@ class Head(nn.Module, ABC):
 class Categorical(Head):
     """Discrete actions: the most probable one, or one drawn from the softmax of the output."""
 
+    choice_shape = ()
+    choice_dtype = torch.int64
     noise_size = 1
 
     def __init__(self, space: Discrete) -> None:
@@ -44,35 +81,53 @@ class Categorical(Head):
         self.input_size = int(space.n)
         self.start = int(space.start)
 
-    def forward(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
+    def choose(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
         if noise is None:
-            index = output.argmax(-1)
-        else:  # inverse of the cumulative distribution
-            below = output.softmax(-1).cumsum(-1) <= noise
-            index = below.sum(-1).clamp(max=self.input_size - 1)
-        return index + self.start if self.start else index
+            return output.argmax(-1)
+        below = output.softmax(-1).cumsum(-1) <= noise  # inverse of the cumulative distribution
+        return below.sum(-1).clamp(max=self.input_size - 1)
+
+    def to_actions(self, choices: Tensor) -> Tensor:
+        return choices + self.start if self.start else choices
+
+    def log_prob(self, output: Tensor, choices: Tensor) -> Tensor:
+        return output.log_softmax(-1).gather(-1, choices.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self, output: Tensor) -> Tensor:
+        log_probabilities = output.log_softmax(-1)
+        return -(log_probabilities.exp() * log_probabilities).sum(-1)
+
+    def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(steps, self.noise_size, generator=generator)
 
     def to_env(self, actions: Tensor) -> list[int]:
         return actions.tolist()
 
 
-class Deterministic(Head):
-    """Box actions: one number a dimension, squashed into the dimension's bounds.
+class Gaussian(Head):
+    """Box actions: one number a dimension, the mean or one drawn around it, squashed into the dimension's bounds.
 
-    With output u: (low + high) / 2 + (high - low) / 2 tanh u between two bounds, low + softplus u or
-    high - softplus u beside one, u itself where there is none.
+    With u = output + std * noise before squashing: (low + high) / 2 + (high - low) / 2 tanh u between two bounds,
+    low + softplus u or high - softplus u beside one, u itself where there is none.
+
+    Attributes:
+        log_std: (A,) logarithm of the standard deviation of u, 0 at first. It is the head's own, so a search, which
+            moves the net's weights and acts greedily, leaves it alone.
     """
 
+    choice_dtype = None
     low: Tensor
     high: Tensor
     middle: Tensor
     radius: Tensor
 
-    def __init__(self, space: Box) -> None:
+    def __init__(self, space: Box, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.shape = space.shape
-        self.input_size = int(np.prod(space.shape))
+        self.input_size = self.noise_size = int(np.prod(space.shape))
+        self.choice_shape = (self.input_size,)
         self.action_dtype = torch.from_numpy(np.empty(0, space.dtype)).dtype
+        self.log_std = nn.Parameter(torch.zeros(self.input_size, dtype=dtype))
         low, high = space.low.reshape(-1), space.high.reshape(-1)
         both = np.isfinite(low) & np.isfinite(high)
         down, up = np.where(both, low, 0) / 2, np.where(both, high, 0) / 2
@@ -81,23 +136,41 @@ class Deterministic(Head):
             self.register_buffer(name, torch.tensor(bound), persistent=False)
         self.bounded = bool((self.low.isfinite() & self.high.isfinite()).all())
 
-    def forward(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
+    def choose(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
+        return output if noise is None else output + self.log_std.exp() * noise.to(output.dtype)
+
+    def to_actions(self, choices: Tensor) -> Tensor:
         low, high = self.low, self.high
-        actions = torch.addcmul(self.middle, self.radius, output.tanh())
+        actions = torch.addcmul(self.middle, self.radius, choices.tanh())
         if not self.bounded:
             above, below = low.isfinite(), high.isfinite()
-            softplus = nn.functional.softplus(output)
-            one_sided = torch.where(above, low + softplus, torch.where(below, high - softplus, output))
+            softplus = nn.functional.softplus(choices)
+            one_sided = torch.where(above, low + softplus, torch.where(below, high - softplus, choices))
             actions = torch.where(above & below, actions, one_sided)
         actions = actions.clamp(low, high)  # rounding may step over a bound
-        return actions.to(self.action_dtype).reshape(*output.shape[:-1], *self.shape)
+        return actions.to(self.action_dtype).reshape(*choices.shape[:-1], *self.shape)
+
+    def log_prob(self, output: Tensor, choices: Tensor) -> Tensor:
+        distance = (choices - output) / self.log_std.exp()
+        return -(distance.square() / 2 + self.log_std + log(2 * pi) / 2).sum(-1)
+
+    def entropy(self, output: Tensor) -> Tensor:
+        return (self.log_std + (1 + log(2 * pi)) / 2).sum().expand(output.shape[:-1])
+
+    def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(steps, self.noise_size, generator=generator)
+
+    @torch.no_grad()
+    def fit_spread(self, output: Tensor, choices: Tensor, weights: Tensor, extra: float, floor: float) -> None:
+        variance = (weights.unsqueeze(-1) * (choices - output).square()).sum(0) + extra
+        self.log_std.copy_(variance.sqrt().clamp(min=floor).log())
 
     def to_env(self, actions: Tensor) -> np.ndarray[Any, Any]:
         return actions.numpy(force=True)
 
 
-def make_head(space: Space[Any]) -> Head:
-    """The head of an action space.
+def make_head(space: Space[Any], dtype: torch.dtype = torch.float32) -> Head:
+    """The head of an action space, for outputs of a dtype.
 
     Raises:
         ValueError: If the space is neither a Discrete nor a Box of floats.
@@ -105,5 +178,5 @@ def make_head(space: Space[Any]) -> Head:
     if isinstance(space, Discrete):
         return Categorical(space)
     if isinstance(space, Box) and np.issubdtype(space.dtype, np.floating):
-        return Deterministic(space)
+        return Gaussian(space, dtype)
     raise ValueError(f"action space {space} is not supported: Discrete and Box of floats are")

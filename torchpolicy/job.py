@@ -9,23 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from torchpolicy.catalog import (
+    Algorithm,
     PolicyFactory,
     algorithm_class,
     check_hyperparameters,
     hyperparameters_of,
+    make_algorithm,
     make_policy,
-    make_search,
 )
 from torchpolicy.checks import check_seed
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.gym import GymFactory, gym_environment
+from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
 from torchpolicy.population import population_forward
 from torchpolicy.rollout import SLOTS
 from torchpolicy.runs import name_of
-from torchpolicy.search.base import Search
 
 DEFAULT_TOTAL_STEPS = 1_000_000
 
@@ -37,21 +38,21 @@ class Job:
     Attributes:
         environment: Where it plays.
         policy: What it trains.
-        search: With what.
+        algorithm: With what.
         plan: How long.
         config: All of it as plain values, for ``config.json``.
     """
 
     environment: Environment
     policy: Policy
-    search: Search
+    algorithm: Algorithm
     plan: Plan
     config: dict[str, Any]
 
 
 def make_job(
     env: str | GymFactory,
-    algorithm: str | Search,
+    algorithm: str | Algorithm,
     *,
     env_args: Mapping[str, Any] | None,
     policy: Policy | nn.Module | PolicyFactory | str | None,
@@ -71,11 +72,17 @@ def make_job(
         ValueError: If an argument is unknown, out of range, or does not fit the others.
     """
     seed = check_seed(seed)
-    if not isinstance(algorithm, str | Search):
-        raise ValueError(f"algorithm must be a name or a search object, got {algorithm!r}")
-    search_class = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
-    check_hyperparameters(search_class, hyperparameters)
+    if not isinstance(algorithm, str | Algorithm):
+        raise ValueError(f"algorithm must be a name, a search or a learner, got {algorithm!r}")
+    algorithm_kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
+    check_hyperparameters(algorithm_kind, hyperparameters)
     environment = gym_environment(env, env_args, max_episode_steps)
+    if issubclass(algorithm_kind, Learner) and (plan["reevaluate"] or plan["survival_bonus"]):
+        raise ValueError(f"{algorithm_kind.__name__} has no candidates: reevaluate and survival_bonus are for searches")
+    if plan["episodes"] is None:
+        plan["episodes"] = algorithm_kind.episodes if issubclass(algorithm_kind, Learner) else 1
+    if isinstance(algorithm, Learner) and policy is None:
+        policy = algorithm.policy
     goal = None
     if plan["generations"] is plan["total_steps"] is plan["seconds"] is None:
         plan["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
@@ -84,19 +91,19 @@ def make_job(
     if settled.normalize_observations:
         trained.normalize()
     _check_policy(trained)
-    search = make_search(algorithm, hyperparameters, trained, seed)
-    known = hyperparameters_of(search_class)
+    made = make_algorithm(algorithm, hyperparameters, trained, seed)
+    known = hyperparameters_of(algorithm_kind)
     if isinstance(algorithm, str):
         recorded = {name: hyperparameters.get(name, known[name].default) for name in known}
         recorded |= {"std": hyperparameters.get("std")} if "std" in known else {}  # None: each layer's own
     else:
-        recorded = {name: getattr(search, name, None) for name in known}
+        recorded = {name: getattr(made, name, None) for name in known}
     config = {
         "env": name_of(env),
         "env_args": dict(env_args or {}),
         "max_episode_steps": max_episode_steps,
         "preset": preset,
-        "algorithm": search_class.__name__.lower(),
+        "algorithm": algorithm_kind.__name__.lower(),
         "hyperparameters": recorded,
         "policy": trained.settings,
         "net": {name: list(tensor.shape) for name, tensor in trained.net.state_dict().items()},
@@ -105,7 +112,7 @@ def make_job(
         "backend": "gymnasium",
         "device": "cpu",
     }
-    return Job(environment, trained, search, settled, config)
+    return Job(environment, trained, made, settled, config)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import Any
 
 DEFAULTS: dict[str, Any] = {
     "normalize_observations": False,
-    "episodes": 1,
+    "episodes": None,  # the algorithm's
     "reevaluate": 0,
     "survival_bonus": 0.0,
     "eval_episodes": 100,

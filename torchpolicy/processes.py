@@ -115,15 +115,25 @@ class Group:
 
     def gather(self, text: str) -> list[str]:
         """The text of every process, by rank."""
+        return [content.decode() for content in self._gather(text.encode())]
+
+    def join(self, rows: np.ndarray) -> np.ndarray:
+        """The rows (n, …) of every process, by rank, where n may differ between them."""
         if self._store is None:
-            return [text]
-        content = text.encode()
+            return rows
+        everything = bytearray().join(self._gather(rows.tobytes()))
+        return np.frombuffer(everything, rows.dtype).reshape(-1, *rows.shape[1:])
+
+    def _gather(self, content: bytes) -> list[bytes]:
+        """The content of every process, by rank."""
+        if self._store is None:
+            return [content]
         lengths = self.sum(np.eye(self.size)[self.rank] * len(content)).astype(int)
         padded = torch.zeros(int(lengths.max()), dtype=torch.uint8)
         padded[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else padded[:0]
         received = [torch.empty_like(padded) for _ in range(self.size)]
         self._asking(lambda _: dist.all_gather(received, padded))
-        return [row[:length].numpy().tobytes().decode() for row, length in zip(received, lengths, strict=True)]
+        return [row[:length].numpy().tobytes() for row, length in zip(received, lengths, strict=True)]
 
     def first(self, value: float) -> float:
         """The value that the first process has."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil, isfinite
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
+from torchpolicy.episodes import Episodes, Recording
 from torchpolicy.heads import Head
 from torchpolicy.normalizer import Moments
 from torchpolicy.outcome import Episode, Outcome
@@ -65,8 +66,6 @@ class Rollout:
                 f"the policy takes observations from {policy.observation_space}, "
                 f"{environment.name} gives {environment.observation_space}"
             )
-        if sampled and not policy.head.noise_size:
-            raise ValueError(f"a policy with actions in {policy.action_space} knows no sampling")
         if environment.action_space != policy.action_space:
             raise ValueError(
                 f"the policy gives actions in {policy.action_space}, "
@@ -79,11 +78,10 @@ class Rollout:
         self._encoder, self._head, self._dtype = policy.encoder, policy.head, policy.dtype
         dtype = policy.encoder.observation_dtype or self._dtype
         self._envs = environment.make_slots(slots, torch.empty(0, dtype=dtype).numpy().dtype)
-        self._observations = torch.from_numpy(self._envs.observations).unsqueeze(1)  # (S, 1, *O), shares memory
+        self._observations = torch.from_numpy(self._envs.observations)  # (S, *O), shares memory
         self._vector = ParamVector(policy.net)
         self._members = Population(policy.net, self._vector, slots)  # member s plays in slot s
-        self._noise = _ActionNoise(policy.head, slots) if sampled and policy.head.noise_size else None
-        self._normalize: Callable[[Tensor], Tensor] | None = None  # as it is in this call of play
+        self._sampled = sampled
         self._runaway = RUNAWAY_STEPS if environment.time_limit is None else None
 
     @torch.no_grad()
@@ -102,17 +100,64 @@ class Rollout:
         if candidates.ndim != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
         outcome = Outcome.empty(len(candidates), len(seeds))
-        total = len(candidates) * len(seeds)
+
+        def become(slot: int, candidate: int) -> None:
+            self._members.write(slot, candidates[candidate])
+
+        self._run(outcome, seeds, self._as_members, become=become, sampled=self._sampled, observe=observe)
+        return outcome.gathered(self.group)
+
+    @torch.no_grad()
+    def collect(self, seeds: Sequence[int], *, observe: bool = False) -> tuple[Outcome, Episodes]:
+        """Play the policy as it is, with sampled actions, and take down what it does.
+
+        Args:
+            seeds: (E,), one for each episode.
+            observe: Keep moments of the observations, for the policy's normaliser.
+
+        Returns:
+            The outcome of one candidate, P = 1, and the episodes that did not fail, in the order of their seeds.
+        """
+        outcome = Outcome.empty(1, len(seeds))
+        choices = self._head.choose(torch.zeros(self.slots, self._head.input_size, dtype=self._dtype))
+        recording = Recording(self._envs.observations, choices.numpy())
+        self._run(outcome, seeds, self.policy.net, sampled=True, observe=observe, recording=recording)
+        return outcome.gathered(self.group), recording.gathered(self.group)
+
+    def _run(
+        self,
+        outcome: Outcome,
+        seeds: Sequence[int],
+        forward: Callable[[Tensor], Tensor],
+        *,
+        become: Callable[[int, int], None] = lambda slot, candidate: None,
+        sampled: bool,
+        observe: bool,
+        recording: Recording | None = None,
+    ) -> None:
+        """Play this process's share of the episodes of an outcome, and enter them there.
+
+        Args:
+            outcome: Of all candidates and episodes.
+            seeds: (E,).
+            forward: Network inputs of all slots (S, *input_shape) -> outputs (S, head.input_size).
+            become: Called with a slot and the candidate that plays there from now on.
+            sampled: Whether actions are sampled.
+            observe: Whether to keep moments of the observations.
+            recording: Takes down the steps.
+        """
+        total = outcome.returns.size
         queue = (Episode(pair // len(seeds), pair % len(seeds), seeds) for pair in self.group.claim(total))
         episodes: dict[int, Episode] = {}  # the one in progress, by slot
         totals = np.zeros(self.slots)  # rewards so far
         envs, tick, busy = self._envs, 0, 0
         normalizer = self.policy.normalizer
-        self._normalize = None if normalizer is None else normalizer.frozen(self._dtype)
+        normalize = None if normalizer is None else normalizer.frozen(self._dtype)
+        noise = _ActionNoise(self._head, self.slots) if sampled else None
         moments = None
         if observe and normalizer is not None:
             moments = Moments(normalizer, self.slots)
-            outcome.moments = np.zeros((len(candidates), len(seeds), *moments.sums.shape[1:]))
+            outcome.moments = np.zeros((*outcome.returns.shape, *moments.sums.shape[1:]))
 
         def start_next(slot: int) -> None:
             """Let a slot take the next pair of the queue, if there is one."""
@@ -121,9 +166,9 @@ class Rollout:
                 if reason is not None:
                     outcome.fail(episode, 0, reason)
                     continue
-                self._members.write(slot, candidates[episode.candidate])
-                if self._noise is not None:
-                    self._noise.restart(slot, episode.seed)
+                become(slot, episode.candidate)
+                if noise is not None:
+                    noise.restart(slot, episode.seed)
                 if moments is not None:
                     moments.restart(slot)
                 totals[slot], episode.started, episodes[slot] = 0.0, tick, episode
@@ -135,8 +180,18 @@ class Rollout:
             start_next(slot)
         live = list(episodes)
         while live:
-            actions, mute = self._act(live, moments)
+            inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, *input_shape)
+            if moments is not None:
+                moments.add(inputs.numpy())
+            output = forward(inputs if normalize is None else normalize(inputs))  # always at the full width S
+            mute = _find_not_finite("output of the network", live, output.numpy())  # these are not stepped
+            choices = self._head.choose(output, None if noise is None else noise.next())
+            if recording is not None:
+                recording.before(envs.observations, choices.numpy())
+            actions = self._head.to_env(self._head.to_actions(choices))
             ended, failed = envs.step([slot for slot in live if slot not in mute] if mute else live, actions)
+            if recording is not None:
+                recording.after(envs.rewards)
             totals += envs.rewards
             tick += 1
             busy += len(live)
@@ -154,31 +209,22 @@ class Rollout:
                     else:
                         seen = None if moments is None else moments.sums[slot]
                         outcome.finish(episode, length, totals[slot], seen)
+                        if recording is not None:
+                            recording.keep(episode.episode, slot, episode.started, tick)
                         start_next(slot)
             for slot, reason in failed.items():
                 outcome.fail(episodes[slot], tick - episodes[slot].started, reason)
                 start_next(slot)
-            for slot, reason in mute.items():  # which were not stepped
+            for slot, reason in mute.items():
                 outcome.fail(episodes[slot], tick - 1 - episodes[slot].started, reason)
                 start_next(slot)
             if len(episodes) < len(live):
                 live = list(episodes)
         outcome.slot_utilisation = busy / max(1, tick * self.slots)
-        return outcome.gathered(self.group)
 
-    def _act(self, live: list[int], moments: Moments | None) -> tuple[Any, dict[int, str]]:
-        """Actions of all slots, always at the full width S, and the live ones whose network failed."""
-        inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
-        if moments is not None:
-            moments.add(inputs.squeeze(1).numpy())
-        if self._normalize is not None:
-            inputs = self._normalize(inputs)
-        output = self._members(inputs).squeeze(1)  # (S, head.input_size)
-        failed = {}
-        if not np.isfinite(output.numpy()).all():
-            failed = _find_not_finite("output of the network", live, output.numpy())
-        noise = None if self._noise is None else self._noise.next()
-        return self._head.to_env(self._head.forward(output, noise)), failed
+    def _as_members(self, inputs: Tensor) -> Tensor:
+        """Each slot's input through the network of the candidate that plays there."""
+        return self._members(inputs.unsqueeze(1)).squeeze(1)
 
     def close(self) -> None:
         """Release the environments."""

@@ -275,15 +275,15 @@ def _or_none(value: float) -> float | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it; a long tensor or an object only by what it is."""
+    """A value as JSON can hold it; a long tensor or an object only by what it is, ``{"is": …}``."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Tensor):
-        return value.tolist() if value.numel() <= 1000 else f"{value.dtype} {tuple(value.shape)}"
+        return value.tolist() if value.numel() <= 1000 else {"is": f"{value.dtype} {tuple(value.shape)}"}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, float) and not isfinite(value):
         return str(value)
-    return value if isinstance(value, bool | int | float | str | None) else repr(value)
+    return value if isinstance(value, bool | int | float | str | None) else {"is": repr(value)}

@@ -61,8 +61,8 @@ def score(rollout: Rollout, plan: Plan, candidates: Tensor, center: Tensor, gene
         failures = failures + [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
         outcomes.append(again)
     if plan.normalize_observations:
-        _normalize(rollout, outcomes, population)
-    metrics = _describe(outcome, population) | {
+        normalize(rollout, outcomes, population)
+    metrics = describe(outcome, population) | {
         "rollout/episodes": sum(each.returns.size for each in outcomes),
         "time/slot_utilisation": outcome.slot_utilisation,
     }
@@ -85,7 +85,7 @@ def _best(scores: Array) -> Array:
     return best[np.isfinite(scores[best])]
 
 
-def _normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> None:
+def normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> None:
     """Let the normaliser learn what the candidates saw, episode by episode in the order of their numbers."""
     moments, counts = [], []
     for outcome in outcomes:
@@ -96,8 +96,8 @@ def _normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> No
         rollout.policy.normalizer.update(np.concatenate(moments), np.concatenate(counts))
 
 
-def _describe(outcome: Outcome, population: int) -> Metrics:
-    """Scalars of the returns of the population, the first of those who played."""
+def describe(outcome: Outcome, population: int) -> Metrics:
+    """Scalars of the returns of the population, the first (P) of those who played."""
     played = np.isfinite(outcome.returns[:population])
     if not played.any():
         return {}

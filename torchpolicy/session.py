@@ -36,7 +36,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
         state, refused = load_checkpoint(checkpoints)
         if len(set(group.gather(str(state and state["generation"])))) > 1:
             raise RunError(f"the processes do not see the same checkpoints in {checkpoints}: is the folder shared?")
-        trainer = Trainer(job.search, job.policy, rollout, job.plan, checkpoints=checkpoints)
+        trainer = Trainer(job.algorithm, job.policy, rollout, job.plan, checkpoints=checkpoints)
         if state is not None:
             trainer.load_state_dict(state)
             if trainer.finished and saved_generation(run_dir) == trainer.generation:

@@ -11,11 +11,11 @@ import torch
 from torchpolicy.checkpoint import save_checkpoint
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.evaluation import Evaluation, evaluate_vector
-from torchpolicy.params import ParamVector
+from torchpolicy.generation import Generation, run_generation
+from torchpolicy.learn.base import Learner
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout import Rollout
-from torchpolicy.scoring import Scored, score
 from torchpolicy.search.base import Metrics, Search
 from torchpolicy.seeding import Stream
 from torchpolicy.writers.base import Writer
@@ -35,10 +35,10 @@ class RunError(RuntimeError):
 
 
 class Trainer:
-    """Runs a search on the weights of a policy until its target or the end of its budget.
+    """Runs a search over the weights of a policy, or a learner of it, until its target or the end of its budget.
 
     Args:
-        search: Over vectors of ``ParamVector(policy.net)``.
+        algorithm: A search over vectors of ``ParamVector(policy.net)``, or a learner of that policy.
         policy: Holds the search's center after every generation.
         rollout: Plays that policy. Processes of its group train together, each with a trainer of its own.
         plan: How long, and how to score.
@@ -56,7 +56,7 @@ class Trainer:
 
     def __init__(
         self,
-        search: Search,
+        algorithm: Search | Learner,
         policy: Policy,
         rollout: Rollout,
         plan: Plan,
@@ -64,9 +64,8 @@ class Trainer:
         writers: Sequence[Writer] = (),
         checkpoints: Path | None = None,
     ) -> None:
-        self.search = search
+        self.algorithm = algorithm
         self.policy = policy
-        self.vector = ParamVector(policy.net)
         self.rollout = rollout
         self.plan = plan
         self.writers = writers
@@ -81,7 +80,7 @@ class Trainer:
         self._failing = self._stalled = 0  # generations in a row
         self._told_failure = self._told_floor = False
         self._told_writers: set[Writer] = set()
-        self._center_score = nan  # in this generation, if it played along
+        self._promise = nan  # this generation's
         self._elapsed = 0.0  # seconds, of the sessions before
         self._started = time.monotonic()
 
@@ -117,7 +116,7 @@ class Trainer:
                 metrics = self._generation()
                 if self._validation_is_due():
                     self.reached = self._validate(metrics)
-                if self.generation % AGREEMENT == 0 and not group.agree(self.search.center):
+                if self.generation % AGREEMENT == 0 and not group.agree(self.algorithm.center):
                     raise RunError(f"generation {self.generation}: the processes do not have the same center")
                 self.metrics.append(metrics)
                 for writer in self.writers:
@@ -145,13 +144,13 @@ class Trainer:
             "failing": self._failing,
             "stalled": self._stalled,
             "elapsed": self._seconds(),
-            "search": self.search.state_dict(),
+            "algorithm": self.algorithm.state_dict(),
             "policy": {name: tensor.clone() for name, tensor in self.policy.state_dict().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self.search.load_state_dict(state["search"])
+        self.algorithm.load_state_dict(state["algorithm"])
         self.policy.load_state_dict(state["policy"])
         self.generation, self.env_steps = state["generation"], state["env_steps"]
         self.reached = state["reached"] and state["target"] == self.plan.target
@@ -193,48 +192,39 @@ class Trainer:
         return self._evaluate(Stream.TEST)
 
     def _generation(self) -> Metrics:
-        """Ask, play, tell."""
+        """One more."""
         begin = time.monotonic()
-        candidates = self.search.ask()
-        asked = time.monotonic()
-        scored = score(self.rollout, self.plan, candidates, self.search.center, self.generation)
-        played = time.monotonic()
-        update = self.search.tell(candidates, torch.from_numpy(scored.scores))
-        self.vector.write(self.search.center)
-        end = time.monotonic()
+        done = run_generation(self.algorithm, self.rollout, self.plan, self.generation)
         self.generation += 1
-        self.env_steps += scored.env_steps
-        self._center_score = scored.center_score
-        self._watch(scored, update)
+        self.env_steps += done.env_steps
+        self._promise = done.promise
+        self._watch(done)
         return {
             "generation": self.generation,
             "rollout/env_steps": self.env_steps,
-            **scored.metrics,
-            **update,
-            "time/fps": scored.env_steps / (end - begin),
-            "time/rollout_s": played - asked,
-            "time/update_s": asked - begin + end - played,
+            **done.metrics,
+            "time/fps": done.env_steps / (time.monotonic() - begin),
             "time/elapsed": self._seconds(),
         }
 
-    def _watch(self, scored: Scored, update: Metrics) -> None:
+    def _watch(self, done: Generation) -> None:
         """Speak up about what fails or stands still."""
-        generation, failures, population = self.generation, scored.failures, len(scored.scores)
-        if failures and not self._told_failure:
-            self._note(f"generation {generation}, {self.rollout.environment.name}: failed: {failures[0]}")
-            self._note("(further failures are counted as search/failed)")
+        generation, name = self.generation, self.rollout.environment.name
+        kind, plural = ("search", "candidates") if isinstance(self.algorithm, Search) else ("learn", "episodes")
+        if done.failures and not self._told_failure:
+            self._note(f"generation {generation}, {name}: failed: {done.failures[0]}")
+            self._note(f"(further failures are counted as {kind}/failed)")
             self._told_failure = True
-        failed = len({failure.candidate for failure in failures if failure.candidate < population})
-        self._failing = self._failing + 1 if failed > population / 2 else 0
+        self._failing = self._failing + 1 if done.failed > done.players / 2 else 0
         if self._failing == 2:
             raise RunError(
-                f"{failed} of {population} candidates failed in {self.rollout.environment.name}, the second "
-                f"generation running (generation {generation}); the first: {failures[0]}"
+                f"{done.failed} of {done.players} {plural} failed in {name}, the second generation running "
+                f"(generation {generation}); the first: {done.failures[0]}"
             )
-        if update.get("search/std_floor", 0) > 0.5 and not self._told_floor:
+        if done.metrics.get("search/std_floor", 0) > 0.5 and not self._told_floor:
             self._note(f"generation {generation}: most of std is at its floor, so the search stands still")
             self._told_floor = True
-        self._stalled = self._stalled + 1 if update["search/stalled"] else 0
+        self._stalled = self._stalled + 1 if done.stalled else 0
         if self._stalled == STALLED_WARNING:
             self._note(
                 f"generation {generation}: no two scores have differed for {self._stalled} generations, so nothing "
@@ -242,8 +232,8 @@ class Trainer:
             )
 
     def _validation_is_due(self) -> bool:
-        """At a cadence, and as soon as the center's own score promises the target."""
-        promising = self.plan.target is not None and self._center_score >= self.plan.target
+        """At a cadence, and as soon as a score in training promises the target."""
+        promising = self.plan.target is not None and self._promise >= self.plan.target
         return promising or self.generation % self.plan.eval_every == 0
 
     def _validate(self, metrics: Metrics) -> bool:
@@ -260,7 +250,7 @@ class Trainer:
         generation = 0 if stream is Stream.TEST else self.generation
         return evaluate_vector(
             self.rollout,
-            self.search.center,
+            self.algorithm.center,
             seed=self.plan.seed,
             stream=stream,
             episodes=self.plan.eval_episodes,

@@ -47,8 +47,8 @@ def run_workers(job: Job, run_dir: Path, count: int) -> None:
             raise RunError(f"{lost}, {failures} times without a newer checkpoint")
         print(f"torchpolicy: {lost}: starting all {count} again from generation {max(0, reached)}", file=sys.stderr)
     state, _ = load_checkpoint(run_dir / "checkpoints")
-    if state is not None:  # the search was moved in the processes' copies
-        job.search.load_state_dict(state["search"])
+    if state is not None:  # it was moved in the processes' copies
+        job.algorithm.load_state_dict(state["algorithm"])
 
 
 def _attempt(job: Job, run_dir: Path, count: int) -> str | None:

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from machine import describe
 
-from torchpolicy.catalog import algorithm_class
+from torchpolicy.catalog import entry
+from torchpolicy.search.base import Search
 
 SEARCHES = ("snes", "pgpe", "nes", "ars", "cem")
 
@@ -30,7 +31,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def measure(name: str, dim: int, population: int, repeats: int) -> dict[str, Any]:
     """Drawing, asking and telling in turns."""
-    search = algorithm_class(name)(torch.zeros(dim), population=population)
+    search = entry("search", name, Search)(torch.zeros(dim), population=population)  # type: ignore[type-abstract]
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(population, generator=generator)
     noise, ask, tell = [], [], []

@@ -57,6 +57,31 @@ def test_every_search_is_exact_over_processes_and_resume(name: str) -> None:
     assert facts(tp.resume("part", generations=6)) == whole
 
 
+LEARNERS = [("reinforce", "CartPole-v1", {}), ("deepcem", "CartPole-v1", {"memory": 2}), ("deepcem", "Pendulum-v1", {})]
+
+
+@pytest.mark.parametrize(("name", "env", "own"), [*LEARNERS, ("reinforce", "Pendulum-v1", {"entropy_bonus": 0.01})])
+def test_every_learner_is_exact_over_processes_and_resume(name: str, env: str, own: dict[str, Any]) -> None:
+    arguments: dict[str, Any] = {"policy_args": {"hidden": (8,)}, "episodes": 37, "eval_episodes": 4, "eval_every": 2}
+    arguments |= {"max_episode_steps": 40, "normalize_observations": True, **own}
+    whole = facts(tp.train(env, name, generations=6, **arguments))
+    for workers in (2, 3):
+        assert facts(tp.train(env, name, generations=6, workers=workers, **arguments)) == whole
+    tp.train(env, name, generations=3, run_dir="part", workers=3, **arguments)
+    assert facts(tp.resume("part", generations=6)) == whole
+
+
+def test_every_learner_is_tried_for_exactness() -> None:
+    assert {name for name, _, _ in LEARNERS} == set(names("learn"))
+
+
+def test_hyperparameters_in_words_are_resumed() -> None:
+    arguments = {"baseline": "mean", "optimizer": "sgd", "population": 10, "eval_episodes": 4}
+    whole = facts(tp.train("CartPole-v1", "nes", generations=4, **arguments))
+    tp.train("CartPole-v1", "nes", generations=2, run_dir="part", **arguments)
+    assert facts(tp.resume("part", generations=4)) == whole
+
+
 @pytest.mark.parametrize("name", ["LunarLander-v3", "BipedalWalker-v3", "HalfCheetah-v5"])
 def test_box2d_and_mujoco_are_exact_too(name: str) -> None:
     pytest.importorskip("Box2D" if "v3" in name else "mujoco")

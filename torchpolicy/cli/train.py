@@ -13,9 +13,8 @@ import tyro
 from torch import Tensor
 
 from torchpolicy.api import train
-from torchpolicy.catalog import algorithm_class, hyperparameters_of, names
+from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
 from torchpolicy.cli.base import parse, parse_pairs, print_result
-from torchpolicy.search.base import Search
 
 
 @dataclass(kw_only=True)
@@ -74,7 +73,7 @@ class TrainOptions:
 
 def run(arguments: list[str]) -> None:
     """``torchpolicy train ALGO --env ENV …``."""
-    known = names("search")
+    known = algorithm_names()
     if not arguments or arguments[0].startswith("-"):
         if {"-h", "--help"} & set(arguments):
             print(_help(known))
@@ -97,7 +96,7 @@ def run(arguments: list[str]) -> None:
     print_result(result)
 
 
-def _options_of(name: str, algorithm: type[Search]) -> Any:
+def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
     """The options above, and the algorithm's hyperparameters from its constructor's signature and docstring."""
     hints = get_type_hints(algorithm.__init__)
     described = docstring_parser.parse(algorithm.__doc__ or "")

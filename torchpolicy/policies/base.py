@@ -51,8 +51,8 @@ class Policy(nn.Module):
         self.observation_space = observation_space
         self.action_space = action_space
         self.encoder = make_encoder(observation_space)
-        self.head = make_head(action_space)
         self.net = net
+        self.head = make_head(action_space, self.dtype)
         self.normalizer: Normalizer | None = None
         self._check_fit()
 
@@ -96,8 +96,7 @@ class Policy(nn.Module):
 
         Args:
             obs: A tensor, or anything NumPy takes.
-            generator: Where to draw a sampled action from; None for the greedy one. A head that
-                knows no sampling ignores it.
+            generator: Where to draw a sampled action from; None for the greedy one.
 
         Returns:
             Fit for ``env.step``: a NumPy value for a NumPy observation, a tensor for a tensor.
@@ -113,7 +112,7 @@ class Policy(nn.Module):
             raise ValueError(f"expected obs of shape {shape} or (N, *{shape}), got {tuple(observations.shape)}")
         batch = observations.reshape(-1, *shape).to(self.device)
         noise = None
-        if generator is not None and self.head.noise_size:
+        if generator is not None:
             noise = self.head.draw_noise(len(batch), generator).to(self.device)
         actions = self.head(self(batch), noise)
         if single:

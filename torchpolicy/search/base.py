@@ -1,7 +1,6 @@
 """Search over flat vectors by ask and tell."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
 from math import floor, log
 from typing import Any
 
@@ -163,16 +162,6 @@ class Search(ABC):
             suspect[suspect.clone()] = ~candidates[suspect].isfinite().all(1)
         fine: Tensor = scores.abs() < finfo(candidates.dtype).max ** 0.5
         return suspect.to(scores.device) | ~fine
-
-
-def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Refuse what is not one of the `choices`.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def clamp_std(std: Tensor, initial: Tensor, min_std: float) -> tuple[Tensor, float]:

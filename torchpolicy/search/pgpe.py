@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from torchpolicy.ascent import Ascent, OptimizerFactory
-from torchpolicy.checks import check_range
+from torchpolicy.checks import check_choice, check_range
 from torchpolicy.gaussian import draw, weighted_sums
-from torchpolicy.search.base import Metrics, Search, check_choice, check_std, clamp_std
+from torchpolicy.search.base import Metrics, Search, check_std, clamp_std
 from torchpolicy.shaping import SHAPINGS, pair_differences
 
 

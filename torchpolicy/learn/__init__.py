@@ -1,0 +1,1 @@
+"""Learners of one policy from the episodes it played, one file each."""

@@ -1,0 +1,143 @@
+"""Improving one policy from the episodes it played."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from torchpolicy.ascent import Ascent, OptimizerFactory
+from torchpolicy.checks import check_seed
+from torchpolicy.episodes import Episodes
+from torchpolicy.params import ParamVector
+from torchpolicy.policies.base import Policy
+from torchpolicy.search.base import Metrics
+from torchpolicy.seeding import Stream, derive_seed
+
+CHUNK = 2**15
+"""Steps that one forward and backward takes at most, for the memory's sake."""
+
+
+class Learner(ABC):
+    """Improves a policy by gradients of the log-probability of what it chose.
+
+    The base validates and counts; a subclass writes ``_learn``. Nothing is pending between calls of
+    :meth:`learn`, so a learner can be saved at any point. The policy is used in eval mode, as it is when it plays.
+
+    Args:
+        policy: What is improved, in place.
+        vector: The weights that the optimiser moves.
+        optimizer: Any class of ``torch.optim`` by its name, or a callable from (parameters, lr=) to an optimiser.
+        learning_rate: Its step.
+        seed: Of the learner's own random stream; no global one is touched.
+
+    Attributes:
+        episodes: E, how many a generation takes unless the run says else.
+        generation: How many times it learnt.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    episodes: ClassVar[int] = 100
+
+    def __init__(
+        self,
+        policy: Policy,
+        vector: ParamVector,
+        *,
+        optimizer: str | OptimizerFactory,
+        learning_rate: float,
+        seed: int,
+    ) -> None:
+        self.policy = policy
+        self.vector = vector
+        self.learning_rate = learning_rate
+        self.ascent = Ascent(optimizer, vector.read(), learning_rate)
+        self.generation = 0
+        self.generator = torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.SEARCH))
+
+    @property
+    def center(self) -> Tensor:
+        """(D,), the present weights of the policy's net."""
+        return ParamVector(self.policy.net).read()
+
+    @torch.enable_grad()
+    def learn(self, episodes: Episodes) -> Metrics:
+        """Improve the policy by what it did.
+
+        Where nothing can be learned, as when all returns are equal, it stays as it is and counts the generation as
+        stalled.
+
+        Args:
+            episodes: N of them, played by the policy as it is, with sampled actions. None that failed.
+
+        Returns:
+            Scalars that describe the update, keyed ``learn/<name>``.
+        """
+        before = self.vector.read()
+        self.policy.eval()
+        metrics = self._learn(episodes) if len(episodes) else None
+        self.generation += 1
+        return (metrics or {}) | {
+            "learn/step_norm": float(torch.linalg.vector_norm(self.vector.read() - before)),
+            "learn/stalled": float(metrics is None),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that :meth:`load_state_dict` needs to go on exactly, but for the policy, as tensors and plain values."""
+        return {
+            "generation": self.generation,
+            "generator": self.generator.get_state(),
+            "ascent": self.ascent.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: If the state is another kind of learner's, or does not fit the policy.
+        """
+        known = self.state_dict().keys()
+        if state.keys() != known:
+            odd = sorted(state.keys() ^ known)
+            raise ValueError(f"not the state of a {type(self).__name__}: missing or unknown {odd}")
+        self.ascent.load_state_dict(state["ascent"])
+        self.generator.set_state(state["generator"])
+        self.generation = int(state["generation"])
+
+    @abstractmethod
+    def _learn(self, episodes: Episodes) -> Metrics | None:
+        """Improve the policy; None if nothing could be learned from the episodes, at least one."""
+
+    def _climb(
+        self, observations: Tensor, choices: Tensor, weights: Tensor, entropy_bonus: float = 0.0
+    ) -> tuple[float, float]:
+        """One step of the optimiser up sum_m w_m log pi(c_m | o_m) + entropy_bonus times the mean entropy.
+
+        A step that is not finite is not taken.
+
+        Args:
+            observations: (M, *O).
+            choices: (M, *choice_shape).
+            weights: (M,).
+            entropy_bonus: What a nat of entropy is worth.
+
+        Returns:
+            The first sum, with its sign turned, and the mean entropy, both before the step.
+        """
+        count, parameters = len(weights), list(self.vector.parameters.values())
+        gradient, loss, entropy = torch.zeros_like(self.vector.read()), 0.0, 0.0
+        for begin in range(0, count, CHUNK):
+            chunk = slice(begin, begin + CHUNK)
+            output = self.policy(observations[chunk])
+            log_likelihood = (weights[chunk] * self.policy.head.log_prob(output, choices[chunk])).sum()
+            mean_entropy = self.policy.head.entropy(output).sum() / count
+            objective = log_likelihood + entropy_bonus * mean_entropy
+            gradients = torch.autograd.grad(objective, parameters, allow_unused=True, materialize_grads=True)
+            gradient += self.vector.flatten(dict(zip(self.vector.parameters, gradients, strict=True)))
+            loss -= log_likelihood.item()
+            entropy += mean_entropy.item()
+        if gradient.isfinite().all():
+            self.vector.write(self.ascent.step(self.vector.read(), gradient, self.learning_rate))
+        return loss, entropy

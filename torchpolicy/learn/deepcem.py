@@ -1,0 +1,186 @@
+"""The deep cross-entropy method: a network learns to do what it did in its best episodes.
+
+Mannor, Rubinstein & Gat (2003), "The cross entropy method for fast policy search"; with a network in the table's
+place by the Practical RL course (2016) and Lapan (2018), "Deep reinforcement learning hands-on", chapter 4. Extra
+variance for Gaussian actions after Szita & Lorincz (2006), "Learning Tetris using the noisy cross-entropy method".
+"""
+
+from collections.abc import Iterator
+from math import inf
+from typing import Any, Literal
+
+import torch
+from gymnasium.spaces import Discrete
+from torch import Tensor
+
+from torchpolicy.ascent import OptimizerFactory
+from torchpolicy.checks import check_choice, check_count, check_range
+from torchpolicy.episodes import Episodes
+from torchpolicy.learn.base import Learner
+from torchpolicy.params import ParamVector
+from torchpolicy.policies.base import Policy
+from torchpolicy.search.base import Metrics
+
+
+class DeepCEM(Learner):
+    """Raises the probability of what was done in the elite: the episodes whose score is above a percentile.
+
+    Example::
+
+        learner = DeepCEM(policy, percentile=70, learning_rate=0.01)
+        result = tp.train("CartPole-v1", learner, target=195)
+
+    With the elite's observations o_m and choices c_m, in shuffled minibatches, over a few epochs:
+
+        elite   <- episodes with score > percentile of all scores
+        weights <- optimizer step up the mean over m of log pi(c_m | o_m)
+
+    Where no score is above the percentile, for ties at the top, the elite is those that reach it, if some do not;
+    where all scores are equal nothing is learned. Discrete choices are weighed by their log-probability. For
+    Gaussian ones the head's standard deviation is then fitted to the elite's choices around the network's output,
+    with extra variance that fades, lest it shrinks before its time.
+
+    Args:
+        policy: What is improved, in place.
+        percentile: Of the scores, from 0 to 100; 70 makes the best 30 % the elite.
+        discount: Of rewards, a step, in the score; below 1, of two equal returns the earlier one counts for more.
+        memory: Generations that an elite episode is remembered for, and competes with the new ones. 0: none.
+        per_start: Take the percentile among episodes with the same first observation, where starts are Discrete.
+        epochs: Passes over the elite, a generation.
+        minibatch: Steps at a time.
+        weighting: Whether all steps of the elite count alike, or all episodes, that long ones do not outweigh
+            short ones.
+        entropy_bonus: What a nat of the mean entropy is worth.
+        optimizer: adam, or any class of torch.optim by its name; from Python also a callable from
+            (parameters, lr=) to an optimizer.
+        learning_rate: Of the optimizer.
+        extra_std: Standard deviation of the extra variance of Gaussian choices in the first generation.
+        extra_std_decay: Its factor, every generation.
+        min_std: Floor of the standard deviation of Gaussian choices.
+        seed: Of the order of minibatches.
+
+    Attributes:
+        remembered: The elite episodes that are still remembered; None if there are none.
+        ages: (K,), their ages in generations.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        percentile: float = 70.0,
+        discount: float = 1.0,
+        memory: int = 0,
+        per_start: bool = False,
+        epochs: int = 2,
+        minibatch: int = 256,
+        weighting: Literal["steps", "episodes"] = "steps",
+        entropy_bonus: float = 0.0,
+        optimizer: str | OptimizerFactory = "adam",
+        learning_rate: float = 0.01,
+        extra_std: float = 0.5,
+        extra_std_decay: float = 0.98,
+        min_std: float = 0.05,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(policy, ParamVector(policy.net), optimizer=optimizer, learning_rate=learning_rate, seed=seed)
+        check_range("percentile", percentile, 0, 100)
+        check_range("discount", discount, 0, 1, open_low=True)
+        check_count("memory", memory, at_least=0)
+        if per_start and not isinstance(policy.observation_space, Discrete):
+            raise ValueError(f"per_start needs Discrete observations, got {policy.observation_space}")
+        check_count("epochs", epochs, at_least=1)
+        check_count("minibatch", minibatch, at_least=1)
+        check_choice("weighting", weighting, ("steps", "episodes"))
+        check_range("entropy_bonus", entropy_bonus, 0, inf)
+        check_range("extra_std", extra_std, 0, inf)
+        check_range("extra_std_decay", extra_std_decay, 0, 1)
+        check_range("min_std", min_std, 0, inf, open_low=True)
+        self.percentile = percentile
+        self.discount = discount
+        self.memory = memory
+        self.per_start = per_start
+        self.epochs = epochs
+        self.minibatch = minibatch
+        self.weighting = weighting
+        self.entropy_bonus = entropy_bonus
+        self.extra_std = extra_std
+        self.extra_std_decay = extra_std_decay
+        self.min_std = min_std
+        self.remembered: Episodes | None = None
+        self.ages = torch.zeros(0, dtype=torch.int64)
+
+    def _learn(self, episodes: Episodes) -> Metrics | None:
+        ages = torch.zeros(len(episodes), dtype=torch.int64)
+        if self.remembered is not None:
+            episodes = Episodes.joined([self.remembered, episodes])
+            ages = torch.cat([self.ages, ages])
+        scores = episodes.returns(self.discount)
+        chosen = self._elite(episodes, scores)
+        kept = chosen & (ages < self.memory)
+        self.remembered, self.ages = episodes.select(kept) if kept.any() else None, ages[kept] + 1
+        if not chosen.any():
+            return None
+        elite = episodes.select(chosen)
+        weights = self._weights(elite)
+        losses, entropies = zip(*self._fit(elite, weights), strict=True)
+        with torch.no_grad():
+            extra = (self.extra_std * self.extra_std_decay**self.generation) ** 2
+            output = self.policy(elite.observations)
+            self.policy.head.fit_spread(output, elite.choices, weights, extra, self.min_std)
+        return {
+            "learn/loss": sum(losses) / len(losses),
+            "learn/entropy": sum(entropies) / len(entropies),
+            "learn/elite_return": float(elite.returns().mean()),
+            "learn/elite_episodes": float(len(elite)),
+            "learn/elite_steps": float(len(weights)),
+            "learn/threshold": float(scores[chosen].min()),
+        }
+
+    def _elite(self, episodes: Episodes, scores: Tensor) -> Tensor:
+        """Which episodes to learn from, a mask (N,)."""
+        if not self.per_start:
+            return above_percentile(scores, self.percentile)
+        chosen = torch.zeros(len(scores), dtype=torch.bool)
+        for start in sorted(set(episodes.starts.tolist())):
+            group = episodes.starts == start
+            chosen[group] = above_percentile(scores[group], self.percentile)
+        return chosen
+
+    def _weights(self, elite: Episodes) -> Tensor:
+        """(M,), what each step counts for; their sum is 1."""
+        if self.weighting == "episodes":
+            weights = 1 / elite.lengths[elite.owners] / len(elite)
+        else:
+            weights = torch.full((len(elite.rewards),), 1 / len(elite.rewards))
+        return weights.to(self.vector.dtype)
+
+    def _fit(self, elite: Episodes, weights: Tensor) -> Iterator[tuple[float, float]]:
+        """Climb the likelihood of the elite by minibatches; loss and entropy at each."""
+        for _ in range(self.epochs):
+            order = torch.randperm(len(weights), generator=self.generator)
+            for begin in range(0, len(order), self.minibatch):
+                batch = order[begin : begin + self.minibatch]
+                share = weights[batch] / weights[batch].sum()
+                yield self._climb(elite.observations[batch], elite.choices[batch], share, self.entropy_bonus)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {
+            "remembered": {} if self.remembered is None else self.remembered.as_dict(),
+            "ages": self.ages.clone(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.remembered = Episodes(**state["remembered"]) if state["remembered"] else None
+        self.ages = state["ages"].clone()
+
+
+def above_percentile(scores: Tensor, percentile: float) -> Tensor:
+    """A mask (N,) of the scores above their percentile; where ties leave none, of those that reach it.
+
+    None of them where that would be all.
+    """
+    threshold = scores.quantile(percentile / 100)
+    above = scores > threshold
+    return above if above.any() or threshold == scores.min() else scores >= threshold
