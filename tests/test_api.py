@@ -3,6 +3,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -28,6 +29,43 @@ def without_time(metrics: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def quick(env: Any = Guess, **arguments: Any) -> tp.Result:
     return tp.train(env, "cem", **{"generations": 3, "population": 8, "eval_episodes": 4, **arguments})
+
+
+def test_a_policy_is_handed_from_algorithm_to_algorithm_and_back() -> None:
+    """The score at each hand-over is the score before it: the same module, the same episodes."""
+    arguments: dict[str, Any] = {"generations": 2, "eval_episodes": 10, "episodes": 5}
+    result = tp.train("CartPole-v1", "cem", policy_args={"hidden": (8,)}, **arguments)
+    policy = result.policy
+    for algorithm in ("deepcem", "reinforce", "nes", "deepcem"):
+        before = tp.evaluate(policy, "CartPole-v1", episodes=10, seed=0).returns.tolist()
+        assert before == result.evaluation.returns.tolist()
+        result = tp.train("CartPole-v1", algorithm, policy=policy, **arguments)
+        assert result.policy is policy
+
+
+def test_a_learner_object_trains_its_own_policy() -> None:
+    env = gymnasium.make("CartPole-v1")
+    learners = [tp.REINFORCE(tp.MLPPolicy(env.observation_space, env.action_space, hidden=(8,))) for _ in range(2)]
+    for learner, workers in zip(learners, (1, 2), strict=True):
+        result = tp.train("CartPole-v1", learner, generations=3, eval_episodes=3, workers=workers)
+        assert result.policy is learner.policy
+        assert learner.generation == 3
+    assert torch.equal(learners[0].center, learners[1].center)
+    with pytest.raises(ValueError, match="the learner improves another policy"):
+        tp.train("CartPole-v1", learners[0], policy="linear")
+
+
+def test_what_is_for_searches_alone_is_refused_for_learners() -> None:
+    with pytest.raises(ValueError, match="REINFORCE has no candidates"):
+        tp.train("CartPole-v1", "reinforce", reevaluate=2)
+    with pytest.raises(ValueError, match="unknown argument 'percentil' for DeepCEM; did you mean 'percentile'"):
+        tp.train("CartPole-v1", "deepcem", percentil=2)
+
+
+def test_normalisation_is_not_dropped_on_the_way() -> None:
+    result = tp.train("CartPole-v1", "cem", normalize_observations=True, generations=1, eval_episodes=2)
+    with pytest.raises(ValueError, match="normalize_observations is False, and the policy normalises"):
+        tp.train("CartPole-v1", "nes", policy=result.policy, normalize_observations=False)
 
 
 def test_run_folder_holds_what_it_should() -> None:

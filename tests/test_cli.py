@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from torchpolicy.catalog import algorithm_class, hyperparameters_of, names
+import torchpolicy as tp
+from torchpolicy.catalog import algorithm_class, algorithm_names, hyperparameters_of, names
 from torchpolicy.cli import main
 
 WORLDS = str(Path(__file__).parent)
@@ -75,6 +76,35 @@ def test_code_of_ones_own_comes_from_the_caller_and_never_from_the_run(
     assert main(["eval", "run", *own, "--episodes", "5"]) == 0
 
 
+def test_a_policy_is_handed_from_run_to_run_whatever_trained_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also with a normaliser, which goes on, and over resume."""
+    common = ["--env", "CartPole-v1", "--episodes", "4", "--eval-episodes", "5"]
+    assert main(["train", "cem", *common, "--generations", "2", "--normalize-observations", "--run-dir", "0"]) == 0
+    for number, algorithm in enumerate(["deepcem", "reinforce", "nes"]):
+        words = ["train", algorithm, *common, "--from", str(number), "--generations", "2"]
+        assert main([*words, "--run-dir", str(number + 1)]) == 0
+    before, after = tp.load("2").normalizer, tp.load("3").normalizer
+    assert before is not None
+    assert after is not None
+    assert after.count > before.count
+    assert main(["resume", "3", "--generations", "3"]) == 0
+    capsys.readouterr()
+    assert main(["train", "nes", *common, "--from", "3", "--hidden", "3"]) == 2
+    assert "--from 3 brings a policy" in capsys.readouterr().err
+
+
+def test_a_policy_of_ones_own_is_handed_on_with_its_factory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(WORLDS)
+    Path("other.py").write_text("from torch import nn\ndef net(observations, actions): return nn.Linear(3, 3)\n")
+    own = ["--env", "worlds:Guess", "--policy", "other:net", "--eval-episodes", "3"]
+    assert main(["train", "cem", *own, "--generations", "2", "--run-dir", "first"]) == 0
+    assert main(["train", "reinforce", *own, "--generations", "1", "--run-dir", "second", "--from", "first"]) == 0
+    assert main(["train", "reinforce", "--env", "worlds:Guess", "--generations", "1", "--from", "first"]) == 2
+    assert "--policy pkg.mod:factory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -114,7 +144,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(
 
 
 def test_help_teaches_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in names("search"):
+    for name in algorithm_names():
         with pytest.raises(SystemExit) as stop:
             main(["train", name, "--help"])
         assert stop.value.code == 0

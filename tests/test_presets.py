@@ -9,11 +9,11 @@ import torch
 
 import torchpolicy as tp
 from torchpolicy import api, preset
-from torchpolicy.catalog import names
+from torchpolicy.catalog import algorithm_names
 from torchpolicy.job import Job
 from torchpolicy.preset import DEFAULTS, describe, find_preset, presets_of, settle
 
-ALL = [(algorithm, env) for algorithm in names("search") for env in presets_of(algorithm)]
+ALL = [(algorithm, env) for algorithm in algorithm_names() for env in presets_of(algorithm)]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_every_preset_makes_a_run(jobs: list[Job], algorithm: str, env: str) -> 
 
 def test_every_file_of_presets_belongs_to_an_algorithm() -> None:
     files = (Path(preset.__file__).parent / "presets").glob("*.toml")
-    assert {path.stem for path in files} <= set(names("search"))
+    assert {path.stem for path in files} <= set(algorithm_names())
 
 
 PRESET = {"population": 20, "episodes": 5, "total_steps": 1000, "target": 3.0, "std": 0.5}
@@ -78,7 +78,9 @@ def test_the_users_word_counts_before_the_preset_and_that_before_the_default(
     given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     settings, taken = settle(given, PRESET)
-    assert {name: value for name, value in settings.items() if value is not None} == {**DEFAULTS, **expected}
+    assert {name: value for name, value in settings.items() if value is not None} == {
+        name: value for name, value in {**DEFAULTS, **expected}.items() if value is not None
+    }
     assert taken == {name: value for name, value in PRESET.items() if name in settings and name not in given} | (
         {"target": 3.0} if given.get("target") == "auto" and "seconds" not in given else {}
     )

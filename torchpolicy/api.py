@@ -90,11 +90,12 @@ def train(
         env_args: Keywords for the environment.
         policy: A policy, a module to make one of, a name (``linear``, ``mlp``, ``"pkg.mod:factory"``),
             or a callable from (observation space, action space) to a policy or module. Training
-            starts from its weights. ``linear`` if nothing is given, ``mlp`` if `policy_args` has
-            ``hidden``.
+            starts from its weights, and moves them: the policy of a result can be handed on to any
+            algorithm. ``linear`` if nothing is given, ``mlp`` if `policy_args` has ``hidden``.
         policy_args: Keywords for a policy chosen by name, such as ``{"hidden": (64, 64)}``.
         normalize_observations: Bring observations to mean 0 and std 1, by running moments of what candidates
-            saw; part of the saved policy. False if nothing is given.
+            saw; part of the saved policy. If nothing is given, as the policy does: not, unless it is handed over
+            from a run that did.
         seed: Of everything random: initial weights, search, episodes.
         target: Stop when the held-out score reaches it: a number; ``"auto"`` for the preset's, or the
             environment's ``reward_threshold``, unless a budget is given; None or ``"none"`` for no target.

@@ -86,10 +86,14 @@ def make_job(
     goal = None
     if plan["generations"] is plan["total_steps"] is plan["seconds"] is None:
         plan["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
-    settled = Plan(seed=seed, target=_parse_target(target, auto=goal), **plan)
     trained = make_policy(policy, policy_args or {}, environment.spaces, seed)
+    if plan["normalize_observations"] is None:
+        plan["normalize_observations"] = trained.normalizer is not None
+    settled = Plan(seed=seed, target=_parse_target(target, auto=goal), **plan)
     if settled.normalize_observations:
         trained.normalize()
+    elif trained.normalizer is not None:
+        raise ValueError("normalize_observations is False, and the policy normalises observations")
     _check_policy(trained)
     made = make_algorithm(algorithm, hyperparameters, trained, seed)
     known = hyperparameters_of(algorithm_kind)

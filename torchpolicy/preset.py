@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 DEFAULTS: dict[str, Any] = {
-    "normalize_observations": False,
+    "normalize_observations": None,  # as the policy does
     "episodes": None,  # the algorithm's
     "reevaluate": 0,
     "survival_bonus": 0.0,

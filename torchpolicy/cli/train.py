@@ -15,6 +15,8 @@ from torch import Tensor
 from torchpolicy.api import train
 from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
 from torchpolicy.cli.base import parse, parse_pairs, print_result
+from torchpolicy.policies.base import Policy
+from torchpolicy.trained import load_run
 
 
 @dataclass(kw_only=True)
@@ -31,8 +33,10 @@ class TrainOptions:
     """Keywords for the policy, as name=value."""
     hidden: tuple[int, ...] | None = None
     """Units of each hidden layer of an mlp."""
+    from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Go on from the policy of another run, whatever trained it: the run's folder."""
     normalize_observations: bool | None = None
-    """Bring observations to mean 0 and std 1 by what candidates saw. False unless the preset says else."""
+    """Bring observations to mean 0 and std 1 by what candidates saw. Not unless the preset or --from says else."""
     seed: int = 0
     """Of everything random."""
     target: str = "auto"
@@ -48,7 +52,7 @@ class TrainOptions:
     tolerance_generations: int = 50
     """For how long."""
     episodes: int | None = None
-    """Per candidate and generation. 1 unless the preset says else."""
+    """Per candidate and generation, 1, or a learner's per generation. Unless the preset says else."""
     reevaluate: int | None = None
     """Fresh episodes for the best quarter of the candidates. 0 unless the preset says else."""
     survival_bonus: float | None = None
@@ -92,8 +96,19 @@ def run(arguments: list[str]) -> None:
     hidden = settings.pop("hidden")
     if hidden is not None:
         settings["policy_args"]["hidden"] = hidden
+    from_run = settings.pop("from_run")
+    if from_run is not None:
+        settings["policy"] = _policy_of(from_run, settings)
     result = train(algorithm=name, **settings)
     print_result(result)
+
+
+def _policy_of(run_dir: Path, settings: dict[str, Any]) -> Policy:
+    """The policy that another run ended with."""
+    own = settings["policy"]
+    if settings["policy_args"] or (own is not None and ":" not in own):
+        raise ValueError(f"--from {run_dir} brings a policy: leave --policy, --policy-args and --hidden out")
+    return load_run(run_dir, env=settings["env"], env_args=settings["env_args"], policy=own)[0]
 
 
 def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
