@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-TRAIN = [sys.executable, "-m", "torchpolicy", "train", "cem"]
-SLOW = ["--env", "Acrobot-v1", "--population", "40", "--generations", "12", "--eval-episodes", "5"]
+PYTHON = [sys.executable, "-m", "torchpolicy", "train"]
+CEM = ["cem", "--population", "40"]
+SLOW = ["--env", "Acrobot-v1", "--generations", "12", "--eval-episodes", "5"]
 """About four seconds of work in one process, in 12 generations."""
 
 
-def start(run_dir: str, *options: str, launcher: list[str] | None = None) -> subprocess.Popen[str]:
-    command = [*(launcher or TRAIN), *SLOW, "--run-dir", run_dir, "--checkpoint-seconds", "0", *options]
+def start(
+    run_dir: str, *options: str, algorithm: Sequence[str] = CEM, launcher: Sequence[str] = PYTHON
+) -> subprocess.Popen[str]:
+    command = [*launcher, *algorithm, *SLOW, "--run-dir", run_dir, "--checkpoint-seconds", "0", *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -9,6 +9,8 @@ import interruptible
 import pytest
 from interruptible import finish, kill, result, resume, start, wait_for_generation, wait_until, workers
 
+from torchpolicy.catalog import names
+
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, float]]]:
@@ -30,6 +32,18 @@ def test_killed_and_resumed(untouched: Untouched, generation: int) -> None:
     resume("run", "--workers", "2" if generation == 6 else "1")
     assert result("run") == untouched
     assert "is finished: its budget is used up" in resume("run")[1]
+
+
+@pytest.mark.parametrize("name", names("learn"))
+def test_a_learner_killed_and_resumed(name: str) -> None:
+    algorithm = [name, "--episodes", "40", "--learning-rate", "0.05"]
+    finish(start("untouched", algorithm=algorithm))
+    process = start("run", algorithm=algorithm)
+    wait_for_generation("run", 4)
+    process.kill()
+    process.communicate()
+    resume("run", "--workers", "2")
+    assert result("run") == result("untouched")
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -75,7 +89,7 @@ def test_a_signal_goes_back_to_the_generations_start(untouched: Untouched, count
 
 def test_under_torchrun_a_killed_process_is_replaced(untouched: Untouched) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "3"]
-    torchrun += ["--master-addr", "127.0.0.1", "--master-port", "29511", "-m", "torchpolicy", "train", "cem"]
+    torchrun += ["--master-addr", "127.0.0.1", "--master-port", "29511", "-m", "torchpolicy", "train"]
     process = start("run", launcher=torchrun)
     wait_for_generation("run", 3)
     ranks = [pid for pid in workers(process) if b"torchpolicy" in Path(f"/proc/{pid}/cmdline").read_bytes()]
