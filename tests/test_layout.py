@@ -7,10 +7,11 @@ import torchpolicy
 
 ORDER = (
     *("version", "checks", "imports", "params", "spaces", "seeding", "heads", "checkpoint", "processes"),
-    *("normalizer", "features", "policies.base", "policies.*", "population", "envs.base", "envs.*"),
+    *("normalizer", "features", "policies.base", "policies.*", "population"),
+    *("envs.tensor", "envs.base", "envs.*", "envs.native", "envs.native.*", "environments"),
     *("shaping", "gaussian", "clipup", "ascent", "search.base", "search.*", "writers.base", "writers.*"),
-    *("episodes", "learn.base", "learn.*", "outcome", "rollout", "evaluation", "plan", "scoring", "generation"),
-    *("catalog", "preset", "runs", "trainer"),
+    *("episodes", "learn.base", "learn.*", "outcome", "rollout", "tensor_rollout"),
+    *("evaluation", "plan", "scoring", "generation", "catalog", "preset", "runs", "trainer"),
     *("job", "session", "workers", "launch", "trained", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),
 )
@@ -47,7 +48,7 @@ def modules() -> list[tuple[str, Path]]:
 
 def test_imports_go_up_only() -> None:
     for name, path in modules():
-        if name in ("policies", "envs", "search", "learn", "writers"):
+        if name in ("policies", "envs", "envs.native", "search", "learn", "writers"):
             assert not imports(path), f"{name}: a package's face is empty; names come by catalog or by full path"
             continue
         for imported in imports(path):

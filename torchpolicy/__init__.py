@@ -3,6 +3,7 @@
 from torchpolicy.api import Result, resume, train
 from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.clipup import ClipUp
+from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.episodes import Episodes
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.learn.base import Learner
@@ -21,6 +22,7 @@ from torchpolicy.search.nes import NES
 from torchpolicy.search.pgpe import PGPE
 from torchpolicy.search.snes import SNES
 from torchpolicy.search.xnes import XNES
+from torchpolicy.tensor_rollout import TensorRollout
 from torchpolicy.trained import evaluate, load
 from torchpolicy.trainer import RunError
 from torchpolicy.version import __version__
@@ -47,6 +49,8 @@ __all__ = [
     "Rollout",
     "RunError",
     "Search",
+    "TensorEnv",
+    "TensorRollout",
     "__version__",
     "evaluate",
     "load",

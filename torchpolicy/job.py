@@ -1,5 +1,7 @@
 """A run put together and checked, before anything of it is started."""
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
@@ -18,8 +20,8 @@ from torchpolicy.catalog import (
     make_policy,
 )
 from torchpolicy.checks import check_seed
+from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.envs.base import Environment
-from torchpolicy.envs.gym import GymFactory, gym_environment
 from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
@@ -27,6 +29,7 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.population import population_forward
 from torchpolicy.rollout import SLOTS
 from torchpolicy.runs import name_of
+from torchpolicy.tensor_rollout import WIDEST
 
 DEFAULT_TOTAL_STEPS = 1_000_000
 
@@ -40,6 +43,7 @@ class Job:
         policy: What it trains.
         algorithm: With what.
         plan: How long.
+        compile: Whether the rollout is compiled.
         config: All of it as plain values, for ``config.json``.
     """
 
@@ -47,11 +51,12 @@ class Job:
     policy: Policy
     algorithm: Algorithm
     plan: Plan
+    compile: bool
     config: dict[str, Any]
 
 
 def make_job(
-    env: str | GymFactory,
+    env: str | EnvFactory,
     algorithm: str | Algorithm,
     *,
     env_args: Mapping[str, Any] | None,
@@ -60,6 +65,8 @@ def make_job(
     seed: int,
     target: float | str | None,
     max_episode_steps: int | None,
+    backend: str,
+    compile: bool,
     hyperparameters: Mapping[str, Any],
     preset: str | None,
     **plan: Any,
@@ -76,7 +83,10 @@ def make_job(
         raise ValueError(f"algorithm must be a name, a search or a learner, got {algorithm!r}")
     algorithm_kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
     check_hyperparameters(algorithm_kind, hyperparameters)
-    environment = gym_environment(env, env_args, max_episode_steps)
+    environment = make_environment(env, env_args, max_episode_steps, backend)
+    on_tensors = environment.tensor_env is not None
+    if compile:
+        _check_compiler(on_tensors, environment.name)
     if issubclass(algorithm_kind, Learner) and (plan["reevaluate"] or plan["survival_bonus"]):
         raise ValueError(f"{algorithm_kind.__name__} has no candidates: reevaluate and survival_bonus are for searches")
     if plan["episodes"] is None:
@@ -112,11 +122,12 @@ def make_job(
         "policy": trained.settings,
         "net": {name: list(tensor.shape) for name, tensor in trained.net.state_dict().items()},
         **asdict(settled),
-        "slots": SLOTS,
-        "backend": "gymnasium",
+        "slots": WIDEST if on_tensors else SLOTS,
+        "backend": "native" if on_tensors else "gymnasium",
+        "compile": compile,
         "device": "cpu",
     }
-    return Job(environment, trained, made, settled, config)
+    return Job(environment, trained, made, settled, compile, config)
 
 
 @torch.no_grad()
@@ -148,6 +159,15 @@ def _check_policy(policy: Policy) -> None:
         raise ValueError(f"{kind} cannot be evaluated for many weights at once (torch.func.vmap): {reason}") from error
     finally:
         policy.net.train(was_training)
+
+
+def _check_compiler(on_tensors: bool, name: str) -> None:
+    """Refuse to compile what cannot be, or without a compiler."""
+    if not on_tensors:
+        raise ValueError(f"compile=True is for environments on tensors, which {name} is not (see backend)")
+    compilers = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
+    if not any(compiler and shutil.which(compiler) for compiler in compilers):
+        raise ValueError("compile=True needs a C++ compiler, g++ or clang++, and there is none")
 
 
 def _parse_target(target: float | str | None, auto: float | None) -> float | None:

@@ -55,8 +55,8 @@ class Population:
         weights = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
         self._stages = [_stage(layer, weights, size) for layer in layers]
 
-    def write(self, member: int | slice, vectors: Tensor) -> None:
-        """Give a member its vector (D,), or a slice of members theirs (K, D)."""
+    def write(self, member: int | slice | Tensor, vectors: Tensor) -> None:
+        """Give a member its vector (D,), or several members theirs (K, D)."""
         for name, part in self._vector.unflatten(vectors).items():
             self._weights[name][member] = part
 

@@ -31,6 +31,9 @@ NOISE_STEPS = 64
 """Steps that an episode's action noise is drawn for at a time."""
 
 
+Index = int | Tensor
+
+
 class Rollout:
     """Plays populations of weight vectors of one policy in one environment.
 
@@ -76,13 +79,10 @@ class Rollout:
         self.slots = slots
         self.group = group
         self._encoder, self._head, self._dtype = policy.encoder, policy.head, policy.dtype
-        dtype = policy.encoder.observation_dtype or self._dtype
-        self._envs = environment.make_slots(slots, torch.empty(0, dtype=dtype).numpy().dtype)
-        self._observations = torch.from_numpy(self._envs.observations)  # (S, *O), shares memory
         self._vector = ParamVector(policy.net)
         self._members = Population(policy.net, self._vector, slots)  # member s plays in slot s
         self._sampled = sampled
-        self._runaway = RUNAWAY_STEPS if environment.time_limit is None else None
+        self._open()
 
     @torch.no_grad()
     def play(self, candidates: Tensor, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
@@ -101,10 +101,10 @@ class Rollout:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
         outcome = Outcome.empty(len(candidates), len(seeds))
 
-        def become(slot: int, candidate: int) -> None:
+        def become(slot: Index, candidate: Index) -> None:
             self._members.write(slot, candidates[candidate])
 
-        self._run(outcome, seeds, self._as_members, become=become, sampled=self._sampled, observe=observe)
+        self._run(outcome, seeds, become=become, sampled=self._sampled, observe=observe)
         return outcome.gathered(self.group)
 
     @torch.no_grad()
@@ -120,17 +120,26 @@ class Rollout:
         """
         outcome = Outcome.empty(1, len(seeds))
         choices = self._head.choose(torch.zeros(self.slots, self._head.input_size, dtype=self._dtype))
-        recording = Recording(self._envs.observations, choices.numpy())
-        self._run(outcome, seeds, self.policy.net, sampled=True, observe=observe, recording=recording)
+        dtype = self._encoder.observation_dtype or self._dtype
+        seen = torch.zeros(self.slots, *self._encoder.observation_shape, dtype=dtype)
+        recording = Recording(seen.numpy(), choices.numpy())
+        self._members.write(slice(None), self._vector.read().expand(self.slots, -1))
+        self._run(outcome, seeds, sampled=True, observe=observe, recording=recording)
         return outcome.gathered(self.group), recording.gathered(self.group)
+
+    def _open(self) -> None:
+        """Make the environments."""
+        dtype = self._encoder.observation_dtype or self._dtype
+        self._envs = self.environment.make_slots(self.slots, torch.empty(0, dtype=dtype).numpy().dtype)
+        self._observations = torch.from_numpy(self._envs.observations)  # (S, *O), shares memory
+        self._runaway = RUNAWAY_STEPS if self.environment.time_limit is None else None
 
     def _run(
         self,
         outcome: Outcome,
         seeds: Sequence[int],
-        forward: Callable[[Tensor], Tensor],
         *,
-        become: Callable[[int, int], None] = lambda slot, candidate: None,
+        become: Callable[[Index, Index], None] = lambda slot, candidate: None,
         sampled: bool,
         observe: bool,
         recording: Recording | None = None,
@@ -140,8 +149,7 @@ class Rollout:
         Args:
             outcome: Of all candidates and episodes.
             seeds: (E,).
-            forward: Network inputs of all slots (S, *input_shape) -> outputs (S, head.input_size).
-            become: Called with a slot and the candidate that plays there from now on.
+            become: Called with a slot, or several, and the candidate that plays there from now on.
             sampled: Whether actions are sampled.
             observe: Whether to keep moments of the observations.
             recording: Takes down the steps.
@@ -153,7 +161,7 @@ class Rollout:
         envs, tick, busy = self._envs, 0, 0
         normalizer = self.policy.normalizer
         normalize = None if normalizer is None else normalizer.frozen(self._dtype)
-        noise = _ActionNoise(self._head, self.slots) if sampled else None
+        noise = ActionNoise(self._head, self.slots) if sampled else None
         moments = None
         if observe and normalizer is not None:
             moments = Moments(normalizer, self.slots)
@@ -183,7 +191,7 @@ class Rollout:
             inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, *input_shape)
             if moments is not None:
                 moments.add(inputs.numpy())
-            output = forward(inputs if normalize is None else normalize(inputs))  # always at the full width S
+            output = self._forward(inputs if normalize is None else normalize(inputs))  # always at the full width S
             mute = _find_not_finite("output of the network", live, output.numpy())  # these are not stepped
             choices = self._head.choose(output, None if noise is None else noise.next())
             if recording is not None:
@@ -222,7 +230,7 @@ class Rollout:
                 live = list(episodes)
         outcome.slot_utilisation = busy / max(1, tick * self.slots)
 
-    def _as_members(self, inputs: Tensor) -> Tensor:
+    def _forward(self, inputs: Tensor) -> Tensor:
         """Each slot's input through the network of the candidate that plays there."""
         return self._members(inputs.unsqueeze(1)).squeeze(1)
 
@@ -237,7 +245,7 @@ class Rollout:
         self.close()
 
 
-class _ActionNoise:
+class ActionNoise:
     """Noise of sampled actions: at each step the next number of the episode's own stream, whatever slot it plays in."""
 
     def __init__(self, head: Head, slots: int) -> None:

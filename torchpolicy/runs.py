@@ -159,7 +159,8 @@ def name_of(code: object) -> str:
     """A name of the user's own code, for the record; it is never imported from there."""
     if isinstance(code, str):
         return code
-    return f"{getattr(code, '__module__', '?')}:{getattr(code, '__qualname__', repr(code))}"
+    named = code if hasattr(code, "__qualname__") else type(code)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def save_policy(run_dir: Path, policy: Policy, generation: int = 0, evaluation: Evaluation | None = None) -> None:

@@ -10,8 +10,8 @@ from torchpolicy.catalog import make_writers
 from torchpolicy.checkpoint import load_checkpoint
 from torchpolicy.job import Job
 from torchpolicy.processes import Group, one_thread, stoppable
-from torchpolicy.rollout import Rollout
 from torchpolicy.runs import save_policy, saved_generation
+from torchpolicy.tensor_rollout import make_rollout
 from torchpolicy.trainer import RunError, Trainer
 
 
@@ -32,7 +32,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
     """
     checkpoints = run_dir / "checkpoints"
     with one_thread(), stoppable(signals), ExitStack() as stack:
-        rollout = stack.enter_context(Rollout(job.environment, job.policy, group=group))
+        rollout = stack.enter_context(make_rollout(job.environment, job.policy, group=group, compile=job.compile))
         state, refused = load_checkpoint(checkpoints)
         if len(set(group.gather(str(state and state["generation"])))) > 1:
             raise RunError(f"the processes do not see the same checkpoints in {checkpoints}: is the folder shared?")

@@ -8,14 +8,14 @@ from torch import nn
 
 from torchpolicy.catalog import make_policy
 from torchpolicy.checks import check_count, check_seed
-from torchpolicy.envs.gym import GymFactory, gym_environment
+from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.processes import one_thread
-from torchpolicy.rollout import Rollout
 from torchpolicy.runs import load_policy, read_config
 from torchpolicy.seeding import Stream
+from torchpolicy.tensor_rollout import make_rollout
 
 
 def load(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
@@ -55,21 +55,23 @@ def load_run(
         "env": config["env"] if env is None else env,
         "env_args": run_args if env_args is None else env_args,
         "max_episode_steps": config["max_episode_steps"],
+        "backend": config["backend"] if env is None else "auto",
     }
     if policy is None:
         return load_policy(run_dir), environment
-    module = make_policy(policy, {}, gym_environment(**environment).spaces, seed=0)
+    module = make_policy(policy, {}, make_environment(**environment).spaces, seed=0)
     return load_policy(run_dir, module), environment
 
 
 def evaluate(
     policy: Policy,
-    env: str | GymFactory,
+    env: str | EnvFactory,
     episodes: int = 100,
     seed: int = 1,
     *,
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    backend: str = "auto",
     sampled: bool = False,
 ) -> Evaluation:
     """Score a policy on episodes that training never uses.
@@ -83,6 +85,7 @@ def evaluate(
         seed: Of the episodes.
         env_args: As for :func:`train`.
         max_episode_steps: As for :func:`train`.
+        backend: As for :func:`train`.
         sampled: Sample actions rather than act greedily.
 
     Raises:
@@ -92,7 +95,7 @@ def evaluate(
         raise ValueError(f"policy must be a torchpolicy.Policy (wrap a module in one), got {type(policy).__name__}")
     check_count("episodes", episodes, at_least=1)
     seed = check_seed(seed)
-    environment = gym_environment(env, env_args, max_episode_steps)
+    environment = make_environment(env, env_args, max_episode_steps, backend)
     vector = ParamVector(policy.net).read()
-    with Rollout(environment, policy, sampled=sampled) as rollout, one_thread():
+    with make_rollout(environment, policy, sampled=sampled) as rollout, one_thread():
         return evaluate_vector(rollout, vector, seed=seed, stream=Stream.TEST, episodes=episodes)

@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from torchpolicy.environments import make_environment
 from torchpolicy.envs.base import EnvSlots
 from torchpolicy.envs.gym import gym_environment
 
@@ -62,7 +63,7 @@ def test_facts_of_an_environment() -> None:
 )
 def test_what_cannot_be_made_is_said_in_a_line(env: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        gym_environment(env)  # type: ignore[arg-type]
+        make_environment(env)  # type: ignore[arg-type]
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import tyro
@@ -63,6 +63,10 @@ class TrainOptions:
     """Generations between held-out evaluations. 10 unless the preset says else."""
     preset: bool = True
     """Fill in what is not given from the preset of the algorithm for the environment, where there is one."""
+    backend: Literal["auto", "gymnasium", "native"] = "auto"
+    """native: our own twin of an environment, on tensors; auto: where its returns are Gymnasium's to the last bit."""
+    compile: bool = False
+    """Step an environment on tensors in one compiled graph, in float32: for large populations."""
     max_episode_steps: int | None = None
     """Time limit of an episode, in place of the environment's own."""
     log_dir: Path = Path("runs")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
+from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.spaces import Array
 
 RUNAWAY_STEPS = 100_000
@@ -61,7 +62,8 @@ class Environment:
         action_space: Of one environment.
         reward_threshold: The return at which it counts as solved, if it has one.
         time_limit: Steps after which an episode is truncated; None where nothing is known to end it.
-        make_slots: (number of slots, dtype of observations) -> slots.
+        make_slots: (number of slots, dtype of observations) -> slots; refuses to for an environment on tensors.
+        tensor_env: The environment itself, where it is one on tensors.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Environment:
     reward_threshold: float | None
     time_limit: int | None
     make_slots: Callable[[int, np.dtype[Any]], EnvSlots]
+    tensor_env: TensorEnv | None = None
 
     @property
     def spaces(self) -> tuple[Space[Any], Space[Any]]:

@@ -1,7 +1,6 @@
 """Gymnasium environments, by id or from the user's own factory."""
 
 import importlib.util
-import re
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,13 +15,10 @@ from gymnasium.wrappers import TimeLimit
 from torchpolicy.checks import check_count
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment, EnvSlots
 from torchpolicy.heads import make_head
-from torchpolicy.imports import import_name
 from torchpolicy.spaces import Array, Encoder, ObservationError, make_encoder
 
 GymEnv = gymnasium.Env[Any, Any]
 GymFactory = Callable[..., GymEnv]
-
-GYM_VERSION = re.compile(r"-v\d+$")  # ends "module:Env-v0", an id of Gymnasium's own with a colon
 
 
 def gym_environment(
@@ -31,8 +27,7 @@ def gym_environment(
     """Describe a Gymnasium environment, making one to look at.
 
     Args:
-        env: A Gymnasium id, ``"pkg.mod:callable"``, or a callable that returns a ``gymnasium.Env``
-            (a class is one).
+        env: A Gymnasium id, or a callable that returns a ``gymnasium.Env`` (a class is one).
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, in place of a Gymnasium id's own; of two limits in a callable's
             environment the shorter holds.
@@ -45,8 +40,6 @@ def gym_environment(
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
     factory: object = env
-    if isinstance(env, str) and ":" in env and not GYM_VERSION.search(env):
-        factory = import_name(env)
     args = dict(env_args or {})
     make: Callable[[], GymEnv]
     if isinstance(factory, str):

@@ -1,0 +1,1 @@
+"""Gymnasium's classic environments on tensors, one file each."""
