@@ -12,7 +12,7 @@ from gymnasium.utils.seeding import np_random
 from torch import Tensor
 
 from torchpolicy.envs.base import Environment
-from torchpolicy.envs.tensor import TensorEnv
+from torchpolicy.envs.tensor import Row, TensorEnv
 from torchpolicy.episodes import Episodes, Recording
 from torchpolicy.normalizer import LIMIT
 from torchpolicy.outcome import Episode, Outcome
@@ -36,7 +36,7 @@ class Lanes(NamedTuple):
     """What the slots are at.
 
     Attributes:
-        state: (K, S), of the environments.
+        state: K numbers (S,), of the environments.
         totals: (S,), rewards so far.
         lengths: (S,) int64, steps so far.
         alive: (S,) bool, whether an episode is in progress.
@@ -44,7 +44,7 @@ class Lanes(NamedTuple):
         moments: (S, 2, *input_shape) float64, sums for the normaliser; (S, 0) where nobody asked.
     """
 
-    state: Tensor
+    state: Row
     totals: Tensor
     lengths: Tensor
     alive: Tensor
@@ -146,7 +146,7 @@ class TensorRollout(Rollout):
     ) -> None:
         count, slots = len(seeds), self.slots
         starts = np.stack([self._env.initial(np_random(int(seed))[0]) for seed in seeds], 1)
-        first = torch.from_numpy(starts).to(self._state_dtype)  # (K, E)
+        first = torch.from_numpy(starts).to(self._state_dtype).unbind()  # K numbers (E,)
         normalization = self._normalization()
         watched = observe and normalization is not None
         moments_shape = (2, *self._encoder.input_shape) if watched else (0,)
@@ -157,7 +157,7 @@ class TensorRollout(Rollout):
         share = ceil(outcome.returns.size / self.group.size)  # leave the other processes theirs
         pairs = np.full(slots, -1)  # what plays in each slot, -1 for nothing
         lanes = Lanes(
-            state=first[:, :1].repeat(1, slots),
+            state=tuple(number[:1].repeat(slots) for number in first),
             totals=torch.zeros(slots, dtype=self._state_dtype),
             lengths=torch.zeros(slots, dtype=torch.int64),
             alive=torch.zeros(slots, dtype=torch.bool),
@@ -179,7 +179,8 @@ class TensorRollout(Rollout):
                 pairs[begun] = numbers
                 indices = torch.from_numpy(begun)
                 become(indices, torch.from_numpy(numbers // count))
-                lanes.state[:, indices] = first[:, torch.from_numpy(numbers % count)]
+                for number, values in zip(lanes.state, first, strict=True):
+                    number[indices] = values[torch.from_numpy(numbers % count)]
                 for tensor in (lanes.totals, lanes.lengths, lanes.fault, lanes.moments):
                     tensor[indices] = 0
                 lanes.alive[indices] = True
@@ -227,7 +228,7 @@ class TensorRollout(Rollout):
         env, head = self._env, self._head
         state, totals, lengths, alive, fault, moments = lanes
         for _ in range(steps):
-            seen = env.observation(state).to(self._seen_dtype).to(self._kept_dtype)  # (S, *O)
+            seen = self._see(state)
             inputs = self._encoder.forward(seen).to(self._dtype)
             if normalization is not None:
                 if moments.ndim > 2:
@@ -239,15 +240,22 @@ class TensorRollout(Rollout):
             output = self._forward(inputs)
             choices = head.choose(output, noise)
             actions = head.to_actions(choices)
-            sane = output.isfinite().all(1)
-            stepping = alive & sane
             after = env.transition(state, actions)
-            rewards = torch.where(stepping, env.reward(state, actions, after), 0.0)
-            state, totals, lengths = torch.where(stepping, after, state), totals + rewards, lengths + stepping
-            whole = after.isfinite().all(0) & totals.isfinite()
-            fault = torch.where(alive & ~sane, 1, torch.where(stepping & ~whole, 2, fault))
-            alive = stepping & whole & ~env.terminal(after) & (lengths < self._limit)
-        return Lanes(state, totals, lengths, alive, fault, moments), Last(seen, choices, rewards)
+            rewards = torch.where(alive, env.reward(state, actions, after), 0.0)
+            state = tuple(torch.where(alive, new, old) for new, old in zip(after, state, strict=True))
+            totals, lengths = totals + rewards, lengths + alive
+            alive = alive & ~env.terminal(after) & (lengths < self._limit)
+        whole = totals.isfinite()
+        for number in state:
+            whole = whole & number.isfinite()
+        fault = torch.where(whole, torch.where(output.isfinite().all(1), 0, 1), 2)
+        return Lanes(state, totals, lengths, alive & (fault == 0), fault, moments), Last(seen, choices, rewards)
+
+    def _see(self, state: Row) -> Tensor:
+        """What the policy is shown, (S, *O), in the dtype that it has in Gymnasium, then in the policy's."""
+        seen = self._env.observation(state)
+        together = torch.stack(seen, 1) if isinstance(seen, tuple) else seen
+        return together.to(self._seen_dtype).to(self._kept_dtype)
 
 
 def make_rollout(

@@ -26,9 +26,10 @@ def test_it_says_of_itself_what_gymnasiums_does(name: str) -> None:
 def test_step_by_step_it_is_gymnasiums(name: str) -> None:
     """Starts, observations, rewards and ends: the same bits, or for rewards that are not, nearly so."""
     twin, envs = twins()[name](), [gymnasium.make(name, disable_env_checker=True) for _ in range(EPISODES)]
-    state = torch.from_numpy(np.stack([twin.initial(np_random(seed)[0]) for seed in range(EPISODES)], 1))
+    starts = np.stack([twin.initial(np_random(seed)[0]) for seed in range(EPISODES)], 1)
+    state = torch.from_numpy(starts).unbind()
     first = np.stack([env.reset(seed=seed)[0] for seed, env in enumerate(envs)])
-    np.testing.assert_array_equal(twin.observation(state).float(), first)
+    np.testing.assert_array_equal(torch.stack(twin.observation(state), 1).float(), first)
     rng, live, ends = np.random.default_rng(0), list(range(EPISODES)), 0
     for t in range(twin.time_limit):
         if isinstance(twin.action_space, Discrete):
@@ -40,7 +41,7 @@ def test_step_by_step_it_is_gymnasiums(name: str) -> None:
         after = twin.transition(state, given)
         rewards, observations, over = (
             twin.reward(state, given, after),
-            twin.observation(after).float(),
+            torch.stack(twin.observation(after), 1).float(),
             twin.terminal(after),
         )
         for i in list(live):
@@ -78,8 +79,8 @@ def test_a_population_earns_what_it_does_in_gymnasiums(name: str, kind: type[Pol
 
 def test_a_step_that_ends_an_episode_is_found_in_some_episode(name: str) -> None:
     """The test above has seen ends by the environment itself where a policy can bring them about in time."""
-    state = torch.zeros(len(twins()[name]().initial(np.random.default_rng(0))), 3, dtype=torch.float64)
-    state[0] = torch.tensor([0.0, 2.5, -2.5])
+    numbers = len(twins()[name]().initial(np.random.default_rng(0)))
+    state = torch.tensor([0.0, 2.5, -2.5]).double(), *torch.zeros(numbers - 1, 3).double()
     over = twins()[name]().terminal(state).tolist()
     expected = {"CartPole-v1": [False, True, True], "Pendulum-v1": [False] * 3, "Acrobot-v1": [False, True, True]}
     assert over == expected.get(name, [False, True, False])

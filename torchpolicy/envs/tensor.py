@@ -10,12 +10,16 @@ from torch import Tensor
 
 from torchpolicy.spaces import Array
 
+Row = tuple[Tensor, ...]
+"""Numbers of S environments, each a tensor (S,)."""
+
 
 class TensorEnv(ABC):
     """S environments side by side, in the shape of ``gymnasium.experimental.functional.FuncEnv``.
 
-    A state is K numbers; a batch of them comes as (K, S), one row a number, so that
-    ``position, velocity = state`` takes it apart. All that is random goes into the first state.
+    A state is a tuple of K tensors (S,), one for each of its numbers, so that ``position, velocity = state``
+    takes it apart; a vector that is observed is a tuple of tensors (S,), too. Written so, a compiler makes one
+    loop over the slots of it all. What is random goes into the first state.
 
     Example::
 
@@ -31,10 +35,10 @@ class TensorEnv(ABC):
 
             def transition(self, state, action):
                 place, target = state
-                return torch.stack([place + action[:, 0], target])
+                return place + action[:, 0], target
 
             def observation(self, state):
-                return state.T
+                return state
 
             def reward(self, state, action, next_state):
                 place, target = next_state
@@ -61,19 +65,19 @@ class TensorEnv(ABC):
         """First state (K,) of an episode, float64."""
 
     @abstractmethod
-    def transition(self, state: Tensor, action: Tensor) -> Tensor:
-        """Next states (K, S) after actions (S,) or (S, *A)."""
+    def transition(self, state: Row, action: Tensor) -> Row:
+        """Next states after actions (S,) or (S, *A)."""
 
     @abstractmethod
-    def observation(self, state: Tensor) -> Tensor:
-        """What is seen (S, *O) in states (K, S); taken to the policy's dtype."""
+    def observation(self, state: Row) -> Row | Tensor:
+        """What is seen: a vector as a tuple of its numbers, each (S,); anything else as (S, *O)."""
 
     @abstractmethod
-    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        """Rewards (S,) of steps from states (K, S) to next states."""
+    def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
+        """Rewards (S,) of steps from states to next states."""
 
-    def terminal(self, state: Tensor) -> Tensor:
-        """Whether the episode ends in states (K, S), (S,) bool. By default never, but for the time limit."""
+    def terminal(self, state: Row) -> Tensor:
+        """Whether the episode ends in states, (S,) bool. By default never, but for the time limit."""
         return torch.zeros_like(state[0], dtype=torch.bool)
 
 

@@ -7,7 +7,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from torchpolicy.envs.tensor import TensorEnv, cos, sin, square
+from torchpolicy.envs.tensor import Row, TensorEnv, cos, sin, square
 from torchpolicy.spaces import Array
 
 SECONDS, GRAVITY, LINK_COM = 0.2, 9.8, 0.5
@@ -30,37 +30,30 @@ class Acrobot(TensorEnv):
     def initial(self, rng: np.random.Generator) -> Array:
         return rng.uniform(-0.1, 0.1, size=4).astype(np.float32).astype(np.float64)
 
-    def transition(self, state: Tensor, action: Tensor) -> Tensor:
-        torque = action.to(state.dtype) - 1
-        half = SECONDS / 2.0
+    def transition(self, state: Row, action: Tensor) -> Row:
+        torque = action.to(state[0].dtype) - 1
         k1 = _derivative(state, torque)  # Runge-Kutta of fourth order
-        k2 = _derivative(state + half * k1, torque)
-        k3 = _derivative(state + half * k2, torque)
-        k4 = _derivative(state + SECONDS * k3, torque)
-        theta1, theta2, speed1, speed2 = state + SECONDS / 6.0 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return torch.stack(
-            [
-                _wrap(theta1),
-                _wrap(theta2),
-                speed1.clamp(-FASTEST_1, FASTEST_1),
-                speed2.clamp(-FASTEST_2, FASTEST_2),
-            ]
-        )
+        k2 = _derivative(_along(state, SECONDS / 2.0, k1), torque)
+        k3 = _derivative(_along(state, SECONDS / 2.0, k2), torque)
+        k4 = _derivative(_along(state, SECONDS, k3), torque)
+        slopes = tuple(a + 2 * b + 2 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True))
+        theta1, theta2, speed1, speed2 = _along(state, SECONDS / 6.0, slopes)
+        return (_wrap(theta1), _wrap(theta2), speed1.clamp(-FASTEST_1, FASTEST_1), speed2.clamp(-FASTEST_2, FASTEST_2))
 
-    def observation(self, state: Tensor) -> Tensor:
+    def observation(self, state: Row) -> Row:
         theta1, theta2, speed1, speed2 = state
-        return torch.stack([cos(theta1), sin(theta1), cos(theta2), sin(theta2), speed1, speed2], 1)
+        return cos(theta1), sin(theta1), cos(theta2), sin(theta2), speed1, speed2
 
-    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        return self.terminal(next_state).to(state.dtype) - 1
+    def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
+        return self.terminal(next_state).to(state[0].dtype) - 1
 
-    def terminal(self, state: Tensor) -> Tensor:
+    def terminal(self, state: Row) -> Tensor:
         theta1, theta2 = state[0], state[1]
         return -cos(theta1) - cos(theta2 + theta1) > 1.0
 
 
-def _derivative(state: Tensor, torque: Tensor) -> Tensor:
-    """Of the state, (4, S), in the order in which Gymnasium computes it."""
+def _derivative(state: Row, torque: Tensor) -> Row:
+    """Of the state, in the order in which Gymnasium computes it."""
     theta1, theta2, speed1, speed2 = state
     m, length, c, inertia = 1.0, 1.0, LINK_COM, 1.0
     cos2, sin2 = cos(theta2), sin(theta2)
@@ -77,7 +70,11 @@ def _derivative(state: Tensor, torque: Tensor) -> Tensor:
         m * c**2 + inertia - square(d2) / d1
     )
     acceleration1 = -(d2 * acceleration2 + phi1) / d1
-    return torch.stack([speed1, speed2, acceleration1, acceleration2])
+    return speed1, speed2, acceleration1, acceleration2
+
+
+def _along(state: Row, step: float, slope: Row) -> Row:
+    return tuple(number + step * change for number, change in zip(state, slope, strict=True))
 
 
 def _wrap(angle: Tensor) -> Tensor:

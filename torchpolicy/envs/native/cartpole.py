@@ -7,7 +7,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from torchpolicy.envs.tensor import TensorEnv, cos, sin
+from torchpolicy.envs.tensor import Row, TensorEnv, cos, sin
 from torchpolicy.spaces import Array
 
 GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
@@ -35,7 +35,7 @@ class CartPole(TensorEnv):
     def initial(self, rng: np.random.Generator) -> Array:
         return rng.uniform(-0.05, 0.05, size=4)
 
-    def transition(self, state: Tensor, action: Tensor) -> Tensor:
+    def transition(self, state: Row, action: Tensor) -> Row:
         x, x_dot, theta, theta_dot = state
         total, moment = CART + POLE, POLE * HALF_LENGTH
         force = torch.where(action == 1, FORCE, -FORCE)
@@ -45,17 +45,15 @@ class CartPole(TensorEnv):
             HALF_LENGTH * (4.0 / 3.0 - POLE * costheta.square() / total)
         )
         xacc = temp - moment * thetaacc * costheta / total
-        return torch.stack(
-            [x + SECONDS * x_dot, x_dot + SECONDS * xacc, theta + SECONDS * theta_dot, theta_dot + SECONDS * thetaacc]
-        )
+        return x + SECONDS * x_dot, x_dot + SECONDS * xacc, theta + SECONDS * theta_dot, theta_dot + SECONDS * thetaacc
 
-    def observation(self, state: Tensor) -> Tensor:
-        return state.T
+    def observation(self, state: Row) -> Row:
+        return state
 
-    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+    def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
         if self.sutton_barto_reward:
-            return -self.terminal(next_state).to(state.dtype)
+            return -self.terminal(next_state).to(state[0].dtype)
         return torch.ones_like(state[0])
 
-    def terminal(self, state: Tensor) -> Tensor:
+    def terminal(self, state: Row) -> Tensor:
         return (state[0].abs() > FARTHEST) | (state[2].abs() > STEEPEST)

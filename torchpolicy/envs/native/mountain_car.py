@@ -5,7 +5,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from torchpolicy.envs.tensor import TensorEnv, cos
+from torchpolicy.envs.tensor import Row, TensorEnv, cos
 from torchpolicy.spaces import Array
 
 LEFT, RIGHT, FASTEST, GOAL, FORCE, GRAVITY = -1.2, 0.6, 0.07, 0.5, 0.001, 0.0025
@@ -32,19 +32,19 @@ class MountainCar(TensorEnv):
     def initial(self, rng: np.random.Generator) -> Array:
         return np.array([rng.uniform(-0.6, -0.4), 0.0])
 
-    def transition(self, state: Tensor, action: Tensor) -> Tensor:
+    def transition(self, state: Row, action: Tensor) -> Row:
         position, velocity = state
         velocity = velocity + ((action.to(velocity.dtype) - 1) * FORCE + cos(3 * position) * -GRAVITY)
         velocity = velocity.clamp(-FASTEST, FASTEST)
         position = (position + velocity).clamp(LEFT, RIGHT)
         velocity = torch.where((position == LEFT) & (velocity < 0), 0.0, velocity)
-        return torch.stack([position, velocity])
+        return position, velocity
 
-    def observation(self, state: Tensor) -> Tensor:
-        return state.T
+    def observation(self, state: Row) -> Row:
+        return state
 
-    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+    def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
         return -torch.ones_like(state[0])
 
-    def terminal(self, state: Tensor) -> Tensor:
+    def terminal(self, state: Row) -> Tensor:
         return (state[0] >= GOAL) & (state[1] >= self.goal_velocity)

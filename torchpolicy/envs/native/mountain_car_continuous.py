@@ -5,7 +5,7 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor
 
-from torchpolicy.envs.tensor import TensorEnv, cos
+from torchpolicy.envs.tensor import Row, TensorEnv, cos
 from torchpolicy.spaces import Array
 
 LEFT, RIGHT, FASTEST, GOAL, POWER, GRAVITY = -1.2, 0.6, 0.07, 0.45, 0.0015, 0.0025
@@ -35,24 +35,24 @@ class MountainCarContinuous(TensorEnv):
     def initial(self, rng: np.random.Generator) -> Array:
         return np.array([rng.uniform(-0.6, -0.4), 0.0, 0.0])
 
-    def transition(self, state: Tensor, action: Tensor) -> Tensor:
+    def transition(self, state: Row, action: Tensor) -> Row:
         position, velocity, moved = state
         force = action[:, 0].clamp(-1, 1) * POWER
         first, later = _move(position, velocity, force), _move(position.float(), velocity.float(), force)
         position, velocity = (
-            torch.where(moved > 0, b.to(state.dtype), a.float().to(state.dtype))
+            torch.where(moved > 0, b.to(moved.dtype), a.float().to(moved.dtype))
             for a, b in zip(first, later, strict=True)
         )
-        return torch.stack([position, velocity, torch.ones_like(moved)])
+        return position, velocity, torch.ones_like(moved)
 
-    def observation(self, state: Tensor) -> Tensor:
-        return state[:2].T
+    def observation(self, state: Row) -> Row:
+        return state[:2]
 
-    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        arrived = 100.0 * self.terminal(next_state).to(state.dtype)
-        return arrived - action[:, 0].to(state.dtype).square() * 0.1
+    def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
+        arrived = 100.0 * self.terminal(next_state).to(state[0].dtype)
+        return arrived - action[:, 0].to(state[0].dtype).square() * 0.1
 
-    def terminal(self, state: Tensor) -> Tensor:
+    def terminal(self, state: Row) -> Tensor:
         return (state[0] >= GOAL) & (state[1] >= self.goal_velocity)
 
 

@@ -3,11 +3,10 @@
 from math import pi
 
 import numpy as np
-import torch
 from gymnasium.spaces import Box
 from torch import Tensor
 
-from torchpolicy.envs.tensor import TensorEnv, cos, sin, square
+from torchpolicy.envs.tensor import Row, TensorEnv, cos, sin, square
 from torchpolicy.spaces import Array
 
 FASTEST, STRONGEST, SECONDS = 8.0, 2.0, 0.05
@@ -33,18 +32,18 @@ class Pendulum(TensorEnv):
         high = np.array([pi, 1.0])
         return rng.uniform(-high, high)
 
-    def transition(self, state: Tensor, action: Tensor) -> Tensor:
+    def transition(self, state: Row, action: Tensor) -> Row:
         angle, speed = state
         torque = action[:, 0].clamp(-STRONGEST, STRONGEST)
         speed = speed + (3 * self.g / 2 * sin(angle) + 3.0 * torque) * SECONDS
         speed = speed.clamp(-FASTEST, FASTEST)
-        return torch.stack([angle + speed * SECONDS, speed])
+        return angle + speed * SECONDS, speed
 
-    def observation(self, state: Tensor) -> Tensor:
+    def observation(self, state: Row) -> Row:
         angle, speed = state
-        return torch.stack([cos(angle), sin(angle), speed], 1)
+        return cos(angle), sin(angle), speed
 
-    def reward(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+    def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
         angle, speed = state
         torque = action[:, 0].clamp(-STRONGEST, STRONGEST)
         from_upright: Tensor = (angle + pi).remainder(2 * pi) - pi
