@@ -37,6 +37,10 @@ class Head(nn.Module, ABC):
     def choose(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
         """Choices (*B, *choice_shape) for outputs (*B, input_size), greedy, or sampled with noise (*B, noise_size)."""
 
+    def choose_numbers(self, output: tuple[Tensor, ...]) -> Tensor:
+        """Greedy choices (B, *choice_shape) for outputs number by number (B,), for a compiler to make one loop of."""
+        return self.choose(torch.stack(output, -1))
+
     @abstractmethod
     def to_actions(self, choices: Tensor) -> Tensor:
         """The actions that choices (*B, *choice_shape) stand for."""
@@ -86,6 +90,12 @@ class Categorical(Head):
             return output.argmax(-1)
         below = output.softmax(-1).cumsum(-1) <= noise  # inverse of the cumulative distribution
         return below.sum(-1).clamp(max=self.input_size - 1)
+
+    def choose_numbers(self, output: tuple[Tensor, ...]) -> Tensor:
+        best, choice = output[0], torch.zeros_like(output[0], dtype=torch.int64)
+        for index, number in enumerate(output):
+            choice, best = torch.where(number > best, index, choice), torch.maximum(number, best)
+        return choice
 
     def to_actions(self, choices: Tensor) -> Tensor:
         return choices + self.start if self.start else choices

@@ -27,6 +27,12 @@ ROWWISE = (
 )
 """Layers without weights to search that take any dimensions before the last."""
 
+ELEMENTWISE = tuple(layer for layer in ROWWISE if layer not in (Fourier, Polynomial))
+"""Those that take each number alone."""
+
+NARROW = 128
+"""Products in all linear layers together, up to which a module is narrow."""
+
 
 class Population:
     """A module with P weight vectors at once: a function from inputs (P, N, …) to outputs (P, N, …).
@@ -40,20 +46,29 @@ class Population:
         module: In eval mode. Randomness such as dropout in training mode is refused by ``vmap``.
         vector: The module's parameters.
         size: P. All members begin with zero weights.
+        members_last: Keep each weight's P values side by side, for :meth:`numbers`.
+
+    Attributes:
+        narrow: Whether the module is so small that :meth:`numbers` is the way to compile it.
     """
 
-    def __init__(self, module: nn.Module, vector: ParamVector, size: int) -> None:
-        layers = list(_layers(module))
+    def __init__(self, module: nn.Module, vector: ParamVector, size: int, *, members_last: bool = False) -> None:
+        layers = self._layers = list(_layers(module))
         linear = {id(layer.weight) for layer in layers if type(layer) is nn.Linear}
         self._vector = vector
         self._weights: dict[str, Tensor] = {}  # (P, *shape), by name
         for name, parameter in vector.parameters.items():
             shape = (size, *parameter.shape)
             self._weights[name] = torch.zeros(shape, dtype=vector.dtype, device=vector.device)
-            if id(parameter) in linear:
+            if members_last:
+                self._weights[name] = torch.zeros(*parameter.shape, size, dtype=vector.dtype).movedim(-1, 0)
+            elif id(parameter) in linear:
                 self._weights[name] = self._weights[name].transpose(1, 2).contiguous().transpose(1, 2)
-        weights = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
-        self._stages = [_stage(layer, weights, size) for layer in layers]
+        self._by_id = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
+        self._stages = [_stage(layer, self._by_id, size) for layer in layers]
+        products = [layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear)]
+        known = all(type(layer) is nn.Linear or type(layer) in ELEMENTWISE for layer in layers)
+        self.narrow = known and not any(map(_is_hooked, layers)) and sum(products) <= NARROW
 
     def write(self, member: int | slice | Tensor, vectors: Tensor) -> None:
         """Give a member its vector (D,), or several members theirs (K, D)."""
@@ -65,6 +80,25 @@ class Population:
         for stage in self._stages:
             inputs = stage(inputs)
         return inputs
+
+    def numbers(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Outputs, number by number (P,), for inputs, number by number (P,): one loop over P when compiled."""
+        for layer in self._layers:
+            if isinstance(layer, nn.Linear):
+                inputs = self._linear_numbers(layer, inputs)
+            else:
+                inputs = tuple(layer(number) for number in inputs)
+        return inputs
+
+    def _linear_numbers(self, layer: nn.Linear, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        weight = self._by_id.get(id(layer.weight), layer.weight.detach().unsqueeze(0))
+        outputs = []
+        for out in range(layer.out_features):
+            output = sum(inputs[i] * weight[:, out, i] for i in range(layer.in_features))
+            if layer.bias is not None:
+                output = output + self._by_id.get(id(layer.bias), layer.bias.detach().unsqueeze(0))[:, out]
+            outputs.append(output)
+        return tuple(outputs)
 
 
 def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) -> Forward:

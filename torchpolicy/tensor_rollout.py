@@ -125,14 +125,28 @@ class TensorRollout(Rollout):
         self._seen_dtype = torch.from_numpy(np.empty(0, self.environment.observation_space.dtype)).dtype
         self._kept_dtype = self.policy.encoder.observation_dtype or self._dtype
         self._state_dtype = torch.float32 if self.compile else torch.float64
-        self._advance = torch.compile(self._step_all, dynamic=False) if self.compile else self._step_all
+        vector = len(self._encoder.observation_shape) == 1 and self._encoder.observation_dtype is None
+        narrow = self.compile and vector and self._members.narrow
+        self._wide = torch.compile(self._step_all, dynamic=False)  # at the first call, if there is one
+        self._narrow = torch.compile(self._step_narrow, dynamic=False) if narrow else None
+        self._make_members()
 
     def _widen(self, episodes: int) -> None:
         """Take as many slots as there are episodes for; the same in every process."""
         width = self._widest if self.compile else min(self._widest, 32 * ceil(episodes / 32))
         if width != self.slots:
             self.slots = width
-            self._members = Population(self.policy.net, self._vector, width)
+            self._make_members()
+
+    def _make_members(self) -> None:
+        """As many as there are slots."""
+        self._members = Population(self.policy.net, self._vector, self.slots, members_last=self._narrow is not None)
+
+    def _stepper(self, watched: bool, sampled: bool) -> Callable[..., tuple[Lanes, Last | None]]:
+        """What steps all slots: as it is, or compiled, and then number by number where that can be."""
+        if not self.compile or sampled:
+            return self._step_all
+        return self._wide if watched or self._narrow is None else self._narrow
 
     def _run(
         self,
@@ -164,6 +178,7 @@ class TensorRollout(Rollout):
             fault=torch.zeros(slots, dtype=torch.int64),
             moments=torch.zeros((slots, *moments_shape), dtype=torch.float64),
         )
+        step = self._stepper(watched, sampled)
         tick = busy = 0
         while True:
             free = np.flatnonzero(~lanes.alive.numpy())
@@ -190,10 +205,10 @@ class TensorRollout(Rollout):
             if not lanes.alive.any():
                 break
             begin = time.monotonic()
-            lanes, last = self._advance(lanes, chunk, normalization, None if noise is None else noise.next())
+            lanes, last = step(lanes, chunk, normalization, *(() if noise is None else (noise.next(),)))
             if self.compile and not self.compile_seconds:
                 self.compile_seconds = time.monotonic() - begin
-            if recording is not None:
+            if recording is not None and last is not None:
                 recording.before(last.seen.numpy(), last.choices.numpy())
                 recording.after(last.rewards.numpy())
             tick += chunk
@@ -218,15 +233,11 @@ class TensorRollout(Rollout):
         return Normalization(normalizer.mean, normalizer.mean.to(self._dtype), normalizer.std.to(self._dtype), limit)
 
     def _step_all(
-        self,
-        lanes: Lanes,
-        steps: int,
-        normalization: Normalization | None,
-        noise: Tensor | None,
+        self, lanes: Lanes, steps: int, normalization: Normalization | None, noise: Tensor | None = None
     ) -> tuple[Lanes, Last]:
         """Several steps of all slots; those whose episode has ended stay as they are."""
-        env, head = self._env, self._head
-        state, totals, lengths, alive, fault, moments = lanes
+        head = self._head
+        state, totals, lengths, alive, _, moments = lanes
         for _ in range(steps):
             seen = self._see(state)
             inputs = self._encoder.forward(seen).to(self._dtype)
@@ -239,17 +250,46 @@ class TensorRollout(Rollout):
                 inputs = ((inputs - normalization.mean) / normalization.std).clamp(-limit, limit)
             output = self._forward(inputs)
             choices = head.choose(output, noise)
-            actions = head.to_actions(choices)
-            after = env.transition(state, actions)
-            rewards = torch.where(alive, env.reward(state, actions, after), 0.0)
-            state = tuple(torch.where(alive, new, old) for new, old in zip(after, state, strict=True))
-            totals, lengths = totals + rewards, lengths + alive
-            alive = alive & ~env.terminal(after) & (lengths < self._limit)
+            state, totals, lengths, alive, rewards = self._go(state, totals, lengths, alive, choices)
+        lanes = self._judged(state, totals, lengths, alive, output.isfinite().all(1), moments)
+        return lanes, Last(seen, choices, rewards)
+
+    def _step_narrow(self, lanes: Lanes, steps: int, normalization: Normalization | None) -> tuple[Lanes, None]:
+        """The same, number by number, for a compiler to make one loop over the slots of it."""
+        state, totals, lengths, alive, _, moments = lanes
+        for _ in range(steps):
+            inputs = tuple(self._env.observation(state))
+            if normalization is not None:
+                _, mean, std, limit = normalization
+                inputs = tuple(((x - mean[i]) / std[i]).clamp(-limit, limit) for i, x in enumerate(inputs))
+            output = self._members.numbers(inputs)
+            choices = self._head.choose_numbers(output)
+            state, totals, lengths, alive, _ = self._go(state, totals, lengths, alive, choices)
+        sound = torch.ones_like(alive)
+        for number in output:
+            sound = sound & number.isfinite()
+        return self._judged(state, totals, lengths, alive, sound, moments), None
+
+    def _go(
+        self, state: Row, totals: Tensor, lengths: Tensor, alive: Tensor, choices: Tensor
+    ) -> tuple[Row, Tensor, Tensor, Tensor, Tensor]:
+        """One step of the environments whose episode goes on, and what it brought."""
+        actions = self._head.to_actions(choices)
+        after = self._env.transition(state, actions)
+        rewards = torch.where(alive, self._env.reward(state, actions, after), 0.0)
+        state = tuple(torch.where(alive, new, old) for new, old in zip(after, state, strict=True))
+        lengths = lengths + alive
+        goes_on = alive & ~self._env.terminal(after) & (lengths < self._limit)
+        return state, totals + rewards, lengths, goes_on, rewards
+
+    @staticmethod
+    def _judged(state: Row, totals: Tensor, lengths: Tensor, alive: Tensor, sound: Tensor, moments: Tensor) -> Lanes:
+        """Whether all is finite. Seldom enough: what once was not, stays so."""
         whole = totals.isfinite()
         for number in state:
             whole = whole & number.isfinite()
-        fault = torch.where(whole, torch.where(output.isfinite().all(1), 0, 1), 2)
-        return Lanes(state, totals, lengths, alive & (fault == 0), fault, moments), Last(seen, choices, rewards)
+        fault = torch.where(whole, torch.where(sound, 0, 1), 2)
+        return Lanes(state, totals, lengths, alive & (fault == 0), fault, moments)
 
     def _see(self, state: Row) -> Tensor:
         """What the policy is shown, (S, *O), in the dtype that it has in Gymnasium, then in the policy's."""
