@@ -47,9 +47,6 @@ class Population:
         vector: The module's parameters.
         size: P. All members begin with zero weights.
         members_last: Keep each weight's P values side by side, for :meth:`numbers`.
-
-    Attributes:
-        narrow: Whether the module is so small that :meth:`numbers` is the way to compile it.
     """
 
     def __init__(self, module: nn.Module, vector: ParamVector, size: int, *, members_last: bool = False) -> None:
@@ -66,9 +63,6 @@ class Population:
                 self._weights[name] = self._weights[name].transpose(1, 2).contiguous().transpose(1, 2)
         self._by_id = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
         self._stages = [_stage(layer, self._by_id, size) for layer in layers]
-        products = [layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear)]
-        known = all(type(layer) is nn.Linear or type(layer) in ELEMENTWISE for layer in layers)
-        self.narrow = known and not any(map(_is_hooked, layers)) and sum(products) <= NARROW
 
     def write(self, member: int | slice | Tensor, vectors: Tensor) -> None:
         """Give a member its vector (D,), or several members theirs (K, D)."""
@@ -99,6 +93,14 @@ class Population:
                 output = output + self._by_id.get(id(layer.bias), layer.bias.detach().unsqueeze(0))[:, out]
             outputs.append(output)
         return tuple(outputs)
+
+
+def is_narrow(module: nn.Module) -> bool:
+    """Whether a module is so small that :meth:`Population.numbers` is the way to compile it."""
+    layers = list(_layers(module))
+    products = [layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear)]
+    known = all(type(layer) is nn.Linear or type(layer) in ELEMENTWISE for layer in layers)
+    return known and not any(map(_is_hooked, layers)) and sum(products) <= NARROW
 
 
 def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) -> Forward:
