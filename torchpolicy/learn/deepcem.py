@@ -72,7 +72,7 @@ class DeepCEM(Learner):
         discount: float = 1.0,
         memory: int = 0,
         per_start: bool = False,
-        epochs: int = 2,
+        epochs: int = 4,
         minibatch: int = 256,
         weighting: Literal["steps", "episodes"] = "steps",
         entropy_bonus: float = 0.0,
