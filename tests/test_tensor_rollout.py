@@ -1,0 +1,174 @@
+"""Environments on tensors, of ours and of the user's own."""
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from torch import Tensor
+
+import torchpolicy as tp
+from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy, TensorEnv, TensorRollout
+from torchpolicy.environments import make_environment
+from torchpolicy.envs.tensor import Row
+
+
+class Walk(TensorEnv):
+    """Walks by the action from a random place; ends beyond 10; NaN beyond `breaks_at`."""
+
+    observation_space = Box(-np.inf, np.inf, (1,))
+    action_space = Discrete(2)
+    time_limit = 100
+
+    def __init__(self, breaks_at: float = np.inf) -> None:
+        self.breaks_at = breaks_at
+
+    def initial(self, rng: np.random.Generator) -> Any:
+        return np.array([rng.uniform(0, 9)])
+
+    def transition(self, state: Row, action: Tensor) -> Row:
+        place = state[0] + action
+        return (torch.where(place > self.breaks_at, torch.nan, place),)
+
+    def observation(self, state: Row) -> Row:
+        return state
+
+    def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
+        return torch.ones_like(state[0])
+
+    def terminal(self, state: Row) -> Tensor:
+        return state[0] > 10
+
+
+class Image(Walk):
+    """Shows a picture of its place."""
+
+    observation_space = Box(0, 255, (2, 3), np.uint8)
+
+    def observation(self, state: Row) -> Tensor:
+        return state[0].view(-1, 1, 1).expand(-1, 2, 3)
+
+
+def of(env: Any, **arguments: Any) -> tuple[TensorRollout, Tensor]:
+    """A rollout, and two candidates: one that walks, one that stays."""
+    environment = make_environment(env, **arguments)
+    policy = LinearPolicy(*environment.spaces)
+    weights = torch.zeros(2, ParamVector(policy.net).dim)
+    weights[0, -1], weights[1, -2] = 1, 1  # biases
+    return TensorRollout(environment, policy), weights
+
+
+@pytest.mark.parametrize("env", [Walk, Walk(), Image])
+def test_an_environment_of_ones_own(env: Any) -> None:
+    rollout, candidates = of(env)
+    with rollout:
+        outcome = rollout.play(candidates, list(range(40)))
+    assert outcome.lengths[0].max() <= 11
+    assert (outcome.lengths[1] == 100).all()
+    np.testing.assert_array_equal(outcome.returns, outcome.lengths)
+
+
+def test_what_is_not_finite_fails_its_episode_alone() -> None:
+    rollout, candidates = of(Walk, env_args={"breaks_at": 9.5})
+    candidates = torch.cat([candidates, torch.full_like(candidates[:1], torch.nan)])
+    outcome = rollout.play(candidates, [1, 2, 3])
+    assert np.isnan(outcome.returns[[0, 2]]).all()
+    assert (outcome.returns[1] == 100).all()
+    assert len(outcome.failures) == 6
+    assert "state or sum of rewards is not finite" in str(outcome.failures[0])
+    assert "output of the network is not finite" in str(outcome.failures[-1])
+
+
+def test_slots_and_time_limit_and_order_do_not_matter() -> None:
+    rollout, _ = of("CartPole-v1", max_episode_steps=77)
+    policy = MLPPolicy(*rollout.environment.spaces, hidden=(8,))
+    candidates = torch.randn(50, ParamVector(policy.net).dim, generator=torch.Generator().manual_seed(0))
+    outcomes = []
+    for slots in (32, 96, 4096):
+        with TensorRollout(rollout.environment, policy, slots=slots) as one:
+            outcomes.append(one.play(candidates, [4, 5, 6]))
+            backwards = one.play(candidates.flip(0), [6, 5, 4])
+        np.testing.assert_array_equal(outcomes[-1].returns, outcomes[0].returns)
+        np.testing.assert_array_equal(backwards.returns[::-1, ::-1], outcomes[0].returns)
+    assert outcomes[0].lengths.max() == 77
+
+
+class Span(Walk):
+    """Takes from 10 to 160 steps."""
+
+    time_limit = 500
+
+    def initial(self, rng: np.random.Generator) -> Any:
+        return np.array([rng.uniform(-150, 0)])
+
+
+def test_slots_are_at_work_while_there_is_work() -> None:
+    """Lengths spread over more than 10x, 32 episodes a slot."""
+    environment = make_environment(Span)
+    _, candidates = of(Span)
+    with TensorRollout(environment, LinearPolicy(*environment.spaces), slots=64) as rollout:
+        outcome = rollout.play(candidates[:1], list(range(32 * 64)))
+    assert outcome.lengths.max() > 10 * outcome.lengths.min()
+    assert outcome.slot_utilisation > 0.93
+
+
+def test_both_backends_train_the_same_bits() -> None:
+    results = [
+        tp.train("CartPole-v1", "cem", seed=2, generations=8, eval_episodes=10, backend=backend)
+        for backend in ("native", "gymnasium", "auto")
+    ]
+    weights = [ParamVector(result.policy.net).read() for result in results]
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+    returns = [result.evaluation.returns.tolist() for result in results]
+    assert returns[0] == returns[1] == returns[2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_own_one_trains_and_resumes(workers: int) -> None:
+    whole = tp.train(Walk, "snes", generations=4, eval_episodes=3, seed=1)
+    tp.train(Walk, "snes", generations=2, eval_episodes=3, seed=1, run_dir="part", workers=workers)
+    part = tp.resume("part", env=Walk, generations=4)
+    assert torch.equal(ParamVector(part.policy.net).read(), ParamVector(whole.policy.net).read())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"env": "LunarLander-v3", "backend": "native"}, "there is no native LunarLander-v3; there are Acrobot-v1"),
+        ({"env": "LunarLander-v3", "backend": "tensor"}, "backend must be one of auto, gymnasium, native"),
+        ({"env": Walk, "backend": "gymnasium"}, "is an environment on tensors, which Gymnasium does not have"),
+        ({"env": Walk(), "env_args": {"breaks_at": 1}}, "env_args go with a class or a name"),
+        ({"env": Walk, "env_args": {"breaks": 1}}, "making Walk failed"),
+    ],
+)
+def test_mistakes_are_said(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_environment(**arguments)
+
+
+def test_compiling_is_for_tensors_and_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="compile=True is for environments on tensors, which FrozenLake-v1 is not"):
+        tp.train("FrozenLake-v1", "cem", compile=True)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ValueError, match="needs a C"):
+        tp.train("CartPole-v1", "cem", compile=True)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("hidden", [(), (32,)])
+def test_compiled_it_is_nearly_the_same(hidden: tuple[int, ...]) -> None:
+    """One loop for a narrow network; batched products in the graph for a wide one."""
+    environment = make_environment("CartPole-v1", max_episode_steps=20)
+    policy: Policy = MLPPolicy(*environment.spaces, hidden=hidden) if hidden else LinearPolicy(*environment.spaces)
+    candidates = torch.randn(100, ParamVector(policy.net).dim, generator=torch.Generator().manual_seed(0))
+    with TensorRollout(environment, policy, slots=64, compile=True) as compiled:
+        fast, again = (compiled.play(candidates, [1, 2]) for _ in range(2))
+        assert compiled.compile_seconds > 0
+    with TensorRollout(environment, policy) as eager:
+        slow = eager.play(candidates, [1, 2])
+    np.testing.assert_array_equal(fast.returns, again.returns)
+    assert (fast.lengths == slow.lengths).mean() > 0.98
