@@ -49,7 +49,15 @@ def bare() -> float:
 def ours(seed: int, folder: str) -> float:
     """Steps per second of a training run."""
     last = tp.train(
-        ENV, "cem", population=100, generations=30, seed=seed, eval_every=1000, eval_episodes=1, log_dir=folder
+        ENV,
+        "cem",
+        population=100,
+        generations=30,
+        backend="gymnasium",
+        seed=seed,
+        eval_every=1000,
+        eval_episodes=1,
+        log_dir=folder,
     ).metrics[-1]
     return last["rollout/env_steps"] / last["time/elapsed"]
 
