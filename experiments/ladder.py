@@ -1,4 +1,4 @@
-"""Every search on classic problems, with the shipped presets: ten seeds, scored on held-out episodes.
+"""Every algorithm on classic problems, with the shipped presets: ten seeds, scored on held-out episodes.
 
 python experiments/ladder.py run --env Acrobot-v1 --algorithms cem pgpe
                                          trains, and writes results/ladder/<env>-<algorithm>.json
@@ -23,6 +23,7 @@ from frozen_lake import success_probability
 import torchpolicy as tp
 
 RESULTS = Path(__file__).parent / "results" / "ladder"
+ALGORITHMS = ("cem", "nes", "snes", "xnes", "pgpe", "ars", "deepcem", "reinforce")
 THRESHOLDS = {
     "CartPole-v1": 475.0,
     "FrozenLake-v1": 0.70,
@@ -123,7 +124,7 @@ def table() -> None:
         rows = sorted(((summary(content), content) for content in found), key=lambda pair: -pair[0]["iqm"])
         digits = 3 if env == "FrozenLake-v1" else 1
         print(f"\n**{env}** (threshold {threshold:g})\n")
-        heads = ["search", "IQM", "95 % interval", "worst seed", "seeds at threshold", "env steps to it"]
+        heads = ["algorithm", "IQM", "95 % interval", "worst seed", "seeds at threshold", "env steps to it"]
         heads += ["CPU seconds to it", "env steps in all"]
         print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
         for line, content in rows:
@@ -137,10 +138,10 @@ def table() -> None:
 
 
 def picture(path: Path) -> None:
-    """Held-out score over env steps: the median over seeds, one line a search, one panel an environment."""
+    """Held-out score over env steps: the median over seeds, one line an algorithm, one panel an environment."""
     import matplotlib.pyplot as plt
 
-    colors = {name: f"C{number}" for number, name in enumerate(["cem", "nes", "snes", "xnes", "pgpe", "ars"])}
+    colors = {name: f"C{number}" for number, name in enumerate(ALGORITHMS)}
     figure, panels = plt.subplots(2, 4, figsize=(14, 6.4), layout="constrained")
     for panel, (env, threshold) in zip(panels.flat, THRESHOLDS.items(), strict=True):
         for content in results(env):
@@ -160,7 +161,7 @@ def picture(path: Path) -> None:
         row[0].set_ylabel("held-out score, median of 10 seeds")
     handles = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
     order = [name for name in colors if name in handles]
-    figure.legend([handles[name] for name in order], order, loc="outside lower center", ncols=6, frameon=False)
+    figure.legend([handles[name] for name in order], order, loc="outside lower center", ncols=8, frameon=False)
     figure.savefig(path, dpi=100)
 
 
