@@ -131,7 +131,7 @@ class Rollout:
         """Make the environments."""
         dtype = self._encoder.observation_dtype or self._dtype
         self._envs = self.environment.make_slots(self.slots, torch.empty(0, dtype=dtype).numpy().dtype)
-        self._observations = torch.from_numpy(self._envs.observations)  # (S, *O), shares memory
+        self._observations = torch.from_numpy(self._envs.observations).unsqueeze(1)  # (S, 1, *O), shares memory
         self._runaway = RUNAWAY_STEPS if self.environment.time_limit is None else None
 
     def _run(
@@ -188,10 +188,10 @@ class Rollout:
             start_next(slot)
         live = list(episodes)
         while live:
-            inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, *input_shape)
+            inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
             if moments is not None:
-                moments.add(inputs.numpy())
-            output = self._forward(inputs if normalize is None else normalize(inputs))  # always at the full width S
+                moments.add(inputs.squeeze(1).numpy())
+            output = self._members(inputs if normalize is None else normalize(inputs)).squeeze(1)  # all S, always
             mute = _find_not_finite("output of the network", live, output.numpy())  # these are not stepped
             choices = self._head.choose(output, None if noise is None else noise.next())
             if recording is not None:
@@ -229,10 +229,6 @@ class Rollout:
             if len(episodes) < len(live):
                 live = list(episodes)
         outcome.slot_utilisation = busy / max(1, tick * self.slots)
-
-    def _forward(self, inputs: Tensor) -> Tensor:
-        """Each slot's input through the network of the candidate that plays there."""
-        return self._members(inputs.unsqueeze(1)).squeeze(1)
 
     def close(self) -> None:
         """Release the environments."""
