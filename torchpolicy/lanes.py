@@ -53,15 +53,15 @@ class Normalization(NamedTuple):
     limit: Tensor
 
 
-class Last(NamedTuple):
-    """The last of several steps: what was seen (S, *O), chosen (S, *choice_shape), and earned (S,)."""
+class Step(NamedTuple):
+    """A sampled step of all slots: what was seen (S, *O), chosen (S, *choice_shape), and earned (S,)."""
 
     seen: Tensor
     choices: Tensor
     rewards: Tensor
 
 
-StepFunction = Callable[..., tuple[Lanes, Last | None]]
+StepFunction = Callable[..., tuple[Lanes, list[Step]]]
 
 
 class Stepper:
@@ -106,11 +106,12 @@ class Stepper:
 
     def steps(
         self, lanes: Lanes, steps: int, normalization: Normalization | None, noise: Tensor | None = None
-    ) -> tuple[Lanes, Last]:
-        """Several steps of all slots; those whose episode has ended stay as they are."""
+    ) -> tuple[Lanes, list[Step]]:
+        """Several steps of all slots, with noise (steps, S, noise_size); those whose episode has ended stay."""
         head = self._head
         state, totals, lengths, alive, _, moments = lanes
-        for _ in range(steps):
+        taken = []
+        for t in range(steps):
             seen = self._see(state)
             inputs = self._encoder.forward(seen).to(self._dtype)
             if normalization is not None:
@@ -121,12 +122,13 @@ class Stepper:
                 limit = normalization.limit
                 inputs = ((inputs - normalization.mean) / normalization.std).clamp(-limit, limit)
             output = self.members(inputs.unsqueeze(1)).squeeze(1)
-            choices = head.choose(output, noise)
+            choices = head.choose(output, None if noise is None else noise[t])
             state, totals, lengths, alive, rewards = self._go(state, totals, lengths, alive, choices)
-        lanes = self._judged(state, totals, lengths, alive, output.isfinite().all(1), moments)
-        return lanes, Last(seen, choices, rewards)
+            if noise is not None:
+                taken.append(Step(seen, choices, rewards))
+        return self._judged(state, totals, lengths, alive, output.isfinite().all(1), moments), taken
 
-    def narrow_steps(self, lanes: Lanes, steps: int, normalization: Normalization | None) -> tuple[Lanes, None]:
+    def narrow_steps(self, lanes: Lanes, steps: int, normalization: Normalization | None) -> tuple[Lanes, list[Step]]:
         """The same, number by number, for a compiler to make one loop over the slots of it."""
         state, totals, lengths, alive, _, moments = lanes
         for _ in range(steps):
@@ -140,7 +142,7 @@ class Stepper:
         sound = torch.ones_like(alive)
         for number in output:
             sound = sound & number.isfinite()
-        return self._judged(state, totals, lengths, alive, sound, moments), None
+        return self._judged(state, totals, lengths, alive, sound, moments), []
 
     def _go(
         self, state: Row, totals: Tensor, lengths: Tensor, alive: Tensor, choices: Tensor

@@ -193,7 +193,7 @@ class Rollout:
                 moments.add(inputs.squeeze(1).numpy())
             output = self._members(inputs if normalize is None else normalize(inputs)).squeeze(1)  # all S, always
             mute = _find_not_finite("output of the network", live, output.numpy())  # these are not stepped
-            choices = self._head.choose(output, None if noise is None else noise.next())
+            choices = self._head.choose(output, None if noise is None else noise.next()[0])
             if recording is not None:
                 recording.before(envs.observations, choices.numpy())
             actions = self._head.to_env(self._head.to_actions(choices))
@@ -242,27 +242,33 @@ class Rollout:
 
 
 class ActionNoise:
-    """Noise of sampled actions: at each step the next number of the episode's own stream, whatever slot it plays in."""
+    """Noise of sampled actions: at each step the next number of the episode's own stream, whatever slot it plays in.
 
-    def __init__(self, head: Head, slots: int) -> None:
+    Args:
+        head: Draws it.
+        slots: S.
+        together: Steps that it is asked for at a time; `NOISE_STEPS` is a multiple of it.
+    """
+
+    def __init__(self, head: Head, slots: int, together: int = 1) -> None:
         self._head = head
         self._generators = [torch.Generator() for _ in range(slots)]
         self._noise = torch.zeros(slots, NOISE_STEPS, head.noise_size)
         self._position = torch.full((slots,), NOISE_STEPS)
-        self._rows = torch.arange(slots)
+        self._rows, self._steps = torch.arange(slots).unsqueeze(1), torch.arange(together)
 
     def restart(self, slot: int, seed: int) -> None:
         self._generators[slot].manual_seed(derive_seed(seed, Stream.ACTION))
         self._position[slot] = NOISE_STEPS
 
     def next(self) -> Tensor:
-        """(S, noise_size)."""
+        """(together, S, noise_size)."""
         for slot in (self._position == NOISE_STEPS).nonzero().flatten().tolist():
             self._noise[slot] = self._head.draw_noise(NOISE_STEPS, self._generators[slot])
             self._position[slot] = 0
-        noise = self._noise[self._rows, self._position]
-        self._position += 1
-        return noise
+        noise = self._noise[self._rows, self._position.unsqueeze(1) + self._steps]
+        self._position += len(self._steps)
+        return noise.transpose(0, 1)
 
 
 def _not_finite(name: str, value: Array) -> str | None:

@@ -104,11 +104,11 @@ class TensorRollout(Rollout):
         watched = observe and normalization is not None
         moments_shape = (2, *self._encoder.input_shape) if watched else (0,)
         outcome.moments = np.zeros((*outcome.returns.shape, *moments_shape)) if watched else None
-        noise = ActionNoise(self._head, slots) if sampled else None
-        chunk = 1 if sampled else COMPILED_CHUNK if self.compile else CHUNK
+        chunk = COMPILED_CHUNK if self.compile and not sampled else CHUNK
+        noise = ActionNoise(self._head, slots, chunk) if sampled else None
         queue = iter(self.group.claim(outcome.returns.size))
         share = ceil(outcome.returns.size / self.group.size)  # leave the other processes theirs
-        pairs = np.full(slots, -1)  # what plays in each slot, -1 for nothing
+        pairs, started = np.full(slots, -1), np.zeros(slots, np.int64)  # what plays in each slot, or -1, and since when
         lanes = Lanes(
             state=tuple(number[:1].repeat(slots) for number in first),
             totals=torch.zeros(slots, dtype=self._stepper.state_dtype),
@@ -125,12 +125,13 @@ class TensorRollout(Rollout):
             busy += self._enter(outcome, seeds, pairs[ended], lanes, ended)
             if recording is not None:
                 for slot in ended[lanes.fault.numpy()[ended] == 0]:
-                    recording.keep(int(pairs[slot]), int(slot), tick - int(lanes.lengths[slot]), tick)
+                    begin = int(started[slot])
+                    recording.keep(int(pairs[slot]), int(slot), begin, begin + int(lanes.lengths[slot]))
             numbers = np.array(list(islice(queue, len(free) if tick else min(slots, share))), np.int64)
             begun = free[: len(numbers)]
             pairs[free] = -1
             if len(begun):
-                pairs[begun] = numbers
+                pairs[begun], started[begun] = numbers, tick
                 indices = torch.from_numpy(begun)
                 become(indices, torch.from_numpy(numbers // count))
                 for number, values in zip(lanes.state, first, strict=True):
@@ -143,13 +144,14 @@ class TensorRollout(Rollout):
                         noise.restart(slot, int(seeds[number % count]))
             if not lanes.alive.any():
                 break
-            begin = time.monotonic()
-            lanes, last = step(lanes, chunk, normalization, *(() if noise is None else (noise.next(),)))
+            now = time.monotonic()
+            lanes, steps = step(lanes, chunk, normalization, *(() if noise is None else (noise.next(),)))
             if self.compile and not self.compile_seconds:
-                self.compile_seconds = time.monotonic() - begin
-            if recording is not None and last is not None:
-                recording.before(last.seen.numpy(), last.choices.numpy())
-                recording.after(last.rewards.numpy())
+                self.compile_seconds = time.monotonic() - now
+            if recording is not None:
+                for each in steps:
+                    recording.before(each.seen.numpy(), each.choices.numpy())
+                    recording.after(each.rewards.numpy())
             tick += chunk
         outcome.slot_utilisation = busy / max(1, tick * slots)
 
