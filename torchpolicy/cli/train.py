@@ -52,7 +52,7 @@ class TrainOptions:
     tolerance_generations: int = 50
     """For how long."""
     episodes: int | None = None
-    """Per candidate and generation, 1, or a learner's per generation. Unless the preset says else."""
+    """A generation, per candidate, 1; or for a learner, what it takes. Unless the preset says else."""
     reevaluate: int | None = None
     """Fresh episodes for the best quarter of the candidates. 0 unless the preset says else."""
     survival_bonus: float | None = None
