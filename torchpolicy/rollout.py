@@ -1,4 +1,4 @@
-"""The only environment loop: slots that play a queue of (candidate, episode) pairs."""
+"""The loop for environments stepped one by one: slots that play a queue of (candidate, episode) pairs."""
 
 from collections.abc import Callable, Sequence
 from math import ceil, isfinite

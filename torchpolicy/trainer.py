@@ -226,9 +226,10 @@ class Trainer:
             self._told_floor = True
         self._stalled = self._stalled + 1 if done.stalled else 0
         if self._stalled == STALLED_WARNING:
+            wider = "a larger std" if kind == "search" else "a policy that samples more widely"
             self._note(
                 f"generation {generation}: no two scores have differed for {self._stalled} generations, so nothing "
-                "can be learned: a larger std, more episodes or a denser reward may help"
+                f"can be learned: {wider}, more episodes or a denser reward may help"
             )
 
     def _validation_is_due(self) -> bool:

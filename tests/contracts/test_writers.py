@@ -61,3 +61,10 @@ def test_console_speaks_plainly_where_there_is_no_terminal(tmp_path: Path, capsy
         "mind the gap",
         "generation 2 | 250 steps | 5 steps/s | center 12 | validated nan",
     ]
+
+
+def test_console_tells_the_return_of_a_learners_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = make("console", tmp_path)
+    writer.write(ROWS[0] | {"learn/stalled": 0.0}, 1.0)
+    writer.close()
+    assert capsys.readouterr().err.splitlines() == ["generation 1 | 100 steps | 5 steps/s | return 2.5"]

@@ -13,14 +13,14 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ConsoleWriter(Writer):
-    """Generation, environment steps, steps/s and the center's score."""
+    """Generation, environment steps, steps/s and the center's score, or the mean return that a learner's policy had."""
 
     def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
         super().__init__(run_dir, resumed_at)
         self._live = sys.stderr.isatty()
         self._bar = tqdm(total=1.0, bar_format=BAR, disable=not self._live, leave=False)
         self._last_line = -SECONDS_BETWEEN_LINES
-        self._center = self._validated = ""
+        self._score = self._validated = ""
 
     def write(self, metrics: dict[str, float], progress: float) -> None:
         text = self._describe(metrics)
@@ -41,8 +41,10 @@ class ConsoleWriter(Writer):
         if "eval/mean_reward" in metrics:
             self._validated = f" | validated {metrics['eval/mean_reward']:.4g}"
         if "search/center_score" in metrics:
-            self._center = f" | center {metrics['search/center_score']:.4g}"
+            self._score = f" | center {metrics['search/center_score']:.4g}"
+        elif "learn/stalled" in metrics and "rollout/ep_rew_mean" in metrics:
+            self._score = f" | return {metrics['rollout/ep_rew_mean']:.4g}"
         return (
             f"generation {metrics['generation']:.0f} | {metrics['rollout/env_steps']:,.0f} steps | "
-            f"{metrics['time/fps']:,.0f} steps/s{self._center}{self._validated}"
+            f"{metrics['time/fps']:,.0f} steps/s{self._score}{self._validated}"
         )
