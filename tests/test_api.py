@@ -80,7 +80,7 @@ def test_run_folder_holds_what_it_should() -> None:
     assert config["algorithm"] == "cem"
     assert config["hyperparameters"]["population"] == 8
     assert config["seed"] == 4
-    assert (config["slots"], config["backend"], config["compile"]) == (4096, "native", False)
+    assert (config["slots"], config["backend"], config["compile"]) == (32, "native", False)
     assert rows(result.run_dir) == result.metrics
     assert [row["generation"] for row in result.metrics] == [1, 2, 3]
     steps = [row["rollout/env_steps"] for row in result.metrics]

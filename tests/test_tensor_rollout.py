@@ -111,7 +111,7 @@ def test_slots_are_at_work_while_there_is_work() -> None:
     with TensorRollout(environment, LinearPolicy(*environment.spaces), slots=64) as rollout:
         outcome = rollout.play(candidates[:1], list(range(32 * 64)))
     assert outcome.lengths.max() > 10 * outcome.lengths.min()
-    assert outcome.slot_utilisation > 0.93
+    assert outcome.slot_utilisation >= 0.95
 
 
 def test_both_backends_train_the_same_bits() -> None:

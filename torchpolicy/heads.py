@@ -92,8 +92,8 @@ class Categorical(Head):
         return below.sum(-1).clamp(max=self.input_size - 1)
 
     def choose_numbers(self, output: tuple[Tensor, ...]) -> Tensor:
-        best, choice = output[0], torch.zeros_like(output[0], dtype=torch.int64)
-        for index, number in enumerate(output):
+        best, choice = output[0], torch.zeros_like(output[0], dtype=torch.int32)  # as wide as float32
+        for index, number in enumerate(output[1:], 1):
             choice, best = torch.where(number > best, index, choice), torch.maximum(number, best)
         return choice
 

@@ -27,9 +27,9 @@ from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
 from torchpolicy.population import population_forward
-from torchpolicy.rollout import SLOTS
 from torchpolicy.runs import name_of
-from torchpolicy.tensor_rollout import WIDEST
+from torchpolicy.search.base import Search
+from torchpolicy.tensor_rollout import choose_slots
 
 DEFAULT_TOTAL_STEPS = 1_000_000
 
@@ -43,7 +43,8 @@ class Job:
         policy: What it trains.
         algorithm: With what.
         plan: How long.
-        compile: Whether the rollout is compiled.
+        slots: Of the rollout.
+        compile: Whether it is compiled.
         config: All of it as plain values, for ``config.json``.
     """
 
@@ -51,6 +52,7 @@ class Job:
     policy: Policy
     algorithm: Algorithm
     plan: Plan
+    slots: int
     compile: bool
     config: dict[str, Any]
 
@@ -112,6 +114,8 @@ def make_job(
         recorded |= {"std": hyperparameters.get("std")} if "std" in known else {}  # None: each layer's own
     else:
         recorded = {name: getattr(made, name, None) for name in known}
+    at_once = max(settled.episodes * (made.population if isinstance(made, Search) else 1), settled.eval_episodes)
+    slots = choose_slots(environment, trained, at_once, compile=compile)
     config = {
         "env": name_of(env),
         "env_args": dict(env_args or {}),
@@ -122,12 +126,12 @@ def make_job(
         "policy": trained.settings,
         "net": {name: list(tensor.shape) for name, tensor in trained.net.state_dict().items()},
         **asdict(settled),
-        "slots": WIDEST if on_tensors else SLOTS,
+        "slots": slots,
         "backend": "native" if on_tensors else "gymnasium",
         "compile": compile,
         "device": "cpu",
     }
-    return Job(environment, trained, made, settled, compile, config)
+    return Job(environment, trained, made, settled, slots, compile, config)
 
 
 @torch.no_grad()

@@ -86,20 +86,20 @@ class Group:
             return cls(TCPStore(host, port, size, False, CONNECTING, False), rank, size)
         return cls(TCPStore(host, port, size, True, CONNECTING, False, master_listen_fd=descriptor), rank, size)
 
-    def claim(self, total: int) -> Iterator[int]:
+    def claim(self, total: int) -> Iterator[range]:
         """The numbers below `total`, each given to one process of all, in the order they ask.
 
-        Chunks shrink with what is left, so that no process idles while work is.
+        Ranges shrink with what is left, so that no process idles while work is.
         """
         if self._store is None:
-            yield from range(total)
+            yield range(total)
             return
         self._turn += 1
         end = 0
         while end < total:
             chunk = max(1, (total - end) // (4 * self.size))
             end = self._asking(partial(_claim, name=f"claim-{self._turn}", chunk=chunk))
-            yield from range(end - chunk, min(end, total))
+            yield range(end - chunk, min(end, total))
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Elementwise sum over the processes, float64. Exact where all but one of them hold zero."""

@@ -155,7 +155,7 @@ class Rollout:
             recording: Takes down the steps.
         """
         total = outcome.returns.size
-        queue = (Episode(pair // len(seeds), pair % len(seeds), seeds) for pair in self.group.claim(total))
+        queue = (Episode(*divmod(pair, len(seeds)), seeds) for claimed in self.group.claim(total) for pair in claimed)
         episodes: dict[int, Episode] = {}  # the one in progress, by slot
         totals = np.zeros(self.slots)  # rewards so far
         envs, tick, busy = self._envs, 0, 0

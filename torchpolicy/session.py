@@ -32,7 +32,8 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
     """
     checkpoints = run_dir / "checkpoints"
     with one_thread(), stoppable(signals), ExitStack() as stack:
-        rollout = stack.enter_context(make_rollout(job.environment, job.policy, group=group, compile=job.compile))
+        rollout = make_rollout(job.environment, job.policy, slots=job.slots, group=group, compile=job.compile)
+        stack.enter_context(rollout)
         state, refused = load_checkpoint(checkpoints)
         if len(set(group.gather(str(state and state["generation"])))) > 1:
             raise RunError(f"the processes do not see the same checkpoints in {checkpoints}: is the folder shared?")

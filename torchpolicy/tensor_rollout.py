@@ -1,8 +1,7 @@
 """The loop for environments on tensors: all slots step together, and those that ended are refilled between chunks."""
 
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 
 import numpy as np
@@ -16,16 +15,23 @@ from torchpolicy.episodes import Episodes, Recording
 from torchpolicy.lanes import FAULTS, Lanes, Normalization, Stepper
 from torchpolicy.normalizer import LIMIT
 from torchpolicy.outcome import Episode, Outcome
+from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.processes import ALONE, Group
-from torchpolicy.rollout import ActionNoise, Index, Rollout
+from torchpolicy.rollout import SLOTS, ActionNoise, Index, Rollout
 from torchpolicy.spaces import Array
 
-WIDEST = 4096
+WIDEST, COMPILED_WIDEST = 4096, 16384
 """Slots at most, by default."""
 
-CHUNK, COMPILED_CHUNK = 4, 16
-"""Steps between looks at which slots have ended."""
+ROOM = 2**28
+"""Bytes for the weights of the networks in all slots, by default."""
+
+CHUNK, COMPILED_CHUNK = 4, 8
+"""Steps between looks at which slots have ended. A compiled loop of more runs out of registers."""
+
+REFILL = 32
+"""Slots are refilled when one of so many has ended."""
 
 
 class TensorRollout(Rollout):
@@ -99,53 +105,45 @@ class TensorRollout(Rollout):
     ) -> None:
         count, slots = len(seeds), self.slots
         starts = np.stack([self._env.initial(np_random(int(seed))[0]) for seed in seeds], 1)
-        first = torch.from_numpy(starts).to(self._stepper.state_dtype).unbind()  # K numbers (E,)
+        fresh = Lanes.beginning(torch.from_numpy(starts).to(self._stepper.state_dtype))  # (K + 4, E)
         normalization = self._normalization()
         watched = observe and normalization is not None
         moments_shape = (2, *self._encoder.input_shape) if watched else (0,)
         outcome.moments = np.zeros((*outcome.returns.shape, *moments_shape)) if watched else None
         chunk = COMPILED_CHUNK if self.compile and not sampled else CHUNK
         noise = ActionNoise(self._head, slots, chunk) if sampled else None
-        queue = iter(self.group.claim(outcome.returns.size))
+        queue = Queue(self.group.claim(outcome.returns.size))
         share = ceil(outcome.returns.size / self.group.size)  # leave the other processes theirs
         pairs, started = np.full(slots, -1), np.zeros(slots, np.int64)  # what plays in each slot, or -1, and since when
-        lanes = Lanes(
-            state=tuple(number[:1].repeat(slots) for number in first),
-            totals=torch.zeros(slots, dtype=self._stepper.state_dtype),
-            lengths=torch.zeros(slots, dtype=torch.int64),
-            alive=torch.zeros(slots, dtype=torch.bool),
-            fault=torch.zeros(slots, dtype=torch.int64),
-            moments=torch.zeros((slots, *moments_shape), dtype=torch.float64),
-        )
+        table = fresh[:, :1].repeat(1, slots)  # (K + 4, S)
+        lanes = Lanes.of(table, torch.zeros((slots, *moments_shape), dtype=torch.float64))
+        lanes.alive.zero_()
         step = self._stepper.function(watched=watched, sampled=sampled)
         tick = busy = 0
         while True:
-            free = np.flatnonzero(~lanes.alive.numpy())
-            ended = free[pairs[free] >= 0]
-            busy += self._enter(outcome, seeds, pairs[ended], lanes, ended)
-            if recording is not None:
-                for slot in ended[lanes.fault.numpy()[ended] == 0]:
-                    begin = int(started[slot])
-                    recording.keep(int(pairs[slot]), int(slot), begin, begin + int(lanes.lengths[slot]))
-            numbers = np.array(list(islice(queue, len(free) if tick else min(slots, share))), np.int64)
-            begun = free[: len(numbers)]
-            pairs[free] = -1
-            if len(begun):
+            free = np.flatnonzero(lanes.alive.numpy() == 0)
+            if len(free) >= (slots // REFILL if queue else slots):
+                ended = free[pairs[free] >= 0]
+                busy += self._enter(outcome, seeds, pairs[ended], lanes, ended)
+                if recording is not None:
+                    for slot in ended[lanes.fault.numpy()[ended] == 0]:
+                        begin = int(started[slot])
+                        recording.keep(int(pairs[slot]), int(slot), begin, begin + int(lanes.lengths[slot]))
+                pairs[ended] = -1
+                numbers = queue.take(len(free) if tick else min(slots, share))
+                if not len(numbers) and len(free) == slots:
+                    break
+                begun = free[: len(numbers)]
                 pairs[begun], started[begun] = numbers, tick
-                indices = torch.from_numpy(begun)
-                become(indices, torch.from_numpy(numbers // count))
-                for number, values in zip(lanes.state, first, strict=True):
-                    number[indices] = values[torch.from_numpy(numbers % count)]
-                for tensor in (lanes.totals, lanes.lengths, lanes.fault, lanes.moments):
-                    tensor[indices] = 0
-                lanes.alive[indices] = True
+                slot, episode = torch.from_numpy(begun), torch.from_numpy(numbers % count)
+                become(slot, torch.from_numpy(numbers // count))
+                table.index_copy_(1, slot, fresh.index_select(1, episode))
+                lanes.moments[slot] = 0
                 if noise is not None:
-                    for slot, number in zip(begun, numbers, strict=True):
-                        noise.restart(slot, int(seeds[number % count]))
-            if not lanes.alive.any():
-                break
+                    for place, number in zip(begun, numbers, strict=True):
+                        noise.restart(place, int(seeds[number % count]))
             now = time.monotonic()
-            lanes, steps = step(lanes, chunk, normalization, *(() if noise is None else (noise.next(),)))
+            steps = step(lanes, chunk, normalization, *(() if noise is None else (noise.next(),)))
             if self.compile and not self.compile_seconds:
                 self.compile_seconds = time.monotonic() - now
             if recording is not None:
@@ -162,7 +160,7 @@ class TensorRollout(Rollout):
         outcome.enter(pairs, lengths, lanes.totals.numpy()[ended], moments)
         for index in np.flatnonzero(fault):
             candidate, episode = divmod(int(pairs[index]), len(seeds))
-            outcome.fail(Episode(candidate, episode, seeds), int(lengths[index]), FAULTS[fault[index]])
+            outcome.fail(Episode(candidate, episode, seeds), int(lengths[index]), FAULTS[int(fault[index])])
         return int(lengths.sum())
 
     def _normalization(self) -> Normalization | None:
@@ -174,15 +172,51 @@ class TensorRollout(Rollout):
         return Normalization(normalizer.mean, normalizer.mean.to(self._dtype), normalizer.std.to(self._dtype), limit)
 
 
+class Queue:
+    """Numbers that come in ranges, taken as many at a time as there is room for."""
+
+    def __init__(self, ranges: Iterator[range]) -> None:
+        self._ranges, self._rest, self._more = ranges, range(0), True
+
+    def __bool__(self) -> bool:
+        """Whether there may be more."""
+        return self._more
+
+    def take(self, count: int) -> Array:
+        """The next `count` of them, (n,); fewer where there are no more."""
+        taken = [np.empty(0, np.int64)]
+        while count:
+            self._rest = self._rest or next(self._ranges, range(0))
+            if not self._rest:
+                self._more = False
+                break
+            part, self._rest = self._rest[:count], self._rest[count:]
+            taken.append(np.arange(part.start, part.stop))
+            count -= len(part)
+        return np.concatenate(taken)
+
+
+def choose_slots(environment: Environment, policy: Policy, episodes: int, *, compile: bool = False) -> int:
+    """How many slots a rollout gets by default where so many episodes are to be played at once."""
+    if environment.tensor_env is None:
+        return SLOTS
+    vector = ParamVector(policy.net)
+    room = ROOM // max(1, vector.dim * vector.dtype.itemsize)
+    return min(COMPILED_WIDEST if compile else WIDEST, 32 * ceil(episodes / 32), max(32, room - room % 32))
+
+
 def make_rollout(
     environment: Environment,
     policy: Policy,
     *,
+    slots: int | None = None,
     sampled: bool = False,
     group: Group = ALONE,
     compile: bool = False,
 ) -> Rollout:
     """What plays a policy in an environment: a :class:`TensorRollout` where it is one on tensors."""
+    if slots is None:
+        slots = choose_slots(environment, policy, WIDEST, compile=compile)
     if environment.tensor_env is not None:
-        return TensorRollout(environment, policy, sampled=sampled, group=group, compile=compile)
-    return Rollout(environment, policy, sampled=sampled, group=group)
+        return TensorRollout(environment, policy, slots=slots, sampled=sampled, group=group, compile=compile)
+    return Rollout(environment, policy, slots=slots, sampled=sampled, group=group)

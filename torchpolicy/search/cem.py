@@ -106,6 +106,7 @@ class CEM(Search):
     def _best(self, scores: Tensor, size: int) -> Tensor:
         """Indices of the `size` highest scores, ties in random order."""
         order = torch.randperm(len(scores), generator=self.generator)
+        order = order[scores[order] >= scores.kthvalue(len(scores) - size + 1).values]  # the others need no sorting
         return order[scores[order].argsort(descending=True, stable=True)[:size]]
 
     def state_dict(self) -> dict[str, Any]:
