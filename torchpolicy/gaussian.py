@@ -68,6 +68,23 @@ def weighted_sums(candidates: Tensor, center: Tensor, weights: Tensor, square_we
     return first, second
 
 
+def mean_and_variance(candidates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and unbiased variance, (D,) each, of some of the candidates.
+
+    Args:
+        candidates: (N, D).
+        rows: (K,) int64, which; at least two.
+    """
+    mean, variance = torch.empty_like(candidates[0]), torch.empty_like(candidates[0])
+    columns = max(1, BLOCK // len(rows))
+    for start in range(0, len(mean), columns):
+        part = slice(start, start + columns)
+        chosen = candidates[:, part].index_select(0, rows)
+        torch.mean(chosen, 0, out=mean[part])
+        torch.var(chosen, 0, out=variance[part])
+    return mean, variance
+
+
 def _blocks(candidates: Tensor, center: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Deviations of all candidates, (N, C), for C dimensions after the other."""
     columns = max(1, BLOCK // len(candidates))

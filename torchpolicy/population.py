@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.functional import layer_norm
 
 from torchpolicy.features import Fourier, Polynomial
 from torchpolicy.params import ParamVector
@@ -38,9 +39,9 @@ class Population:
     """A module with P weight vectors at once: a function from inputs (P, N, …) to outputs (P, N, …).
 
     Member p computes what the module would on inputs[p] with its own vector written into it. The
-    meaning is that of :func:`vmap_forward`. Linear layers and activations, alone or in an
-    ``nn.Sequential``, take a direct path instead, as one batched matrix product a layer; their weights
-    are kept as (in, out), which that product reads faster than (out, in).
+    meaning is that of :func:`vmap_forward`. Linear layers, ``nn.LayerNorm``, ``nn.Flatten`` and activations,
+    alone or in an ``nn.Sequential``, take a direct path instead, as one batched matrix product a linear layer;
+    the weights of those are kept as (in, out), which that product reads faster than (out, in).
 
     Args:
         module: In eval mode. Randomness such as dropout in training mode is refused by ``vmap``.
@@ -153,16 +154,21 @@ def _stage(layer: nn.Module, weights: dict[int, Tensor], population: int) -> For
             return layer
         if type(layer) is nn.Linear:
             return _linear(layer, weights, population)
+        if type(layer) is nn.LayerNorm:
+            return _layer_norm(layer, weights, population)
+        if type(layer) is nn.Flatten and layer.start_dim > 0:
+            return nn.Flatten(layer.start_dim + 1, layer.end_dim + (layer.end_dim > 0))
     return vmap_forward(layer, weights)
 
 
-def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Forward:
-    def of_members(parameter: Tensor) -> Tensor:
-        frozen = parameter.detach().expand(population, *parameter.shape)
-        return weights.get(id(parameter), frozen)
+def _of_members(parameter: Tensor, weights: dict[int, Tensor], population: int) -> Tensor:
+    """What each member has for a parameter, (P, *shape); the same where it is frozen."""
+    return weights.get(id(parameter), parameter.detach().expand(population, *parameter.shape))
 
-    weight = of_members(layer.weight).transpose(1, 2)  # (P, in, out)
-    bias = of_members(layer.bias).unsqueeze(1) if layer.bias is not None else None  # (P, 1, out)
+
+def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Forward:
+    weight = _of_members(layer.weight, weights, population).transpose(1, 2)  # (P, in, out)
+    bias = None if layer.bias is None else _of_members(layer.bias, weights, population).unsqueeze(1)  # (P, 1, out)
 
     def forward(inputs: Tensor) -> Tensor:
         if inputs.ndim != 3:  # like nn.Linear, on the last dimension of any number
@@ -171,6 +177,20 @@ def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Fo
             flat = inputs.reshape(population, -1, layer.in_features)
             return forward(flat).reshape(*inputs.shape[:-1], layer.out_features)
         return torch.bmm(inputs, weight) if bias is None else torch.baddbmm(bias, inputs, weight)
+
+    return forward
+
+
+def _layer_norm(layer: nn.LayerNorm, weights: dict[int, Tensor], population: int) -> Forward:
+    shape, eps = layer.normalized_shape, layer.eps
+    if layer.weight is None:
+        return layer
+    weight = _of_members(layer.weight, weights, population)
+    bias = torch.zeros_like(weight) if layer.bias is None else _of_members(layer.bias, weights, population)
+
+    def forward(inputs: Tensor) -> Tensor:
+        each = population, *[1] * (inputs.ndim - 1 - len(shape)), *shape  # beside the inputs (P, N, …)
+        return torch.addcmul(bias.view(each), layer_norm(inputs, shape, eps=eps), weight.view(each))
 
     return forward
 

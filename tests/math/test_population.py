@@ -39,6 +39,11 @@ MODULES = {
     "tied": tied,
     "half frozen": half_frozen,
     "layer norm": lambda: nn.Sequential(nn.Linear(5, 3), nn.LayerNorm(3), nn.Linear(3, 2)),
+    "layer norm of two dimensions": lambda: nn.Sequential(
+        nn.Unflatten(1, (5, 1)), nn.Linear(1, 4), nn.LayerNorm((5, 4)), nn.Flatten(1, 2), nn.Linear(20, 2)
+    ),
+    "layer norm without weights": lambda: nn.Sequential(nn.LayerNorm(5, elementwise_affine=False), nn.Linear(5, 2)),
+    "layer norm without bias": lambda: nn.Sequential(nn.LayerNorm(5, bias=False), nn.Linear(5, 2)),
     "batch norm": lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)),
     "flatten": lambda: nn.Sequential(nn.Unflatten(1, (5, 1)), nn.Linear(1, 4), nn.Flatten(), nn.Linear(20, 2)),
     "custom": Custom,
@@ -59,6 +64,17 @@ def test_direct_path_equals_the_definition_and_a_loop(name: str, batch: int) -> 
     for member in range(6):
         vector.write(vectors[member])
         torch.testing.assert_close(outputs[member], module(inputs[member]))
+
+
+@pytest.mark.parametrize("name", ["mlp", "layer norm", "layer norm of two dimensions"])
+def test_the_direct_path_is_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(module: nn.Module, weights: dict[int, Tensor]) -> None:
+        assert isinstance(module, nn.Unflatten), f"{module} takes the slow path"
+        return vmap_forward(module, weights)
+
+    monkeypatch.setattr("torchpolicy.population.vmap_forward", refuse)
+    vector = ParamVector(module := MODULES[name]())
+    population_forward(module, vector, torch.randn(6, vector.dim))(torch.randn(6, 1, 5))
 
 
 def test_a_member_is_written_alone() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torchpolicy.checks import check_range
-from torchpolicy.gaussian import draw
+from torchpolicy.gaussian import draw, mean_and_variance
 from torchpolicy.search.base import Metrics, Search, check_std
 
 
@@ -91,14 +91,14 @@ class CEM(Search):
 
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
         size = max(2, round(self.elite_fraction * len(scores)))
-        elite = candidates[self._best(scores, size)]  # (K, D)
+        mean, variance = mean_and_variance(candidates, self._best(scores, size))
         extra = max(self.extra_variance - self.generation * self.extra_variance_decay, 0.0)
-        std = (elite.var(0) + extra * self.initial_std**2).sqrt()
-        self.center = torch.lerp(elite.mean(0), self.center, self.smoothing)
+        std = (variance + extra * self.initial_std**2).sqrt()
+        self.center = torch.lerp(mean, self.center, self.smoothing)
         floor = self.min_std * self.initial_std
         self.std = torch.lerp(std, self.std, self.std_smoothing).clamp(min=floor)
         return {
-            "search/elite_size": float(len(elite)),
+            "search/elite_size": float(size),
             "search/std_mean": float(self.std.mean()),
             "search/std_floor": float((self.std == floor).double().mean()),
         }
