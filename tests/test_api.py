@@ -98,9 +98,17 @@ METRICS = {
         "search/stalled",
         "search/failed",
     ),
-    *("time/slot_utilisation", "time/fps", "time/rollout_s", "time/update_s", "time/elapsed"),
+    *("time/slot_utilisation", "time/fps", "time/ask_s", "time/rollout_s", "time/env_s", "time/policy_s"),
+    *("time/update_s", "time/write_s", "time/elapsed"),
     *("eval/mean_reward", "eval/ci_low", "eval/ci_high"),
 }
+
+
+@pytest.mark.parametrize(("backend", "parts"), [("gymnasium", ("env", "policy")), ("native", ("step",))])
+def test_the_parts_of_a_rollout_take_most_of_it(backend: str, parts: tuple[str, ...]) -> None:
+    for row in quick("CartPole-v1", backend=backend, population=32).metrics:
+        seconds = sum(row[f"time/{part}_s"] for part in parts)
+        assert 0.4 * row["time/rollout_s"] < seconds < row["time/rollout_s"]
 
 
 def test_metric_keys() -> None:

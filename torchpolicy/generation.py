@@ -1,7 +1,7 @@
 """One generation, two ways: ask, play, tell; or play, learn."""
 
-import time
 from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 
@@ -46,17 +46,18 @@ def run_generation(algorithm: Search | Learner, rollout: Rollout, plan: Plan, ge
 
 
 def _search(search: Search, rollout: Rollout, plan: Plan, generation: int) -> Generation:
-    begin = time.monotonic()
+    before = dict(rollout.seconds)
+    begin = perf_counter()
     candidates = search.ask()
-    asked = time.monotonic()
+    asked = perf_counter()
     scored = score(rollout, plan, candidates, search.center, generation)
-    played = time.monotonic()
+    played = perf_counter()
     update = search.tell(candidates, torch.from_numpy(scored.scores))
     ParamVector(rollout.policy.net).write(search.center)
-    times = {"time/rollout_s": played - asked, "time/update_s": asked - begin + time.monotonic() - played}
+    times = {"ask": asked - begin, "rollout": played - asked, "update": perf_counter() - played}
     players = len(scored.scores)
     return Generation(
-        metrics=scored.metrics | update | times,
+        metrics=scored.metrics | update | _named(times, rollout, before),
         promise=scored.center_score,
         stalled=bool(update["search/stalled"]),
         failures=scored.failures,
@@ -67,17 +68,18 @@ def _search(search: Search, rollout: Rollout, plan: Plan, generation: int) -> Ge
 
 
 def _learn(learner: Learner, rollout: Rollout, plan: Plan, generation: int) -> Generation:
-    begin = time.monotonic()
+    before = dict(rollout.seconds)
+    begin = perf_counter()
     seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes)
     outcome, episodes = rollout.collect(seeds, observe=plan.normalize_observations)
-    played = time.monotonic()
+    played = perf_counter()
     update = learner.learn(episodes)
     if plan.normalize_observations:
         normalize(rollout, [outcome], 1)
     described = describe(outcome, 1) | {"rollout/episodes": float(len(seeds))}
-    times = {"time/rollout_s": played - begin, "time/update_s": time.monotonic() - played}
+    times = {"rollout": played - begin, "update": perf_counter() - played}
     return Generation(
-        metrics=described | update | times | {"learn/failed": float(len(outcome.failures))},
+        metrics=described | update | _named(times, rollout, before) | {"learn/failed": float(len(outcome.failures))},
         promise=described.get("rollout/ep_rew_mean", float("nan")),
         stalled=bool(update["learn/stalled"]),
         failures=outcome.failures,
@@ -85,3 +87,9 @@ def _learn(learner: Learner, rollout: Rollout, plan: Plan, generation: int) -> G
         players=len(seeds),
         env_steps=outcome.env_steps,
     )
+
+
+def _named(times: dict[str, float], rollout: Rollout, before: dict[str, float]) -> Metrics:
+    """Where the time of a generation went, those parts of the rollout included that it tells apart."""
+    parts = {name: seconds - before[name] for name, seconds in rollout.seconds.items()}
+    return {f"time/{name}_s": seconds for name, seconds in (times | parts).items()}

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from math import ceil, isfinite
-from typing import Self
+from time import perf_counter
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -51,7 +52,14 @@ class Rollout:
         sampled: Sample actions, with noise from each episode's own stream, rather than act greedily.
         group: Processes that share the episodes. All call :meth:`play` with the same arguments, and all
             get the whole outcome.
+
+    Attributes:
+        seconds: Where this process's time in play has gone, {part: seconds}; the rest of it is bookkeeping.
+        compile_seconds: What compiling has taken; 0 if nothing was compiled.
     """
+
+    parts: ClassVar[tuple[str, ...]] = ("env", "policy")
+    """What `seconds` tells apart."""
 
     def __init__(
         self,
@@ -82,6 +90,8 @@ class Rollout:
         self._vector = ParamVector(policy.net)
         self._members = Population(policy.net, self._vector, slots)  # member s plays in slot s
         self._sampled = sampled
+        self.seconds: dict[str, float] = dict.fromkeys(self.parts, 0.0)
+        self.compile_seconds = 0.0
         self._open()
 
     @torch.no_grad()
@@ -159,6 +169,7 @@ class Rollout:
         episodes: dict[int, Episode] = {}  # the one in progress, by slot
         totals = np.zeros(self.slots)  # rewards so far
         envs, tick, busy = self._envs, 0, 0
+        policy_seconds = env_seconds = 0.0
         normalizer = self.policy.normalizer
         normalize = None if normalizer is None else normalizer.frozen(self._dtype)
         noise = ActionNoise(self._head, self.slots) if sampled else None
@@ -188,6 +199,7 @@ class Rollout:
             start_next(slot)
         live = list(episodes)
         while live:
+            ready = perf_counter()
             inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
             if moments is not None:
                 moments.add(inputs.squeeze(1).numpy())
@@ -197,7 +209,10 @@ class Rollout:
             if recording is not None:
                 recording.before(envs.observations, choices.numpy())
             actions = self._head.to_env(self._head.to_actions(choices))
+            chosen = perf_counter()
             ended, failed = envs.step([slot for slot in live if slot not in mute] if mute else live, actions)
+            stepped = perf_counter()
+            policy_seconds, env_seconds = policy_seconds + chosen - ready, env_seconds + stepped - chosen
             if recording is not None:
                 recording.after(envs.rewards)
             totals += envs.rewards
@@ -229,6 +244,8 @@ class Rollout:
             if len(episodes) < len(live):
                 live = list(episodes)
         outcome.slot_utilisation = busy / max(1, tick * self.slots)
+        self.seconds["env"] += env_seconds
+        self.seconds["policy"] += policy_seconds
 
     def close(self) -> None:
         """Release the environments."""

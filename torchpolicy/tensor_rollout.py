@@ -1,8 +1,8 @@
 """The loop for environments on tensors: all slots step together, and those that ended are refilled between chunks."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -45,10 +45,9 @@ class TensorRollout(Rollout):
         group: Processes that share the episodes.
         compile: Step in float32, many steps in one compiled graph, always at the full width. Then the last bits of
             a result are others, and chaotic episodes end elsewhere.
-
-    Attributes:
-        compile_seconds: What the first chunk took, which compiles; 0 without.
     """
+
+    parts = ("step",)  # environment and policy are one loop
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class TensorRollout(Rollout):
         group: Group = ALONE,
         compile: bool = False,
     ) -> None:
-        self.compile, self.compile_seconds = compile, 0.0
+        self.compile = compile
         self._widest = slots
         super().__init__(environment, policy, slots=slots if compile else 32, sampled=sampled, group=group)
 
@@ -142,10 +141,12 @@ class TensorRollout(Rollout):
                 if noise is not None:
                     for place, number in zip(begun, numbers, strict=True):
                         noise.restart(place, int(seeds[number % count]))
-            now = time.monotonic()
+            now = perf_counter()
             steps = step(lanes, chunk, normalization, *(() if noise is None else (noise.next(),)))
+            seconds = perf_counter() - now
             if self.compile and not self.compile_seconds:
-                self.compile_seconds = time.monotonic() - now
+                self.compile_seconds = seconds
+            self.seconds["step"] += seconds
             if recording is not None:
                 for each in steps:
                     recording.before(each.seen.numpy(), each.choices.numpy())

@@ -81,6 +81,7 @@ class Trainer:
         self._told_failure = self._told_floor = False
         self._told_writers: set[Writer] = set()
         self._promise = nan  # this generation's
+        self._written = 0.0  # seconds that the last generation's metrics and checkpoint took
         self._elapsed = 0.0  # seconds, of the sessions before
         self._started = time.monotonic()
 
@@ -118,12 +119,14 @@ class Trainer:
                     self.reached = self._validate(metrics)
                 if self.generation % AGREEMENT == 0 and not group.agree(self.algorithm.center):
                     raise RunError(f"generation {self.generation}: the processes do not have the same center")
+                done = time.perf_counter()
                 self.metrics.append(metrics)
                 for writer in self.writers:
                     self._write(writer, metrics)
                 state = self.state_dict()
                 if time.monotonic() >= save_at:
                     save_at = self._save(state)
+                self._written = time.perf_counter() - done
             if self.settled:
                 self._note(f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}: done")
         except BaseException:
@@ -193,8 +196,10 @@ class Trainer:
 
     def _generation(self) -> Metrics:
         """One more."""
-        begin = time.monotonic()
+        begin, compiled = time.monotonic(), self.rollout.compile_seconds
         done = run_generation(self.algorithm, self.rollout, self.plan, self.generation)
+        if self.rollout.compile_seconds > compiled:
+            self._note(f"compiled in {self.rollout.compile_seconds:.1f} s")
         self.generation += 1
         self.env_steps += done.env_steps
         self._promise = done.promise
@@ -203,6 +208,7 @@ class Trainer:
             "generation": self.generation,
             "rollout/env_steps": self.env_steps,
             **done.metrics,
+            "time/write_s": self._written,
             "time/fps": done.env_steps / (time.monotonic() - begin),
             "time/elapsed": self._seconds(),
         }
