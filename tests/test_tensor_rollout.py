@@ -1,6 +1,7 @@
 """Environments on tensors, of ours and of the user's own."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,3 +173,16 @@ def test_compiled_it_is_nearly_the_same(hidden: tuple[int, ...]) -> None:
         slow = eager.play(candidates, [1, 2])
     np.testing.assert_array_equal(fast.returns, again.returns)
     assert (fast.lengths == slow.lengths).mean() > 0.98
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
+def test_compiled_training_is_exact_over_processes_and_resume(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings: dict[str, Any] = {"seed": 3, "compile": True, "population": 50, "target": None, "eval_episodes": 10}
+    whole = tp.train("CartPole-v1", "cem", generations=6, run_dir=tmp_path / "whole", **settings)
+    half = tp.train("CartPole-v1", "cem", generations=3, run_dir=tmp_path / "half", workers=2, **settings)
+    resumed = tp.resume(half.run_dir, generations=6)
+    vectors = [ParamVector(result.policy.net).read() for result in (whole, resumed)]
+    assert torch.equal(*vectors)
+    assert "compiled in" in capfd.readouterr().err

@@ -132,7 +132,8 @@ class Learner(ABC):
             chunk = slice(begin, begin + CHUNK)
             output = self.policy(observations[chunk])
             log_likelihood = (weights[chunk] * self.policy.head.log_prob(output, choices[chunk])).sum()
-            mean_entropy = self.policy.head.entropy(output).sum() / count
+            with torch.set_grad_enabled(entropy_bonus > 0):
+                mean_entropy = self.policy.head.entropy(output).sum() / count
             objective = log_likelihood + entropy_bonus * mean_entropy
             gradients = torch.autograd.grad(objective, parameters, allow_unused=True, materialize_grads=True)
             gradient += self.vector.flatten(dict(zip(self.vector.parameters, gradients, strict=True)))
