@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from torchpolicy.envs.tensor import Row, TensorEnv
 from torchpolicy.params import ParamVector
@@ -22,6 +23,13 @@ COMPILER: dict[str, str | int | bool | Callable[..., Any]] = {
 }
 """Lets the compiler fuse products with sums, and divide by constants by multiplication: 1.5 times as fast. What is
 not finite stays so."""
+
+
+CHUNK, COMPILED_CHUNK = 4, 8
+"""Steps between looks at which slots have ended. A compiled loop of more runs out of registers."""
+
+LONGEST = 1500
+"""Calls of torch in a compiled graph, about: longer ones take minutes to compile."""
 
 
 class Lanes(NamedTuple):
@@ -107,7 +115,7 @@ class Stepper:
         self, env: TensorEnv, policy: Policy, vector: ParamVector, slots: int, limit: int, *, compile: bool
     ) -> None:
         self._env, self._encoder, self._head, self._dtype = env, policy.encoder, policy.head, policy.dtype
-        self._limit, self._compile = limit, compile
+        self._slots, self._limit, self._compile = slots, limit, compile
         self.state_dtype = torch.float32 if compile else torch.float64
         vector_seen = len(self._encoder.observation_shape) == 1 and self._encoder.observation_dtype is None
         self._narrow = compile and vector_seen and is_narrow(policy.net)
@@ -115,17 +123,21 @@ class Stepper:
         self._seen_dtype = torch.from_numpy(np.empty(0, env.observation_space.dtype)).dtype
         self._kept_dtype = policy.encoder.observation_dtype or policy.dtype
 
-    def function(self, *, watched: bool, sampled: bool) -> StepFunction:
-        """What steps all slots: as it is or compiled, and then number by number where that can be."""
+    def function(self, *, watched: bool, sampled: bool) -> tuple[StepFunction, int]:
+        """What steps all slots, compiled if asked, and number by number where that can be; steps before a look."""
         if not self._compile or sampled:
-            return self.steps
-        if watched or not self._narrow:
-            return self._compiled("steps")
-        return self._compiled("narrow_steps")
+            return self.steps, CHUNK
+        return self._compiled("steps" if watched or not self._narrow else "narrow_steps")
 
     @cache  # noqa: B019 - lives as long as the rollout
-    def _compiled(self, method: str) -> StepFunction:
-        return torch.compile(getattr(self, method), dynamic=False, options=COMPILER)
+    def _compiled(self, method: str) -> tuple[StepFunction, int]:
+        function = getattr(self, method)
+        state = torch.from_numpy(self._env.initial(np.random.default_rng(0))).to(self.state_dtype)
+        lanes = Lanes.of(Lanes.beginning(state.unsqueeze(1)).repeat(1, self._slots), torch.zeros(self._slots, 0))
+        with _Count() as counted:
+            function(lanes, 1, None)
+        chunk = max(1, min(COMPILED_CHUNK, LONGEST // counted.calls))
+        return torch.compile(function, dynamic=False, options=COMPILER), chunk
 
     def steps(
         self, lanes: Lanes, steps: int, normalization: Normalization | None, noise: Tensor | None = None
@@ -200,3 +212,13 @@ class Stepper:
         seen = self._env.observation(state)
         together = torch.stack(seen, 1) if isinstance(seen, tuple) else seen
         return together.to(self._seen_dtype).to(self._kept_dtype)
+
+
+class _Count(TorchFunctionMode):
+    """Counts calls of torch."""
+
+    calls = 0
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += 1
+        return function(*args, **(kwargs or {}))

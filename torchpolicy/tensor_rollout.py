@@ -27,9 +27,6 @@ WIDEST, COMPILED_WIDEST = 4096, 16384
 ROOM = 2**28
 """Bytes for the weights of the networks in all slots, by default."""
 
-CHUNK, COMPILED_CHUNK = 4, 8
-"""Steps between looks at which slots have ended. A compiled loop of more runs out of registers."""
-
 REFILL = 32
 """Slots are refilled when one of so many has ended."""
 
@@ -109,7 +106,7 @@ class TensorRollout(Rollout):
         watched = observe and normalization is not None
         moments_shape = (2, *self._encoder.input_shape) if watched else (0,)
         outcome.moments = np.zeros((*outcome.returns.shape, *moments_shape)) if watched else None
-        chunk = COMPILED_CHUNK if self.compile and not sampled else CHUNK
+        step, chunk = self._stepper.function(watched=watched, sampled=sampled)
         noise = ActionNoise(self._head, slots, chunk) if sampled else None
         queue = Queue(self.group.claim(outcome.returns.size))
         share = ceil(outcome.returns.size / self.group.size)  # leave the other processes theirs
@@ -117,7 +114,6 @@ class TensorRollout(Rollout):
         table = fresh[:, :1].repeat(1, slots)  # (K + 4, S)
         lanes = Lanes.of(table, torch.zeros((slots, *moments_shape), dtype=torch.float64))
         lanes.alive.zero_()
-        step = self._stepper.function(watched=watched, sampled=sampled)
         tick = busy = 0
         while True:
             free = np.flatnonzero(lanes.alive.numpy() == 0)
