@@ -98,6 +98,7 @@ METRICS = {
         "search/stalled",
         "search/failed",
     ),
+    *("rollout/truncated", "search/signal", "search/ties", "std/weight", "std/bias"),
     *("time/slot_utilisation", "time/fps", "time/ask_s", "time/rollout_s", "time/env_s", "time/policy_s"),
     *("time/update_s", "time/write_s", "time/elapsed"),
     *("eval/mean_reward", "eval/ci_low", "eval/ci_high"),
@@ -262,7 +263,7 @@ def test_an_environment_that_fails_sometimes_is_reported(capsys: pytest.CaptureF
 def test_equal_returns_are_reported_and_move_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     result = quick(Endless, max_episode_steps=5, generations=12)
     assert all(row["search/stalled"] for row in result.metrics)
-    assert "no two scores have differed for 10 generations" in capsys.readouterr().err
+    assert "for 10 generations all episodes have run to the time limit" in capsys.readouterr().err
     start = tp.LinearPolicy(Endless.observation_space, Endless.action_space)
     assert torch.equal(weights(result), tp.ParamVector(start.net).read())
 

@@ -5,6 +5,7 @@ from time import perf_counter
 
 import torch
 
+from torchpolicy.diagnosis import signal, spread, ties
 from torchpolicy.learn.base import Learner
 from torchpolicy.outcome import Failure
 from torchpolicy.params import ParamVector
@@ -52,12 +53,19 @@ def _search(search: Search, rollout: Rollout, plan: Plan, generation: int) -> Ge
     asked = perf_counter()
     scored = score(rollout, plan, candidates, search.center, generation)
     played = perf_counter()
-    update = search.tell(candidates, torch.from_numpy(scored.scores))
-    ParamVector(rollout.policy.net).write(search.center)
-    times = {"ask": asked - begin, "rollout": played - asked, "update": perf_counter() - played}
+    scores, before_update = torch.from_numpy(scored.scores), search.center
+    update = search.tell(candidates, scores)
+    vector = ParamVector(rollout.policy.net)
+    vector.write(search.center)
+    told = perf_counter()
+    diagnosis = {
+        "search/signal": signal(candidates, scores, before_update, mirrored=search.mirrored),
+        "search/ties": ties(scores),
+    } | spread(search, vector)
+    times = {"ask": asked - begin, "rollout": played - asked, "update": told - played}
     players = len(scored.scores)
     return Generation(
-        metrics=scored.metrics | update | _named(times, rollout, before),
+        metrics=scored.metrics | update | diagnosis | _named(times, rollout, before),
         promise=scored.center_score,
         stalled=bool(update["search/stalled"]),
         failures=scored.failures,
@@ -76,7 +84,7 @@ def _learn(learner: Learner, rollout: Rollout, plan: Plan, generation: int) -> G
     update = learner.learn(episodes)
     if plan.normalize_observations:
         normalize(rollout, [outcome], 1)
-    described = describe(outcome, 1) | {"rollout/episodes": float(len(seeds))}
+    described = describe(outcome, 1, rollout.environment.time_limit) | {"rollout/episodes": float(len(seeds))}
     times = {"rollout": played - begin, "update": perf_counter() - played}
     return Generation(
         metrics=described | update | _named(times, rollout, before) | {"learn/failed": float(len(outcome.failures))},

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from torchpolicy.checkpoint import save_checkpoint
+from torchpolicy.diagnosis import Diagnosis
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.generation import Generation, run_generation
@@ -25,9 +26,6 @@ AGREEMENT = 10
 
 CHECKPOINT_SHARE = 0.01
 """Of a run's time, at most, goes into checkpoints."""
-
-STALLED_WARNING = 10
-"""Stalled generations in a row after which the user is told."""
 
 
 class RunError(RuntimeError):
@@ -77,8 +75,10 @@ class Trainer:
         self.validations: list[tuple[int, float]] = []
         self.save_error: OSError | None = None
         self._saved = -1  # generation of the last checkpoint
-        self._failing = self._stalled = 0  # generations in a row
-        self._told_failure = self._told_floor = False
+        searching = isinstance(algorithm, Search)
+        self._diagnosis = Diagnosis("a larger std" if searching else "a policy that samples more widely")
+        self._failing = 0  # generations in a row
+        self._told_failure = False
         self._told_writers: set[Writer] = set()
         self._promise = nan  # this generation's
         self._written = 0.0  # seconds that the last generation's metrics and checkpoint took
@@ -145,7 +145,7 @@ class Trainer:
             "target": self.plan.target,
             "validations": [list(each) for each in self.validations],
             "failing": self._failing,
-            "stalled": self._stalled,
+            "diagnosis": self._diagnosis.state_dict(),
             "elapsed": self._seconds(),
             "algorithm": self.algorithm.state_dict(),
             "policy": {name: tensor.clone() for name, tensor in self.policy.state_dict().items()},
@@ -158,7 +158,8 @@ class Trainer:
         self.generation, self.env_steps = state["generation"], state["env_steps"]
         self.reached = state["reached"] and state["target"] == self.plan.target
         self.validations = [(generation, score) for generation, score in state["validations"]]
-        self._failing, self._stalled = state["failing"], state["stalled"]
+        self._failing = state["failing"]
+        self._diagnosis.load_state_dict(state["diagnosis"])
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 
     def _is_over(self) -> bool:
@@ -227,16 +228,9 @@ class Trainer:
                 f"{done.failed} of {done.players} {plural} failed in {name}, the second generation running "
                 f"(generation {generation}); the first: {done.failures[0]}"
             )
-        if done.metrics.get("search/std_floor", 0) > 0.5 and not self._told_floor:
-            self._note(f"generation {generation}: most of std is at its floor, so the search stands still")
-            self._told_floor = True
-        self._stalled = self._stalled + 1 if done.stalled else 0
-        if self._stalled == STALLED_WARNING:
-            wider = "a larger std" if kind == "search" else "a policy that samples more widely"
-            self._note(
-                f"generation {generation}: no two scores have differed for {self._stalled} generations, so nothing "
-                f"can be learned: {wider}, more episodes or a denser reward may help"
-            )
+        text = self._diagnosis.look(done.metrics, stalled=done.stalled)
+        if text is not None:
+            self._note(f"generation {generation}: {text}")
 
     def _validation_is_due(self) -> bool:
         """At a cadence, and as soon as a score in training promises the target."""

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from torchpolicy import CEM, ParamVector
+from torchpolicy.diagnosis import Diagnosis, signal, spread, ties
+
+CENTER = torch.arange(20.0)
+
+
+def population(mirrored: bool, seed: int) -> torch.Tensor:
+    noise = torch.randn(200, 20, generator=torch.Generator().manual_seed(seed)) * torch.linspace(0.1, 9, 20)
+    if mirrored:
+        noise[1::2] = -noise[0::2]
+    return CENTER + noise
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_signal_is_one_for_noise_and_many_for_a_slope(mirrored: bool) -> None:
+    noise, slope = [], []
+    for seed in range(30):
+        candidates = population(mirrored, seed)
+        chance = torch.randn(200, generator=torch.Generator().manual_seed(1000 + seed))
+        noise.append(signal(candidates, chance, CENTER, mirrored=mirrored))
+        slope.append(signal(candidates, candidates[:, 0], CENTER, mirrored=mirrored))
+    assert sum(noise) / 30 == pytest.approx(1, abs=0.2)
+    assert sum(slope) / 30 == pytest.approx(1 + (100 if mirrored else 200) / 20, rel=0.1)
+
+
+def test_signal_knows_no_units_and_leaves_out_what_failed() -> None:
+    candidates = population(True, 0)
+    scores = candidates[:, 3].exp()
+    value = signal(candidates, scores, CENTER, mirrored=True)
+    assert signal(10 * candidates, 7 * scores + 3, 10 * CENTER, mirrored=True) == pytest.approx(value)
+    failed = torch.cat([scores, torch.tensor([torch.nan, 1e9])])
+    assert signal(torch.cat([candidates, candidates[:2]]), failed, CENTER, mirrored=True) == pytest.approx(value)
+    assert torch.tensor(signal(candidates, torch.ones(200), CENTER, mirrored=False)).isnan()
+
+
+def test_ties() -> None:
+    assert ties(torch.tensor([1.0, 2.0, 2.0, 3.0, torch.nan])) == 0.5
+    assert ties(torch.tensor([torch.nan, torch.nan])) == 0
+
+
+def test_spread_is_by_tensor() -> None:
+    module = torch.nn.Linear(2, 1)
+    vector = ParamVector(module)
+    search = CEM(vector.read(), std=torch.tensor([1.0, 3.0, 5.0]))
+    assert spread(search, vector) == {"std/weight": 2.0, "std/bias": 5.0}
+
+
+def said(rows: list[dict[str, float]], stalled: bool = False, pause: int = -1) -> list[str]:
+    """What is said over generations; through a saved state in generation `pause`."""
+    diagnosis, texts = Diagnosis("a larger std"), []
+    for generation, row in enumerate(rows):
+        if generation == pause:
+            state = diagnosis.state_dict()
+            diagnosis = Diagnosis("a larger std")
+            diagnosis.load_state_dict(state)
+        text = diagnosis.look(row, stalled=stalled)
+        texts += [text] if text else []
+    return texts
+
+
+@pytest.mark.parametrize("pause", [-1, 5, 25])
+def test_each_way_to_be_stuck_is_said_in_one_line(pause: int) -> None:
+    (equal,) = said([{"rollout/ep_rew_mean": 0.0}] * 40, stalled=True, pause=pause)
+    assert equal.startswith("no two scores have differed for 10 generations")
+    (full,) = said([{"rollout/ep_rew_mean": 500.0, "rollout/truncated": 1.0}] * 40, stalled=True, pause=pause)
+    assert full.startswith("for 10 generations all episodes have run to the time limit with the same return")
+    (floor,) = said([{"search/std_floor": 0.6}] * 40, pause=pause)
+    assert floor.startswith("most of std is at its floor")
+    falls = [{"rollout/ep_rew_mean": -200.0, "rollout/truncated": 0.0}] * 3
+    hovers = [{"rollout/ep_rew_mean": -100.0, "rollout/truncated": 0.95}] * 40
+    (survival,) = said(falls + hovers, pause=pause)
+    assert survival.startswith("for 20 generations 95% of the episodes have run to the time limit, without a better")
+
+
+def test_nothing_is_said_of_progress_or_of_tasks_without_an_end() -> None:
+    falls = [{"rollout/ep_rew_mean": -200.0, "rollout/truncated": 0.0}] * 3
+    assert not said(falls + [{"rollout/ep_rew_mean": float(mean), "rollout/truncated": 0.95} for mean in range(99)])
+    assert not said([{"rollout/ep_rew_mean": -1000.0, "rollout/truncated": 1.0}] * 99)  # Pendulum
