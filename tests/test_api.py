@@ -98,7 +98,7 @@ METRICS = {
         "search/stalled",
         "search/failed",
     ),
-    *("rollout/truncated", "search/signal", "search/ties", "std/weight", "std/bias"),
+    *("rollout/truncated", "search/signal", "search/ties", "search/noise_norm", "std/weight", "std/bias"),
     *("time/slot_utilisation", "time/fps", "time/ask_s", "time/rollout_s", "time/env_s", "time/policy_s"),
     *("time/update_s", "time/write_s", "time/elapsed"),
     *("eval/mean_reward", "eval/ci_low", "eval/ci_high"),

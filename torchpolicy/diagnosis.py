@@ -59,11 +59,12 @@ def ties(scores: Tensor) -> float:
 
 
 def spread(search: Search, vector: ParamVector) -> Metrics:
-    """Mean std of each of the module's tensors, where the search has one a weight."""
+    """How far candidates lie from the center, where the search has a std a weight: in all, and the mean by tensor."""
     std = getattr(search, "std", None)
     if not isinstance(std, Tensor) or std.shape != search.center.shape:
         return {}
-    return {f"std/{name}": float(std[where].mean()) for name, where in vector.slices.items()}
+    noise = {"search/noise_norm": float(torch.linalg.vector_norm(std))}
+    return noise | {f"std/{name}": float(std[where].mean()) for name, where in vector.slices.items()}
 
 
 class Diagnosis:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import torch
+from torch import Tensor
 
 from torchpolicy.diagnosis import signal, spread, ties
 from torchpolicy.learn.base import Learner
@@ -28,6 +29,7 @@ class Generation:
         failed: How many candidates, or episodes of a learner, failed.
         players: Of how many.
         env_steps: In all.
+        returns: Of the episodes, NaN for a failed one.
     """
 
     metrics: Metrics
@@ -37,6 +39,7 @@ class Generation:
     failed: int
     players: int
     env_steps: int
+    returns: Tensor
 
 
 def run_generation(algorithm: Search | Learner, rollout: Rollout, plan: Plan, generation: int) -> Generation:
@@ -72,6 +75,7 @@ def _search(search: Search, rollout: Rollout, plan: Plan, generation: int) -> Ge
         failed=len({failure.candidate for failure in scored.failures if failure.candidate < players}),
         players=players,
         env_steps=scored.env_steps,
+        returns=torch.from_numpy(scored.returns),
     )
 
 
@@ -94,6 +98,7 @@ def _learn(learner: Learner, rollout: Rollout, plan: Plan, generation: int) -> G
         failed=len(outcome.failures),
         players=len(seeds),
         env_steps=outcome.env_steps,
+        returns=torch.from_numpy(outcome.returns),
     )
 
 

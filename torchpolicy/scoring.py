@@ -31,6 +31,7 @@ class Scored:
         center_score: The center's, on the same episodes; NaN if it did not play along.
         failures: Of the candidates, and of the center, numbered P.
         env_steps: In all.
+        returns: (P, E), of the candidates.
         metrics: Scalars about it, but for ``rollout/env_steps``.
     """
 
@@ -38,6 +39,7 @@ class Scored:
     center_score: float
     failures: list[Failure]
     env_steps: int
+    returns: Array
     metrics: Metrics
 
 
@@ -69,7 +71,14 @@ def score(rollout: Rollout, plan: Plan, candidates: Tensor, center: Tensor, gene
     if len(players) > population:
         better, equal = (every[:population] > center_score).sum(), (every[:population] == center_score).sum()
         metrics |= {"search/center_score": float(center_score), "search/center_rank": 1 + float(better + equal / 2)}
-    return Scored(scores, float(center_score), failures, sum(each.env_steps for each in outcomes), metrics)
+    return Scored(
+        scores,
+        float(center_score),
+        failures,
+        sum(each.env_steps for each in outcomes),
+        outcome.returns[:population],
+        metrics,
+    )
 
 
 def _mean_scores(outcome: Outcome, survival_bonus: float) -> Array:

@@ -1,12 +1,15 @@
 """One generation at a time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import inf, isfinite, nan
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from torchpolicy.checkpoint import save_checkpoint
 from torchpolicy.diagnosis import Diagnosis
@@ -14,6 +17,7 @@ from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.generation import Generation, run_generation
 from torchpolicy.learn.base import Learner
+from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout import Rollout
@@ -114,19 +118,20 @@ class Trainer:
         save_at = self._save(state)
         try:
             while not self._is_over():
-                metrics = self._generation()
+                done, metrics = self._generation()
                 if self._validation_is_due():
                     self.reached = self._validate(metrics)
                 if self.generation % AGREEMENT == 0 and not group.agree(self.algorithm.center):
                     raise RunError(f"generation {self.generation}: the processes do not have the same center")
-                done = time.perf_counter()
+                computed = time.perf_counter()
                 self.metrics.append(metrics)
-                for writer in self.writers:
-                    self._write(writer, metrics)
+                progress = 1.0 if self.reached else self._progress()
+                distributions = partial(self._distributions, done)
+                self._write(methodcaller("write", metrics, progress, distributions))
                 state = self.state_dict()
                 if time.monotonic() >= save_at:
                     save_at = self._save(state)
-                self._written = time.perf_counter() - done
+                self._written = time.perf_counter() - computed
             if self.settled:
                 self._note(f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}: done")
         except BaseException:
@@ -183,19 +188,35 @@ class Trainer:
         pause = self.plan.checkpoint_seconds
         return end + max(pause, (end - begin) / CHECKPOINT_SHARE) if pause else end
 
-    def _write(self, writer: Writer, metrics: Metrics) -> None:
-        try:
-            writer.write(metrics, 1.0 if self.reached else self._progress())
-        except OSError as error:
-            if writer not in self._told_writers:
-                self._note(f"generation {self.generation}: {type(writer).__name__} cannot write: {error}")
-            self._told_writers.add(writer)
+    def _distributions(self, done: Generation) -> Mapping[str, Tensor]:
+        """Returns of a generation, and weights and std, each by tensor."""
+        vector, std = ParamVector(self.policy.net), getattr(self.algorithm, "std", None)
+        found = {"rollout/returns": done.returns}
+        found |= {f"weights/{name}": part for name, part in vector.unflatten(self.algorithm.center).items()}
+        if isinstance(std, Tensor) and std.shape == self.algorithm.center.shape:
+            found |= {f"std/{name}": part for name, part in vector.unflatten(std).items()}
+        return found
+
+    def _write(self, call: Callable[[Writer], None]) -> None:
+        """Let every writer do something; one that cannot is told of once, and the run goes on."""
+        for writer in self.writers:
+            try:
+                call(writer)
+            except OSError as error:
+                if writer not in self._told_writers:
+                    self._note(f"generation {self.generation}: {type(writer).__name__} cannot write: {error}")
+                self._told_writers.add(writer)
 
     def test(self) -> Evaluation:
         """Score the center on the episodes that nothing else uses."""
-        return self._evaluate(Stream.TEST)
+        evaluation = self._evaluate(Stream.TEST)
+        low, high = evaluation.ci
+        metrics = {"test/mean_reward": evaluation.mean, "test/ci_low": low, "test/ci_high": high}
+        metrics["rollout/env_steps"] = self.env_steps
+        self._write(methodcaller("end", metrics))
+        return evaluation
 
-    def _generation(self) -> Metrics:
+    def _generation(self) -> tuple[Generation, Metrics]:
         """One more."""
         begin, compiled = time.monotonic(), self.rollout.compile_seconds
         done = run_generation(self.algorithm, self.rollout, self.plan, self.generation)
@@ -205,7 +226,7 @@ class Trainer:
         self.env_steps += done.env_steps
         self._promise = done.promise
         self._watch(done)
-        return {
+        return done, {
             "generation": self.generation,
             "rollout/env_steps": self.env_steps,
             **done.metrics,

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import torchpolicy as tp
 from torchpolicy.catalog import entry, names
 from torchpolicy.writers.base import Writer
+from torchpolicy.writers.tensorboard import thinned
 
 ROWS = [
     {"generation": 1.0, "rollout/env_steps": 100.0, "time/fps": 5.0, "rollout/ep_rew_mean": 2.5},
@@ -45,6 +48,29 @@ def test_tensorboard_shows_scalars_over_environment_steps(tmp_path: Path) -> Non
     board = EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, event.value) for event in board.Scalars("generation")] == [(100, 1), (250, 2)]
     assert board.Scalars("rollout/ep_rew_mean")[0].value == 2.5
+
+
+def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Path) -> None:
+    result = tp.train("CartPole-v1", "cem", generations=3, target=None, eval_episodes=5, eval_every=2, run_dir=tmp_path)
+    tp.resume(result.run_dir, generations=5)
+    board = EventAccumulator(str(tmp_path), {"histograms": 0, "tensors": 0}).Reload()
+    assert [event.value for event in board.Scalars("generation")] == [1, 2, 3, 4, 5]
+    assert len(board.Histograms("rollout/returns")) == 4  # in the first and last generation of each session
+    assert {"weights/weight", "weights/bias", "std/weight", "std/bias"} < set(board.Tags()["histograms"])
+    assert board.Histograms("weights/weight")[0].histogram_value.num == 8
+    (text,) = board.Tensors("configuration/text_summary")
+    assert b'"algorithm": "cem"' in text.tensor_proto.string_val[0]
+    (network,) = board.Tensors("network/text_summary")
+    assert b"| weight | 2 x 4 | 8 |" in network.tensor_proto.string_val[0]
+    assert "custom_scalars__config__" in board.Tags()["tensors"]
+    assert {"_hparams_/experiment", "_hparams_/session_start_info"} < board.summary_metadata.keys()
+    assert board.Scalars("test/mean_reward")[0].value == pytest.approx(result.evaluation.mean)
+    assert board.Scalars("test/mean_reward")[-1].step == board.Scalars("generation")[-1].step
+
+
+def test_histograms_are_few_of_many_numbers_and_all_of_few() -> None:
+    assert len(thinned(torch.zeros(1_000_003))) < 11_000
+    assert thinned(torch.tensor([[1.0, torch.nan], [torch.inf, 2.0]])).tolist() == [1.0, 2.0]
 
 
 def test_console_speaks_plainly_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_spread_is_by_tensor() -> None:
     module = torch.nn.Linear(2, 1)
     vector = ParamVector(module)
     search = CEM(vector.read(), std=torch.tensor([1.0, 3.0, 5.0]))
-    assert spread(search, vector) == {"std/weight": 2.0, "std/bias": 5.0}
+    assert spread(search, vector) == pytest.approx({"search/noise_norm": 35**0.5, "std/weight": 2.0, "std/bias": 5.0})
 
 
 def said(rows: list[dict[str, float]], stalled: bool = False, pause: int = -1) -> list[str]:

@@ -1,7 +1,18 @@
 """Where a run's metrics go."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from torch import Tensor
+
+Distributions = Callable[[], Mapping[str, Tensor]]
+"""Gives tensors whose numbers are worth a histogram, by name; only called by a writer that draws some."""
+
+
+def no_distributions() -> Mapping[str, Tensor]:
+    """None."""
+    return {}
 
 
 class Writer(ABC):
@@ -18,12 +29,15 @@ class Writer(ABC):
         self.resumed_at = resumed_at
 
     @abstractmethod
-    def write(self, metrics: dict[str, float], progress: float) -> None:
+    def write(
+        self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
+    ) -> None:
         """Write one generation.
 
         Args:
             metrics: Scalars by key; ``rollout/env_steps`` is their place on the x-axis.
             progress: Share of the budget that is used up, 0 to 1.
+            distributions: Of returns and weights in this generation, for the time of the call.
 
         Raises:
             OSError: If it cannot be written. The run goes on, and tries again with the next.
@@ -31,6 +45,9 @@ class Writer(ABC):
 
     def note(self, text: str) -> None:  # noqa: B027
         """Tell the user something in words. Writers without a reader leave it."""
+
+    def end(self, metrics: dict[str, float]) -> None:  # noqa: B027
+        """Write what the run came to, ``test/…`` at ``rollout/env_steps``. By default not at all."""
 
     @abstractmethod
     def close(self) -> None:

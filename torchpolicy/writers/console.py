@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from torchpolicy.writers.base import Writer
+from torchpolicy.writers.base import Distributions, Writer, no_distributions
 
 BAR = "{percentage:3.0f} % {bar:20} {desc} [{elapsed}<{remaining}]"
 SECONDS_BETWEEN_LINES = 10.0
@@ -22,7 +22,9 @@ class ConsoleWriter(Writer):
         self._last_line = -SECONDS_BETWEEN_LINES
         self._score = self._validated = ""
 
-    def write(self, metrics: dict[str, float], progress: float) -> None:
+    def write(
+        self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
+    ) -> None:
         text = self._describe(metrics)
         if self._live:
             self._bar.set_description_str(text, refresh=False)

@@ -5,7 +5,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from torchpolicy.writers.base import Writer
+from torchpolicy.writers.base import Distributions, Writer, no_distributions
 
 NAME = "metrics.jsonl"
 
@@ -25,7 +25,9 @@ class JsonlWriter(Writer):
         self._file.truncate(self._end)
         self._waiting = b""
 
-    def write(self, metrics: dict[str, float], progress: float) -> None:
+    def write(
+        self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
+    ) -> None:
         row = {key: value if isfinite(value) else None for key, value in metrics.items()}
         self._waiting += (json.dumps(row) + "\n").encode()
         self._flush()
