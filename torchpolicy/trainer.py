@@ -194,7 +194,7 @@ class Trainer:
         found = {"rollout/returns": done.returns}
         found |= {f"weights/{name}": part for name, part in vector.unflatten(self.algorithm.center).items()}
         if isinstance(std, Tensor) and std.shape == self.algorithm.center.shape:
-            found |= {f"std/{name}": part for name, part in vector.unflatten(std).items()}
+            found |= {f"weights_std/{name}": part for name, part in vector.unflatten(std).items()}
         return found
 
     def _write(self, call: Callable[[Writer], None]) -> None:

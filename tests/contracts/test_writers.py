@@ -56,7 +56,9 @@ def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Pat
     board = EventAccumulator(str(tmp_path), {"histograms": 0, "tensors": 0}).Reload()
     assert [event.value for event in board.Scalars("generation")] == [1, 2, 3, 4, 5]
     assert len(board.Histograms("rollout/returns")) == 4  # in the first and last generation of each session
-    assert {"weights/weight", "weights/bias", "std/weight", "std/bias"} < set(board.Tags()["histograms"])
+    assert {"weights/weight", "weights/bias", "weights_std/weight", "weights_std/bias"} < set(
+        board.Tags()["histograms"]
+    )
     assert board.Histograms("weights/weight")[0].histogram_value.num == 8
     (text,) = board.Tensors("configuration/text_summary")
     assert b'"algorithm": "cem"' in text.tensor_proto.string_val[0]

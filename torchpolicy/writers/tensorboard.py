@@ -20,7 +20,7 @@ HISTOGRAM_VALUES = 10_000
 """Of a larger tensor so many are looked at, evenly spaced."""
 
 CHARTS = {
-    "search": {
+    "search/": {
         "returns of the population: mean, best and worst": [
             "Margin",
             ["rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max"],
@@ -34,14 +34,18 @@ CHARTS = {
         "signal to noise (1 is chance)": ["Multiline", ["search/signal"]],
         "share of episodes at the time limit, of tied scores": ["Multiline", ["rollout/truncated", "search/ties"]],
     },
-    "learning": {
+    "learn/": {
+        "returns of all and of the elite": [
+            "Multiline",
+            ["rollout/ep_rew_mean", "learn/elite_return", "eval/mean_reward"],
+        ],
         "loss": ["Multiline", ["learn/loss"]],
         "entropy": ["Multiline", ["learn/entropy"]],
-        "returns of all and of the elite": ["Multiline", ["rollout/ep_rew_mean", "learn/elite_return"]],
+        "share of episodes at the time limit": ["Multiline", ["rollout/truncated"]],
     },
-    "time": {"where the seconds of a generation go": ["Multiline", ["time/.+_s"]]},
+    "time/": {"where the seconds of a generation go": ["Multiline", ["time/.+_s"]]},
 }
-"""Custom scalars: charts of several curves, by their tags."""
+"""Custom scalars: charts of several curves, by their tags, for runs with metrics that begin so."""
 
 OUTCOMES = ("test/mean_reward", "eval/mean_reward", "rollout/ep_rew_mean", "rollout/env_steps", "time/elapsed")
 """What the hyperparameters of runs are compared by."""
@@ -58,6 +62,7 @@ class TensorBoardWriter(Writer):
         self._writer = SummaryWriter(str(run_dir), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
         self._next_histograms = -inf
         self._session_end: Any = None
+        self._charted = resumed_at is not None
         path = run_dir / "config.json"
         if path.exists():
             self._introduce(json.loads(path.read_text(encoding="utf-8")))
@@ -66,6 +71,10 @@ class TensorBoardWriter(Writer):
         self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
     ) -> None:
         steps = int(metrics["rollout/env_steps"])
+        if not self._charted:
+            shown = {kind: charts for kind, charts in CHARTS.items() if any(key.startswith(kind) for key in metrics)}
+            self._writer.add_custom_scalars(shown)
+            self._charted = True
         for key, value in metrics.items():
             self._writer.add_scalar(key, value, steps)
         if time.monotonic() >= self._next_histograms or progress >= 1:
@@ -99,7 +108,6 @@ class TensorBoardWriter(Writer):
         for summary in (experiment, start):
             self._add(summary)
         if self.resumed_at is None:
-            self._writer.add_custom_scalars(CHARTS)
             self._writer.add_text("configuration", f"```json\n{json.dumps(config, indent=2)}\n```", 0)
             self._writer.add_text("network", _table_of(config["net"]), 0)
 
