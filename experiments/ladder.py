@@ -21,6 +21,7 @@ from benchmarks.machine import describe
 from frozen_lake import success_probability
 
 import torchpolicy as tp
+from torchpolicy.summary import iqm, iqm_interval
 
 RESULTS = Path(__file__).parent / "results" / "ladder"
 ALGORITHMS = ("cem", "nes", "snes", "xnes", "pgpe", "ars", "deepcem", "reinforce")
@@ -65,22 +66,6 @@ def train(env: str, algorithm: str, seed: int) -> dict[str, Any]:
     return row
 
 
-def iqm(values: np.ndarray[Any, Any]) -> float:
-    """Interquartile mean: the mean of the middle half, entries at its ends counted in part."""
-    ordered = np.sort(values)
-    edges = np.linspace(0, 1, len(ordered) + 1)
-    weights = np.clip(np.minimum(edges[1:], 0.75) - np.maximum(edges[:-1], 0.25), 0, None)
-    return float((ordered * weights).sum() / weights.sum())
-
-
-def interval(values: np.ndarray[Any, Any], resamples: int = 5000) -> tuple[float, float]:
-    """95 % bootstrap interval of the interquartile mean over seeds."""
-    rng = np.random.default_rng(0)
-    means = [iqm(values[rng.integers(0, len(values), len(values))]) for _ in range(resamples)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def summary(content: dict[str, Any]) -> dict[str, Any]:
     """What the table shows of an environment and an algorithm."""
     rows, threshold = content["rows"], THRESHOLDS[content["env"]]
@@ -89,8 +74,8 @@ def summary(content: dict[str, Any]) -> dict[str, Any]:
     steps = [row["env_steps_to_threshold"] or np.inf for row in rows]
     seconds = [row["seconds_to_threshold"] or np.inf for row in rows]
     return {
-        "iqm": iqm(values),
-        "interval": interval(values),
+        "iqm": float(iqm(values)),
+        "interval": tuple(float(end) for end in iqm_interval(values)),
         "worst": float(values.min()),
         "reached": f"{int((values >= threshold).sum())} of {len(values)}",
         "steps_to_threshold": float(np.median(steps)),

@@ -10,6 +10,7 @@ from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.params import ParamVector
+from torchpolicy.plotting import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.linear import LinearPolicy
 from torchpolicy.policies.mlp import MLPPolicy
@@ -54,6 +55,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load",
+    "plot",
     "population_forward",
     "resume",
     "train",

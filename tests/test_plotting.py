@@ -1,0 +1,54 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import torchpolicy as tp
+from torchpolicy.plotting import find_runs, group_runs
+from torchpolicy.summary import iqm, iqm_interval
+
+
+def test_interquartile_mean_and_interval() -> None:
+    assert iqm(np.array([0.0, 1.0, 2.0, 100.0])) == 1.5
+    assert iqm(np.array([[7.0], [3.0]])).tolist() == [7.0, 3.0]
+    assert iqm(np.array([0.0, 1.0, 2.0, 3.0, 100.0])) == pytest.approx((0.75 * 1 + 2 + 0.75 * 3) / 2.5)
+    low, high = iqm_interval(np.random.default_rng(0).normal(5, 1, (3, 200)))
+    assert ((low < 5) & (high > 5) & (high - low < 0.5)).all()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    for seed, population in [(0, 8), (1, 8), (0, 16)]:
+        settings = {"generations": 3, "eval_episodes": 2, "target": None, "log_dir": tmp_path}
+        tp.train("CartPole-v1", "cem", population=population, seed=seed, **settings)  # type: ignore[arg-type]
+    tp.train("CartPole-v1", "snes", generations=3, eval_episodes=2, target=None, log_dir=tmp_path)
+    return tmp_path
+
+
+def test_seeds_are_summed_up_and_settings_told_apart(runs: Path) -> None:
+    groups = group_runs(find_runs([runs]))
+    assert {label: len(group) for label, group in groups.items()} == {
+        "cem population=16": 1,
+        "cem population=8": 2,
+        "snes": 1,
+    }
+    assert len(find_runs([runs, next(runs.rglob("config.json")).parent])) == 4  # none twice
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_a_picture_is_drawn(runs: Path, kind: str) -> None:
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, "-m", "torchpolicy", "plot", str(runs), "--out", f"curves.{kind}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"curves.{kind}"
+    assert Path(f"curves.{kind}").stat().st_size > 5000
+
+
+def test_mistakes_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="no run with metrics in there"):
+        find_runs([tmp_path])
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ValueError, match=r'pip install "torchpolicy\[plots\]"'):
+        tp.plot(tmp_path)
