@@ -14,7 +14,8 @@ import torch
 from evotorch.algorithms import CEM
 from evotorch.neuroevolution import GymNE, VecGymNE
 
-os.environ["RAY_worker_niceness"] = "0"  # by default actors give way to all else on the machine, and may stand still
+# By default actors give way to all else on the machine, and may stand still.
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own spelling
 logging.disable(logging.CRITICAL)
 env, kind = sys.argv[1:3]
 envs, actors, normalize, population, generations, seed = (int(argument) for argument in sys.argv[3:])
