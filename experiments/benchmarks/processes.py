@@ -66,7 +66,7 @@ def bare(env: str, steps: int, count: int) -> float:
     return sum(rates)
 
 
-def ours(env: str, population: int, generations: int, workers: int, seed: int) -> float:
+def ours(env: str, population: int, generations: int, workers: int, seed: int, **settings: Any) -> float:
     """Steps per second of a training run, its first generation left out."""
     with tempfile.TemporaryDirectory() as folder:
         rows = tp.train(
@@ -80,6 +80,7 @@ def ours(env: str, population: int, generations: int, workers: int, seed: int) -
             eval_every=1000,
             eval_episodes=1,
             log_dir=folder,
+            **settings,
         ).metrics
     first, last = rows[0], rows[-1]
     steps = last["rollout/env_steps"] - first["rollout/env_steps"]
