@@ -6,6 +6,7 @@ from torchpolicy.clipup import ClipUp
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.episodes import Episodes
 from torchpolicy.evaluation import Evaluation
+from torchpolicy.film import play, record
 from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
@@ -55,8 +56,10 @@ __all__ = [
     "__version__",
     "evaluate",
     "load",
+    "play",
     "plot",
     "population_forward",
+    "record",
     "resume",
     "train",
 ]

@@ -27,7 +27,7 @@ WIDEST, COMPILED_WIDEST = 4096, 16384
 ROOM = 2**28
 """Bytes for the weights of the networks in all slots, by default."""
 
-REFILL = 32
+REFILL = 64
 """Slots are refilled when one of so many has ended."""
 
 

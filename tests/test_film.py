@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from PIL import Image
+
+import torchpolicy as tp
+from torchpolicy.film import shoot
+
+
+class Dot(gymnasium.Env[Any, Any]):
+    """A white dot goes right, a pixel an action."""
+
+    observation_space = Box(0, 100, (1,))
+    action_space = Discrete(2)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.place = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.place = int(self.np_random.integers(3))
+        return np.array([self.place], np.float32), {}
+
+    def step(self, action: int) -> Any:
+        self.place += action
+        return np.array([self.place], np.float32), 1.0, self.place >= 40, False, {}
+
+    def render(self) -> Any:
+        picture = np.zeros((8, 64, 3), np.uint8)
+        picture[:, self.place] = 255
+        return picture
+
+
+def always_right() -> tp.Policy:
+    policy = tp.LinearPolicy(Dot.observation_space, Dot.action_space)
+    with torch.no_grad():
+        policy.net.weight.zero_()
+        policy.net.bias.copy_(torch.tensor([0.0, 1.0]))
+    return policy
+
+
+def test_what_is_drawn_is_the_episode_that_is_scored() -> None:
+    policy = tp.train("CartPole-v1", "cem", generations=1).policy
+    take = shoot(policy, "CartPole-v1", None, None, seed=7)
+    assert take.total == tp.evaluate(policy, "CartPole-v1", episodes=1, seed=7).mean == len(take.actions)
+
+
+def test_every_frame_is_there_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])  # where the process that draws finds tests.test_film
+    path = tp.record(always_right(), "tests.test_film:Dot", tmp_path / "dot.gif")
+    places = []
+    with Image.open(path) as picture:
+        for frame in range(picture.n_frames):  # type: ignore[attr-defined]
+            picture.seek(frame)
+            places.append(int(np.asarray(picture.convert("L"))[0].argmax()))
+    assert places == list(range(places[0], 41))
+
+
+def test_a_long_episode_is_thinned(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "cart.gif"
+    result = tp.train("MountainCar-v0", "cem", generations=1, preset=False, run_dir=tmp_path / "run")
+    command = [sys.executable, "-m", "torchpolicy", "record", str(result.run_dir), "--out", str(path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == str(path)
+    with Image.open(path) as picture:
+        assert 60 < picture.n_frames <= 68  # every third of 200 steps, and the last
+        assert max(picture.size) == 400
+
+
+@pytest.mark.parametrize(
+    ("env", "path", "message"),
+    [
+        ("CartPole-v1", "episode.avi", "should end in .gif or .mp4"),
+        ("FrozenLake-v1", "episode.gif", "FrozenLake-v1 has others"),
+        ("NoSuchEnv-v3", "episode.gif", "making NoSuchEnv-v3 failed"),
+    ],
+)
+def test_mistakes_are_said(env: str, path: str, message: str) -> None:
+    policy = tp.train("CartPole-v1", "cem", generations=1).policy
+    with pytest.raises(ValueError, match=message):
+        tp.record(policy, env, path)
+
+
+def test_a_renderer_that_is_missing_costs_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = tp.train("CartPole-v1", "cem", generations=1).policy
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(ValueError, match="CartPole-v1 cannot be drawn: the process that draws ended with 1"):
+        tp.record(policy, "CartPole-v1")

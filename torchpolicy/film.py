@@ -1,0 +1,137 @@
+"""An episode as a picture that moves, or in a window.
+
+The policy acts here; what it did is played again, and drawn, by a process of its own (``replay.py``), which needs no
+torch and whose end, by a missing display or a crash of a renderer, costs nothing.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from torchpolicy.checks import check_seed
+from torchpolicy.policies.base import Policy
+from torchpolicy.replay import make, reason, show
+from torchpolicy.seeding import Stream, episode_seeds
+
+FRAMES = 100
+"""Of a picture, at most; of a longer episode they are thinned."""
+
+PATIENCE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Take:
+    """An episode that was played, and can be played again.
+
+    Attributes:
+        env: Gymnasium id, or ``pkg.mod:callable``.
+        env_args: Keywords for it.
+        max_episode_steps: Time limit in steps, in place of its own.
+        seed: Of the episode.
+        actions: As the environment took them.
+        total: Sum of its rewards.
+    """
+
+    env: str
+    env_args: dict[str, Any]
+    max_episode_steps: int | None
+    seed: int
+    actions: list[Any]
+    total: float
+
+
+def shoot(
+    policy: Policy, env: str, env_args: Mapping[str, Any] | None, max_episode_steps: int | None, seed: int
+) -> Take:
+    """Play an episode in Gymnasium's environment: the first of those that :func:`torchpolicy.evaluate` scores."""
+    args = dict(env_args or {})
+    (episode,) = episode_seeds(check_seed(seed), Stream.TEST, 0, 1)
+    with closing(_make(env, args, max_episode_steps, None)) as made:
+        if made.observation_space != policy.observation_space or made.action_space != policy.action_space:
+            raise ValueError(
+                f"the policy is for {policy.observation_space} and {policy.action_space}, {env} has others"
+            )
+        observation, _ = made.reset(seed=episode)
+        actions, total, over = [], 0.0, False
+        while not over:
+            action = policy.act(observation)
+            observation, reward, terminated, truncated, _ = made.step(action)
+            actions.append(np.asarray(action).tolist())
+            total += float(reward)
+            over = terminated or truncated
+    return Take(env, args, max_episode_steps, episode, actions, total)
+
+
+def record(
+    policy: Policy,
+    env: str,
+    path: str | Path = "episode.gif",
+    seed: int = 1,
+    *,
+    env_args: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
+) -> Path:
+    """Draw an episode of a policy into a file: the first one that :func:`torchpolicy.evaluate` scores with this seed.
+
+    Args:
+        policy: Acts greedily.
+        env: Gymnasium id, or ``"pkg.mod:callable"`` that takes `render_mode`.
+        path: Ends in ``.gif``, of at most 100 frames, or in ``.mp4``, of all, with the extra ``video``.
+        seed: As for :func:`torchpolicy.evaluate`.
+        env_args: Keywords for the environment.
+        max_episode_steps: Time limit in steps, in place of its own.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: If the environment cannot be drawn, with what to install.
+    """
+    path = Path(path)
+    if path.suffix not in (".gif", ".mp4"):
+        raise ValueError(f"path should end in .gif or .mp4, got {path}")
+    take = shoot(policy, env, env_args, max_episode_steps, seed)
+    order = vars(take) | {"path": str(path), "frames": FRAMES}
+    command = [sys.executable, str(Path(__file__).with_name("replay.py"))]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(order), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"{env} was not drawn within {PATIENCE_SECONDS:.0f} s") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"the process that draws ended with {done.returncode}"]
+        raise ValueError(f"{env} cannot be drawn: {lines[-1]}")
+    return path
+
+
+def play(
+    policy: Policy,
+    env: str,
+    seed: int = 1,
+    *,
+    env_args: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
+) -> float:
+    """Show an episode of a policy in a window; its return. Arguments are those of :func:`record`."""
+    take = shoot(policy, env, env_args, max_episode_steps, seed)
+    try:
+        show(vars(take))
+    except Exception as error:
+        raise ValueError(f"{env} cannot be shown: {reason(error)}") from error
+    return take.total
+
+
+def _make(env: str, env_args: dict[str, Any], limit: int | None, mode: str | None) -> gymnasium.Env[Any, Any]:
+    try:
+        return make(env, env_args, limit, mode)
+    except Exception as error:
+        raise ValueError(f"making {env} failed: {reason(error)}") from error

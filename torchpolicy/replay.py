@@ -1,0 +1,112 @@
+"""Plays an episode again from its seed and its actions, and draws it; alone it reads from standard input what to draw.
+
+Nothing of torch or of the rest of the package is imported.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+LONGEST_SIDE = 400
+"""Pixels of a picture."""
+
+FRAMES_A_SECOND = 25
+"""Where an environment does not say."""
+
+
+def make(env: str, env_args: Mapping[str, Any], limit: int | None, mode: str | None) -> gymnasium.Env[Any, Any]:
+    """The environment, drawn in `mode`."""
+    module, _, name = env.partition(":")
+    args = dict(env_args) | ({} if mode is None else {"render_mode": mode})
+    if name and not name.rpartition("-v")[2].isdigit():
+        sys.path.append(str(Path.cwd()))
+        made = getattr(importlib.import_module(module), name)(**args)
+        return made if limit is None else gymnasium.wrappers.TimeLimit(made, limit)
+    return gymnasium.make(env, max_episode_steps=limit, disable_env_checker=True, **args)
+
+
+def show(take: Mapping[str, Any]) -> None:
+    """In a window, as fast as it was meant to be."""
+    for _ in _steps(take, "human"):
+        pass
+
+
+def draw(take: Mapping[str, Any]) -> None:
+    """Into the file ``take["path"]``."""
+    path = Path(take["path"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".mp4":
+        _draw_film(take, path)
+    else:
+        _draw_gif(take, path)
+
+
+def _draw_gif(take: Mapping[str, Any], path: Path) -> None:
+    from PIL import Image
+
+    every = max(1, -(-len(take["actions"]) // (take["frames"] - 1)))
+    pictures, speed = [], FRAMES_A_SECOND
+    for number, env in enumerate(_steps(take, "rgb_array")):
+        if number % every == 0 or number == len(take["actions"]):
+            picture = Image.fromarray(np.asarray(env.render()))
+            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            pictures.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
+            speed = env.metadata.get("render_fps", FRAMES_A_SECOND)
+    pause = max(20, round(1000 * every / speed))  # milliseconds; viewers slow down what is faster than 20
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=min(pause, 100), loop=0)
+
+
+def _draw_film(take: Mapping[str, Any], path: Path) -> None:
+    try:
+        import imageio_ffmpeg  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise RuntimeError('an .mp4 needs imageio-ffmpeg: pip install "torchpolicy[video]"') from error
+    writer = None
+    for env in _steps(take, "rgb_array"):
+        picture = np.ascontiguousarray(env.render())
+        if writer is None:
+            size, speed = (picture.shape[1], picture.shape[0]), env.metadata.get("render_fps", FRAMES_A_SECOND)
+            writer = imageio_ffmpeg.write_frames(str(path), size, fps=speed, macro_block_size=2)
+            writer.send(None)
+        writer.send(picture)
+    if writer is not None:
+        writer.close()
+
+
+def _steps(take: Mapping[str, Any], mode: str) -> Iterator[gymnasium.Env[Any, Any]]:
+    """The environment, at the start and after each action."""
+    with closing(make(take["env"], take["env_args"], take["max_episode_steps"], mode)) as env:
+        env.reset(seed=take["seed"])
+        yield env
+        for action in take["actions"]:
+            env.step(action if np.isscalar(action) else np.asarray(action, getattr(env.action_space, "dtype", None)))
+            yield env
+
+
+def reason(error: Exception) -> str:
+    """One line of why."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def main() -> None:
+    """Draw what standard input says."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame without a display
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        draw(json.loads(sys.stdin.read()))
+    except Exception as error:
+        sys.exit(reason(error))
+
+
+if __name__ == "__main__":
+    main()
