@@ -1,3 +1,4 @@
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import torchpolicy as tp
 from torchpolicy.film import shoot
@@ -93,3 +95,24 @@ def test_a_renderer_that_is_missing_costs_one_line(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ValueError, match="CartPole-v1 cannot be drawn: the process that draws ended with 1"):
         tp.record(policy, "CartPole-v1")
+
+
+def test_a_long_run_shows_its_policy_in_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchpolicy.film.FIRST_SECONDS", 0.0)
+    tp.train("CartPole-v1", "cem", seconds=6, target=None, eval_episodes=5, population=4, run_dir=tmp_path / "run")
+    board = EventAccumulator(str(tmp_path / "run"), {"images": 0}).Reload()
+    pictures = board.Images("episode")
+    assert pictures
+    with Image.open(io.BytesIO(pictures[0].encoded_image_string)) as picture:
+        assert picture.format == "GIF"
+        assert picture.size == (pictures[0].width, pictures[0].height) == (400, 267)
+
+
+def test_what_cannot_be_drawn_costs_a_run_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torchpolicy.film.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    result = tp.train("CartPole-v1", "cem", generations=200, total_steps=None, target=None, population=4)
+    assert len(result.metrics) == 200
+    assert capsys.readouterr().err.count("no pictures of episodes: CartPole-v1 cannot be drawn: the process that") == 1

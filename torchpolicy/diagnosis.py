@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
 from torchpolicy.search.base import Metrics, Search
 from torchpolicy.shaping import centered_ranks
@@ -60,11 +61,27 @@ def ties(scores: Tensor) -> float:
 
 def spread(search: Search, vector: ParamVector) -> Metrics:
     """How far candidates lie from the center, where the search has a std a weight: in all, and the mean by tensor."""
-    std = getattr(search, "std", None)
-    if not isinstance(std, Tensor) or std.shape != search.center.shape:
+    std = _std_of(search)
+    if std is None:
         return {}
     noise = {"search/noise_norm": float(torch.linalg.vector_norm(std))}
     return noise | {f"std/{name}": float(std[where].mean()) for name, where in vector.slices.items()}
+
+
+def distributions(vector: ParamVector, algorithm: Search | Learner, returns: Tensor) -> dict[str, Tensor]:
+    """What is worth a histogram: returns, and weights and their std, each by tensor."""
+    std = _std_of(algorithm)
+    found = {"rollout/returns": returns}
+    found |= {f"weights/{name}": part for name, part in vector.unflatten(algorithm.center).items()}
+    if std is not None:
+        found |= {f"weights_std/{name}": part for name, part in vector.unflatten(std).items()}
+    return found
+
+
+def _std_of(algorithm: Search | Learner) -> Tensor | None:
+    """Of each weight, (D,), if it has one."""
+    std = getattr(algorithm, "std", None)
+    return std if isinstance(std, Tensor) and std.shape == algorithm.center.shape else None
 
 
 class Diagnosis:

@@ -7,10 +7,13 @@ torch and whose end, by a missing display or a crash of a renderer, costs nothin
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gymnasium
@@ -25,6 +28,10 @@ FRAMES = 100
 """Of a picture, at most; of a longer episode they are thinned."""
 
 PATIENCE_SECONDS = 300.0
+"""For a picture."""
+
+FIRST_SECONDS, SHARE = 20.0, 0.02
+"""Of a run, before its first picture; and the share of its time, at most, in which one is drawn."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +106,7 @@ def record(
     if path.suffix not in (".gif", ".mp4"):
         raise ValueError(f"path should end in .gif or .mp4, got {path}")
     take = shoot(policy, env, env_args, max_episode_steps, seed)
-    order = vars(take) | {"path": str(path), "frames": FRAMES}
-    command = [sys.executable, str(Path(__file__).with_name("replay.py"))]
-    try:
-        done = subprocess.run(
-            command, input=json.dumps(order), capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ValueError(f"{env} was not drawn within {PATIENCE_SECONDS:.0f} s") from error
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"the process that draws ended with {done.returncode}"]
-        raise ValueError(f"{env} cannot be drawn: {lines[-1]}")
+    _finish(_start(take, path), env)
     return path
 
 
@@ -128,6 +125,82 @@ def play(
     except Exception as error:
         raise ValueError(f"{env} cannot be shown: {reason(error)}") from error
     return take.total
+
+
+class Filming:
+    """Draws the policy of a run every so often: the first episode of the test, played here and drawn beside the run.
+
+    Args:
+        env: Gymnasium id, or ``pkg.mod:callable``.
+        env_args: Keywords for it.
+        max_episode_steps: Time limit in steps, in place of its own.
+        seed: Of the run.
+    """
+
+    def __init__(self, env: str, env_args: Mapping[str, Any], max_episode_steps: int | None, seed: int) -> None:
+        self._what: tuple[Any, ...] = env, env_args, max_episode_steps, seed
+        self._folder = TemporaryDirectory(prefix="torchpolicy-")
+        self._picture = Path(self._folder.name) / "episode.gif"
+        self._process: subprocess.Popen[str] | None = None
+        self._next = time.monotonic() + FIRST_SECONDS
+        self._begun = 0.0
+
+    def look(self, policy: Policy) -> bytes | None:
+        """Begin a picture when it is time for one; the picture, once it is there.
+
+        Raises:
+            ValueError: If it cannot be drawn; then nothing more is.
+        """
+        if self._process is None and time.monotonic() >= self._next:
+            self._begun, self._next = time.monotonic(), inf
+            take = shoot(policy, *self._what)
+            self._process = _start(take, self._picture)
+        if self._process is None or self._process.poll() is None:
+            return None
+        _finish(self._process, env=str(self._what[0]))
+        self._process = None
+        now = time.monotonic()
+        self._next = now + (now - self._begun) / SHARE
+        return self._picture.read_bytes()
+
+    def close(self) -> None:
+        """Leave what is not finished."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+        self._folder.cleanup()
+
+
+def _start(take: Take, path: Path) -> subprocess.Popen[str]:
+    """A process that draws a take."""
+    command = [sys.executable, str(Path(__file__).with_name("replay.py"))]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):  # why it ended is told later
+            process.stdin.write(json.dumps(vars(take) | {"path": str(path), "frames": FRAMES}))
+            process.stdin.close()
+        process.stdin = None
+    return process
+
+
+def _finish(process: subprocess.Popen[str], env: str) -> None:
+    """Wait for a process that draws."""
+    try:
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        process.communicate()
+        raise ValueError(f"{env} was not drawn within {PATIENCE_SECONDS:.0f} s") from error
+    if process.returncode:
+        lines = errors.strip().splitlines() or [f"the process that draws ended with {process.returncode}"]
+        raise ValueError(f"{env} cannot be drawn: {lines[-1]}")
 
 
 def _make(env: str, env_args: dict[str, Any], limit: int | None, mode: str | None) -> gymnasium.Env[Any, Any]:

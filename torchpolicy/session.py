@@ -2,12 +2,14 @@
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from torchpolicy.catalog import make_writers
 from torchpolicy.checkpoint import load_checkpoint
+from torchpolicy.film import Filming
 from torchpolicy.job import Job
 from torchpolicy.processes import Group, one_thread, stoppable
 from torchpolicy.runs import save_policy, saved_generation
@@ -48,6 +50,9 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
                 return
         if group.rank == 0:
             trainer.writers = make_writers(run_dir, None if state is None else trainer.env_steps)
+            trainer.filming = _filming(job.config)
+            if trainer.filming is not None:
+                stack.callback(trainer.filming.close)
         for writer in trainer.writers:
             stack.callback(_close, writer.close)
             if state is None and job.config["preset"]:
@@ -63,6 +68,13 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
         group.gather("saved")
         if trainer.save_error is not None:
             raise RunError(f"the last checkpoint could not be saved: {trainer.save_error}")
+
+
+def _filming(config: Mapping[str, Any]) -> Filming | None:
+    """What draws the policy in an environment of Gymnasium's; code of the user's own may not know how to."""
+    if ":" in config["env"]:
+        return None
+    return Filming(config["env"], config["env_args"], config["max_episode_steps"], config["seed"])
 
 
 def _close(close: Callable[[], None]) -> None:

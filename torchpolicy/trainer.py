@@ -1,7 +1,7 @@
 """One generation at a time."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, isfinite, nan
 from operator import methodcaller
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from torchpolicy.checkpoint import save_checkpoint
-from torchpolicy.diagnosis import Diagnosis
+from torchpolicy.diagnosis import Diagnosis, distributions
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.evaluation import Evaluation, evaluate_vector
+from torchpolicy.film import Filming
 from torchpolicy.generation import Generation, run_generation
 from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
@@ -46,6 +46,7 @@ class Trainer:
         plan: How long, and how to score.
         writers: Get the metrics of each generation.
         checkpoints: Folder of checkpoints; None for no checkpoints.
+        filming: Draws the policy every so often, for the writers.
 
     Attributes:
         metrics: Of the generations of this session.
@@ -65,6 +66,7 @@ class Trainer:
         *,
         writers: Sequence[Writer] = (),
         checkpoints: Path | None = None,
+        filming: Filming | None = None,
     ) -> None:
         self.algorithm = algorithm
         self.policy = policy
@@ -72,6 +74,7 @@ class Trainer:
         self.plan = plan
         self.writers = writers
         self.checkpoints = checkpoints
+        self.filming = filming
         self.metrics: list[Metrics] = []
         self.generation = 0
         self.env_steps = 0
@@ -126,8 +129,9 @@ class Trainer:
                 computed = time.perf_counter()
                 self.metrics.append(metrics)
                 progress = 1.0 if self.reached else self._progress()
-                distributions = partial(self._distributions, done)
-                self._write(methodcaller("write", metrics, progress, distributions))
+                draw = partial(distributions, ParamVector(self.policy.net), self.algorithm, done.returns)
+                self._write(methodcaller("write", metrics, progress, draw))
+                self._film()
                 state = self.state_dict()
                 if time.monotonic() >= save_at:
                     save_at = self._save(state)
@@ -188,14 +192,18 @@ class Trainer:
         pause = self.plan.checkpoint_seconds
         return end + max(pause, (end - begin) / CHECKPOINT_SHARE) if pause else end
 
-    def _distributions(self, done: Generation) -> Mapping[str, Tensor]:
-        """Returns of a generation, and weights and std, each by tensor."""
-        vector, std = ParamVector(self.policy.net), getattr(self.algorithm, "std", None)
-        found = {"rollout/returns": done.returns}
-        found |= {f"weights/{name}": part for name, part in vector.unflatten(self.algorithm.center).items()}
-        if isinstance(std, Tensor) and std.shape == self.algorithm.center.shape:
-            found |= {f"weights_std/{name}": part for name, part in vector.unflatten(std).items()}
-        return found
+    def _film(self) -> None:
+        """Show the policy, when there is a picture of it."""
+        if self.filming is None:
+            return
+        try:
+            gif = self.filming.look(self.policy)
+        except Exception as error:  # whatever an environment does when it is drawn, the run goes on
+            self._note(f"no pictures of episodes: {str(error).splitlines()[0]}")
+            self.filming = None
+            return
+        if gif is not None:
+            self._write(methodcaller("picture", gif, self.env_steps))
 
     def _write(self, call: Callable[[Writer], None]) -> None:
         """Let every writer do something; one that cannot is told of once, and the run goes on."""

@@ -46,6 +46,9 @@ class Writer(ABC):
     def note(self, text: str) -> None:  # noqa: B027
         """Tell the user something in words. Writers without a reader leave it."""
 
+    def picture(self, gif: bytes, env_steps: int) -> None:  # noqa: B027
+        """Show an episode of the policy as it was after so many environment steps. By default not at all."""
+
     def end(self, metrics: dict[str, float]) -> None:  # noqa: B027
         """Write what the run came to, ``test/…`` at ``rollout/env_steps``. By default not at all."""
 

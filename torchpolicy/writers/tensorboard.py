@@ -84,6 +84,13 @@ class TensorBoardWriter(Writer):
                     self._writer.add_histogram(name, values, steps)
             self._next_histograms = time.monotonic() + HISTOGRAM_SECONDS
 
+    def picture(self, gif: bytes, env_steps: int) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+        width, height = (int.from_bytes(gif[at : at + 2], "little") for at in (6, 8))
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        self._add(Summary(value=[Summary.Value(tag="episode", image=image)]), env_steps)
+
     def end(self, metrics: dict[str, float]) -> None:
         steps = int(metrics["rollout/env_steps"])
         for key, value in metrics.items():
@@ -95,8 +102,8 @@ class TensorBoardWriter(Writer):
             self._add(self._session_end)
         self._writer.close()
 
-    def _add(self, summary: Any) -> None:
-        self._writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+    def _add(self, summary: Any, steps: int | None = None) -> None:
+        self._writer._get_file_writer().add_summary(summary, steps)  # type: ignore[no-untyped-call]
 
     def _introduce(self, config: Mapping[str, Any]) -> None:
         """What is run: as text, and as hyperparameters in the run's own event file."""
