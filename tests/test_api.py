@@ -444,3 +444,20 @@ def test_numpy_numbers_are_numbers() -> None:
     plain = quick(seed=3, population=8, generations=2)
     numpy = quick(seed=np.int64(3), population=np.int32(8), generations=np.int64(2), std=None)
     assert torch.equal(weights(plain), weights(numpy))
+
+
+def test_what_a_command_does_is_a_call(tmp_path: Path) -> None:
+    result = quick("CartPole-v1", seed=4, eval_episodes=5)
+    again = result.evaluate(episodes=5, seed=4)
+    assert (
+        again.returns.tolist()
+        == result.evaluation.returns.tolist()
+        == tp.evaluate(result.policy, "CartPole-v1", 5, 4).returns.tolist()
+    )
+    assert result.record(tmp_path / "episode.gif").stat().st_size > 1000
+    pytest.importorskip("matplotlib")
+    assert result.plot(tmp_path / "run.png").stat().st_size > 5000
+    own = quick()
+    assert own.evaluate(episodes=3).mean == own.evaluate(episodes=3).mean
+    with pytest.raises(ValueError, match=r'as "pkg\.mod:name"'):
+        own.record()

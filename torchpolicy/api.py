@@ -1,7 +1,7 @@
 """Training a policy, and going on with it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ from torchpolicy.catalog import Algorithm, PolicyFactory
 from torchpolicy.checks import check_count
 from torchpolicy.environments import EnvFactory
 from torchpolicy.evaluation import Evaluation
+from torchpolicy.film import record
 from torchpolicy.job import Job, make_job
 from torchpolicy.launch import run
+from torchpolicy.plotting import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.preset import describe, find_preset, settle
 from torchpolicy.runs import MAY_CHANGE, load_evaluation, load_policy, read_config
+from torchpolicy.trained import evaluate
 from torchpolicy.version import __version__
 from torchpolicy.writers.jsonl import read_rows
 
@@ -48,12 +51,33 @@ class Result:
         run_dir: The run's folder.
         evaluation: Of the final policy, on held-out episodes that training never used.
         metrics: One dictionary a generation, as in ``metrics.jsonl``.
+        environment: What :func:`train` was given to make it: env, env_args, max_episode_steps, backend.
     """
 
     policy: Policy
     run_dir: Path
     evaluation: Evaluation
     metrics: list[dict[str, float]]
+    environment: Mapping[str, Any] = field(repr=False)
+
+    def evaluate(self, episodes: int = 100, seed: int = 1, *, sampled: bool = False) -> Evaluation:
+        """Score the policy on other episodes; see :func:`evaluate`."""
+        return evaluate(self.policy, episodes=episodes, seed=seed, sampled=sampled, **self.environment)
+
+    def record(self, path: str | Path = "episode.gif", seed: int = 1) -> Path:
+        """Draw an episode of the policy into a file; see :func:`record`.
+
+        Raises:
+            ValueError: If it cannot be drawn, or the environment is your own and was not given by its name.
+        """
+        known = {name: value for name, value in self.environment.items() if name != "backend"}
+        if not isinstance(known["env"], str):
+            raise ValueError('another process draws, so give an environment of your own as "pkg.mod:name", to record')
+        return record(self.policy, path=path, seed=seed, **known)
+
+    def plot(self, path: str | Path = "runs.png") -> Path:
+        """Draw the learning curve of the run; see :func:`plot`."""
+        return plot([self.run_dir], path)
 
 
 def train(
@@ -179,7 +203,7 @@ def train(
         hyperparameters={name: value for name, value in settings.items() if name not in given},
         **{name: settings[name] for name in given},
     )
-    return _result(job, run(job, log_dir, run_dir, workers))
+    return _result(job, run(job, log_dir, run_dir, workers), env)
 
 
 def resume(
@@ -223,12 +247,16 @@ def resume(
         hyperparameters=given,
         **{name: config[name] for name in RECORDED} | budget,
     )
-    return _result(job, run(job, "", run_dir, workers))
+    return _result(job, run(job, "", run_dir, workers), config["env"] if env is None else env)
 
 
-def _result(job: Job, folder: Path) -> Result:
+def _result(job: Job, folder: Path, env: str | EnvFactory) -> Result:
     metrics = [row for _, row in read_rows(folder, inf)]
-    return Result(load_policy(folder, job.policy), folder, load_evaluation(folder), metrics)
+    environment = {name: job.config[name] for name in ("env_args", "max_episode_steps", "backend")}
+    if not isinstance(env, str):
+        environment["backend"] = "auto"  # an environment of the user's own is what it is
+    policy = load_policy(folder, job.policy)
+    return Result(policy, folder, load_evaluation(folder), metrics, {"env": env} | environment)
 
 
 def _refuse_unsupported(device: str, callbacks: Sequence[object]) -> None:
