@@ -54,7 +54,7 @@ def share(generations: int, population: int) -> dict[str, Any]:
             log_dir=folder,
         ).metrics
     whole = rows[-1]["time/elapsed"] - rows[0]["time/elapsed"]
-    work = sum(row["time/rollout_s"] + row["time/update_s"] for row in rows[1:])
+    work = sum(row[f"time/{part}_s"] for row in rows[1:] for part in ("ask", "rollout", "update"))
     return {
         "generations": generations,
         "population": population,
