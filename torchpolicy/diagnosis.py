@@ -11,8 +11,9 @@ from torchpolicy.params import ParamVector
 from torchpolicy.search.base import Metrics, Search
 from torchpolicy.shaping import centered_ranks
 
-SAMPLE = 4096
-"""Weights, evenly spaced, and candidates that a diagnosis looks at: enough for a ratio, and no cost at a million."""
+SAMPLE, NUMBERS = 4096, 2**18
+"""Candidates that a diagnosis looks at, and numbers of theirs, weights evenly spaced: enough for a ratio, and no cost
+at a million weights."""
 
 STALLED = 10
 """Generations in a row without a difference between scores after which the user is told."""
@@ -33,8 +34,8 @@ def signal(candidates: Tensor, scores: Tensor, center: Tensor, *, mirrored: bool
         center: (D,), that they were drawn around.
         mirrored: Whether rows 2i and 2i + 1 lie on either side of the center.
     """
-    places = torch.arange(0, len(center), max(1, len(center) // SAMPLE))
     count = min(len(scores), SAMPLE)
+    every = -(-len(center) * count // NUMBERS)  # rounded up
     scores = scores[:count].double()
     fine = scores.isfinite()
     if mirrored:
@@ -42,7 +43,7 @@ def signal(candidates: Tensor, scores: Tensor, center: Tensor, *, mirrored: bool
     scores = scores[fine]
     if len(scores) < 2 or (scores == scores[0]).all():
         return float("nan")
-    deviations = (candidates[:count, places] - center[places])[fine].double()
+    deviations = (candidates[:count, ::every] - center[::every])[fine].double()
     weights = centered_ranks(scores)
     if mirrored:
         deviations, weights = deviations[0::2], weights[0::2] - weights[1::2]

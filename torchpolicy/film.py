@@ -20,6 +20,7 @@ import gymnasium
 import numpy as np
 
 from torchpolicy.checks import check_seed
+from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.policies.base import Policy
 from torchpolicy.replay import make, reason, show
 from torchpolicy.seeding import Stream, episode_seeds
@@ -74,6 +75,8 @@ def shoot(
             actions.append(np.asarray(action).tolist())
             total += float(reward)
             over = terminated or truncated
+            if len(actions) > RUNAWAY_STEPS:
+                raise ValueError(f"{env} did not end within {RUNAWAY_STEPS:,} steps (set max_episode_steps)")
     return Take(env, args, max_episode_steps, episode, actions, total)
 
 

@@ -26,6 +26,13 @@ def test_signal_is_one_for_noise_and_many_for_a_slope(mirrored: bool) -> None:
     assert sum(slope) / 30 == pytest.approx(1 + (100 if mirrored else 200) / 20, rel=0.1)
 
 
+def test_signal_of_very_many_weights_is_that_of_some() -> None:
+    generator = torch.Generator().manual_seed(0)
+    candidates = torch.randn(5000, 1000, generator=generator)  # more than is looked at, both ways
+    value = signal(candidates, candidates[:, 0], torch.zeros(1000), mirrored=False)
+    assert value == pytest.approx(1 + 4096 / 63, rel=0.05)
+
+
 def test_signal_knows_no_units_and_leaves_out_what_failed() -> None:
     candidates = population(True, 0)
     scores = candidates[:, 3].exp()
