@@ -26,7 +26,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         return Path()
 
     monkeypatch.setattr(api, "run", keep)
-    monkeypatch.setattr(api, "_result", lambda job, folder: None)
+    monkeypatch.setattr(api, "_result", lambda job, folder, env: None)
     return jobs
 
 

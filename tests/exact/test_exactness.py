@@ -232,7 +232,7 @@ def test_a_writer_that_cannot_write_is_told_once(
 ) -> None:
     from torchpolicy.writers.tensorboard import TensorBoardWriter
 
-    def full(writer: object, metrics: object, progress: float) -> None:
+    def full(writer: object, metrics: object, progress: float, *_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(TensorBoardWriter, "write", full)
