@@ -91,6 +91,7 @@ def test_mistakes_are_said(env: str, path: str, message: str) -> None:
 
 
 def test_an_episode_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
     monkeypatch.setattr("torchpolicy.film.RUNAWAY_STEPS", 5)
     with pytest.raises(ValueError, match="did not end within 5 steps"):
         shoot(always_right(), "tests.test_film:Dot", None, None, seed=0)
@@ -105,7 +106,7 @@ def test_a_renderer_that_is_missing_costs_one_line(monkeypatch: pytest.MonkeyPat
 
 def test_a_long_run_shows_its_policy_in_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchpolicy.film.FIRST_SECONDS", 0.0)
-    tp.train("CartPole-v1", "cem", seconds=6, target=None, eval_episodes=5, population=4, run_dir=tmp_path / "run")
+    tp.train("CartPole-v1", "cem", seconds=12, target=None, eval_episodes=5, population=4, run_dir=tmp_path / "run")
     board = EventAccumulator(str(tmp_path / "run"), {"images": 0}).Reload()
     pictures = board.Images("episode")
     assert pictures

@@ -4,11 +4,15 @@ import ast
 import os
 import shlex
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from torchpolicy.api import Result
+from torchpolicy.policies.base import Policy
+from torchpolicy.trained import load_run
 
 Options = TypeVar("Options")
 
@@ -21,6 +25,27 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Option
         args=arguments,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
     )
+
+
+@dataclass(kw_only=True)
+class RunOptions:
+    """A run, and code of the user's own that it needs."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run's folder."""
+    seed: int = 1
+    """Of the episodes."""
+    env: str | None = None
+    """pkg.mod:callable, for a run in an environment of your own. Another Gymnasium id is welcome too."""
+    env_args: tuple[str, ...] | None = None
+    """Keywords for the environment, as name=value, in place of the run's."""
+    policy: str | None = None
+    """pkg.mod:factory, for a run of a policy of your own."""
+
+    def load(self) -> tuple[Policy, dict[str, Any]]:
+        """The run's policy, and the keywords that make its environment."""
+        env_args = None if self.env_args is None else parse_pairs("--env-args", self.env_args)
+        return load_run(self.run, env=self.env, env_args=env_args, policy=self.policy)
 
 
 def print_result(result: Result) -> None:
