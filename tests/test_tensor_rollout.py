@@ -176,6 +176,7 @@ def test_compiled_it_is_nearly_the_same(hidden: tuple[int, ...]) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_training_is_exact_over_processes_and_resume(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,3 +187,32 @@ def test_compiled_training_is_exact_over_processes_and_resume(
     vectors = [ParamVector(result.policy.net).read() for result in (whole, resumed)]
     assert torch.equal(*vectors)
     assert "compiled in" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_loop_that_is_compiled_counts_as_such() -> None:
+    """Watched for a normaliser, and not."""
+    environment = make_environment("CartPole-v1", max_episode_steps=20)
+    policy = LinearPolicy(*environment.spaces)
+    policy.normalize()
+    candidates = torch.zeros(32, ParamVector(policy.net).dim)
+    with TensorRollout(environment, policy, slots=32, compile=True) as rollout:
+        seconds = []
+        for observe in (True, True, False, False):
+            rollout.play(candidates, [1], observe=observe)
+            seconds.append(rollout.compile_seconds)
+    assert 0 < seconds[0] == seconds[1] < seconds[2] == seconds[3]
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_is_not_finite_is_found_in_a_compiled_loop() -> None:
+    environment = make_environment("CartPole-v1", max_episode_steps=20)
+    policy = LinearPolicy(*environment.spaces)
+    candidates = torch.zeros(32, ParamVector(policy.net).dim)
+    candidates[3], candidates[5, 0], candidates[7] = torch.nan, torch.inf, 1e30
+    with TensorRollout(environment, policy, slots=32, compile=True) as rollout:
+        outcome = rollout.play(candidates, [1])
+    assert np.flatnonzero(np.isnan(outcome.returns[:, 0])).tolist() == [3, 5]
+    assert {failure.reason for failure in outcome.failures} == {"output of the network is not finite"}

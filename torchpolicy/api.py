@@ -152,7 +152,7 @@ def train(
         preset: Whether to use the preset.
         backend: ``"gymnasium"``; ``"native"``, our own twin of a Gymnasium id, on tensors; or ``"auto"``, the
             twin where there is one whose returns are Gymnasium's to the last bit.
-        compile: In an environment on tensors, step in float32 and in one compiled graph. Compiling takes 10 to 60 s
+        compile: In an environment on tensors, step in float32 and in one compiled graph. Compiling takes 5 to 60 s
             and a C++ compiler, and results are no longer Gymnasium's to the last bit: for large populations.
         workers: Processes on this machine; any number gives the same result. Under ``torchrun`` its
             processes are used, and this is ignored.

@@ -56,7 +56,7 @@ def _search(search: Search, rollout: Rollout, plan: Plan, generation: int) -> Ge
     asked = perf_counter()
     scored = score(rollout, plan, candidates, search.center, generation)
     played = perf_counter()
-    scores, before_update = torch.from_numpy(scored.scores), search.center
+    scores, before_update = torch.from_numpy(scored.scores), search.center.clone()
     update = search.tell(candidates, scores)
     vector = ParamVector(rollout.policy.net)
     vector.write(search.center)

@@ -58,7 +58,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             if state is None and job.config["preset"]:
                 writer.note(f"preset {job.config['preset']}")
             if job.compile:
-                writer.note("compiling the loop, which takes some 10 to 60 s the first time")
+                writer.note("compiling the loop, which takes some 5 to 60 s the first time")
             for reason in refused:
                 writer.note(f"checkpoint refused, going on from the one before: {reason}")
         trainer.run()

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.episodes import Episodes, Recording
-from torchpolicy.lanes import FAULTS, Lanes, Normalization, Stepper
+from torchpolicy.lanes import FAULTS, Lanes, Normalization, StepFunction, Stepper
 from torchpolicy.normalizer import LIMIT
 from torchpolicy.outcome import Episode, Outcome
 from torchpolicy.params import ParamVector
@@ -57,6 +57,7 @@ class TensorRollout(Rollout):
         compile: bool = False,
     ) -> None:
         self.compile = compile
+        self._compiled: set[StepFunction] = set()  # those that have run
         self._widest = slots
         super().__init__(environment, policy, slots=slots if compile else 32, sampled=sampled, group=group)
 
@@ -140,8 +141,9 @@ class TensorRollout(Rollout):
             now = perf_counter()
             steps = step(lanes, chunk, normalization, *(() if noise is None else (noise.next(),)))
             seconds = perf_counter() - now
-            if self.compile and not self.compile_seconds:
-                self.compile_seconds = seconds
+            if self.compile and not sampled and step not in self._compiled:
+                self._compiled.add(step)
+                self.compile_seconds += seconds
             self.seconds["step"] += seconds
             if recording is not None:
                 for each in steps:

@@ -88,7 +88,7 @@ class Trainer:
         self._told_failure = False
         self._told_writers: set[Writer] = set()
         self._promise = nan  # this generation's
-        self._written = 0.0  # seconds that the last generation's metrics and checkpoint took
+        self._written = self._compiling = 0.0  # seconds, of the last generation's writing, of compiling that was told
         self._elapsed = 0.0  # seconds, of the sessions before
         self._started = time.monotonic()
 
@@ -226,10 +226,11 @@ class Trainer:
 
     def _generation(self) -> tuple[Generation, Metrics]:
         """One more."""
-        begin, compiled = time.monotonic(), self.rollout.compile_seconds
+        begin = time.monotonic()
         done = run_generation(self.algorithm, self.rollout, self.plan, self.generation)
-        if self.rollout.compile_seconds > compiled:
-            self._note(f"compiled in {self.rollout.compile_seconds:.1f} s")
+        if self.rollout.compile_seconds > self._compiling:
+            self._note(f"compiled in {self.rollout.compile_seconds - self._compiling:.1f} s")
+            self._compiling = self.rollout.compile_seconds
         self.generation += 1
         self.env_steps += done.env_steps
         self._promise = done.promise

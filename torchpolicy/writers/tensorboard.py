@@ -20,7 +20,7 @@ HISTOGRAM_VALUES = 10_000
 """Of a larger tensor so many are looked at, evenly spaced."""
 
 CHARTS = {
-    "search/": {
+    "search": {
         "returns of the population: mean, best and worst": [
             "Margin",
             ["rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max"],
@@ -34,7 +34,7 @@ CHARTS = {
         "signal to noise (1 is chance)": ["Multiline", ["search/signal"]],
         "share of episodes at the time limit, of tied scores": ["Multiline", ["rollout/truncated", "search/ties"]],
     },
-    "learn/": {
+    "learn": {
         "returns of all and of the elite": [
             "Multiline",
             ["rollout/ep_rew_mean", "learn/elite_return", "eval/mean_reward"],
@@ -43,7 +43,7 @@ CHARTS = {
         "entropy": ["Multiline", ["learn/entropy"]],
         "share of episodes at the time limit": ["Multiline", ["rollout/truncated"]],
     },
-    "time/": {"where the seconds of a generation go": ["Multiline", ["time/.+_s"]]},
+    "time": {"where the seconds of a generation go": ["Multiline", ["time/.+_s"]]},
 }
 """Custom scalars: charts of several curves, by their tags, for runs with metrics that begin so."""
 
@@ -72,7 +72,8 @@ class TensorBoardWriter(Writer):
     ) -> None:
         steps = int(metrics["rollout/env_steps"])
         if not self._charted:
-            shown = {kind: charts for kind, charts in CHARTS.items() if any(key.startswith(kind) for key in metrics)}
+            kinds = {key.partition("/")[0] for key in metrics}
+            shown = {kind: charts for kind, charts in CHARTS.items() if kind in kinds}
             self._writer.add_custom_scalars(shown)
             self._charted = True
         for key, value in metrics.items():
