@@ -1,6 +1,7 @@
-"""Pictures of TensorBoard's pages of a run: LunarLander-v3 under xNES for a minute and a half. Needs chromium.
+"""Pictures of TensorBoard's pages: a search, runs side by side, and runs beside stable-baselines3's. Needs chromium.
 
-python experiments/tensorboard_pages.py
+python experiments/tensorboard_pages.py              LunarLander-v3 under xNES, and under SNES, a minute and a half each
+python experiments/tensorboard_pages.py --beside     CartPole-v1: ours, and PPO (benchmarks/peers.py makes its place)
 """
 
 import argparse
@@ -9,54 +10,92 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.peers import run_peer
 from PIL import Image
 
 import torchpolicy as tp
 
-PAGES = ("scalars", "custom_scalars", "histograms", "images", "text", "hparams")
-SIZE, PORT = (1400, 1100), 6017
+TAGS = "eval/mean|rollout/ep_|search/(center_rank|signal|std_mean|step_norm)"
+PAGES = {
+    "scalars": f"scalars&_smoothingWeight=0&tagFilter={TAGS}",
+    "custom_scalars": "custom_scalars",
+    "histograms": "histograms",
+    "images": "images",
+    "text": "text",
+}
+BESIDE = "scalars&_smoothingWeight=0&tagFilter=rollout/ep_rew_mean|rollout/ep_len_mean|time/fps"
+WIDTH, HEIGHT, PORT = 1400, 1100, 6017
 LOADING = 15.0
 """Seconds, of the server and of a page."""
 
 
-def shoot(url: str, browser: str, path: Path) -> None:
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a TensorBoard of a folder."""
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(PORT)]
+    command += ["--load_fast=false"]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(LOADING)
+        yield f"http://localhost:{PORT}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def shoot(url: str, browser: str, path: Path, height: int = HEIGHT) -> None:
     """A page as a picture."""
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "page.png"
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        options += [f"--window-size={SIZE[0]},{SIZE[1]}", f"--virtual-time-budget={LOADING * 1000:.0f}"]
+        options += [f"--window-size={WIDTH},{height}", f"--virtual-time-budget={LOADING * 1000:.0f}"]
         subprocess.run([browser, *options, f"--screenshot={shot}", url], check=True, capture_output=True, timeout=120)
         with Image.open(io.BytesIO(shot.read_bytes())) as picture:
             picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(path, optimize=True)
+    print(path, flush=True)
+
+
+def show_search(folder: Path, seconds: float, browser: str, out: Path) -> None:
+    """A page a picture, of one run, and how it lands; the table of hyperparameters, of both."""
+    for algorithm in ("snes", "xnes"):
+        result = tp.train("LunarLander-v3", algorithm, seconds=seconds, seed=1, run_dir=folder / algorithm)
+    print(result.record(out / "landing.gif"))
+    with served(folder / "xnes") as address:
+        for page, query in PAGES.items():
+            height = 1500 if page == "scalars" else HEIGHT
+            shoot(f"{address}/#{query}", browser, out / f"tensorboard_{page}.png", height)
+    with served(folder) as address:
+        shoot(f"{address}/#hparams", browser, out / "tensorboard_hparams.png")
+
+
+def show_beside(folder: Path, browser: str, out: Path) -> None:
+    """Runs of ours and stable-baselines3's PPO in one TensorBoard."""
+    run_peer("sb3", "tensorboard_sb3", folder / "stable-baselines3", 100_000)
+    for algorithm in ("snes", "deepcem"):
+        run = folder / "torchpolicy" / algorithm
+        tp.train("CartPole-v1", algorithm, seed=0, total_steps=100_000, backend="gymnasium", run_dir=run)
+    with served(folder) as address:
+        shoot(f"{address}/#{BESIDE}", browser, out / "tensorboard_beside_sb3.png")
 
 
 def main() -> None:
     """Train, serve, look."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=90)
+    parser.add_argument("--beside", action="store_true")
     parser.add_argument("--browser", default="chromium")
-    parser.add_argument("--run", type=Path, help="of a run that there is, in place of training one")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
     arguments = parser.parse_args()
     arguments.out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        run = arguments.run
-        if run is None:
-            run = Path(folder) / "xnes"
-            tp.train("LunarLander-v3", "xnes", seconds=arguments.seconds, seed=1, run_dir=run)
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run), "--port", str(PORT)]
-        server = subprocess.Popen([*command, "--load_fast=false"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            time.sleep(LOADING)
-            for page in PAGES:
-                path = arguments.out / f"tensorboard_{page}.png"
-                shoot(f"http://localhost:{PORT}/#{page}", arguments.browser, path)
-                print(path, flush=True)
-        finally:
-            server.terminate()
-            server.wait()
+        if arguments.beside:
+            show_beside(Path(folder), arguments.browser, arguments.out)
+        else:
+            show_search(Path(folder), arguments.seconds, arguments.browser, arguments.out)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_a_policy_of_ones_own_is_handed_on_with_its_factory(
         ("train", "name an algorithm first"),
         ("train cme --env CartPole-v1", "unknown algorithm 'cme'; did you mean 'cem'?"),
         ("train cem --env CartPol-v1", "Did you mean: `CartPole`?"),
-        ("train cem --env CartPole-v1 --popultion 5", "--population INT"),
+        ("train cem --env CartPole-v1 --popultion 5", "unknown option --popultion; did you mean '--population'?"),
         ("train cem --env CartPole-v1 --population many", "Error parsing --population"),
         ("train cem --env CartPole-v1 --elite-fraction 0", "elite_fraction must be a number in (0, 1], got 0.0"),
         ("train cem --env CartPole-v1 --population 1", "population must be an integer >= 2, got 1"),
@@ -125,7 +125,10 @@ def test_a_policy_of_ones_own_is_handed_on_with_its_factory(
         ("train cem --env worlds:Broken --env-args how=reward", "candidates failed"),
         ("train cem --env Blackjack-v1", "observation space Tuple"),
         ("train cem --env CartPole-v1 --policy worlds:misfit", "output of shape (1, 2)"),
+        ("train cem", "torchpolicy: Missing from torchpolicy train cem: --env STR"),
+        ("train cem --env", "torchpolicy: Missing value for argument '--env'"),
         ("eval nowhere", "nowhere: no such run folder"),
+        ("eval nowhere --sed 3", "unknown option --sed; did you mean '--seed'?"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(
@@ -139,6 +142,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     assert code == 2
     out, err = capsys.readouterr()
     assert message in out + err
+    assert not err or err.startswith("torchpolicy: ") or "candidates failed" in err  # which tells of the first at once
     assert "Traceback (most recent call last)" not in err
     assert not words or not out
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from worlds import Guess
+from worlds import Guess, Hover, Nowhere
 
 import torchpolicy as tp
 from torchpolicy import trainer as module
@@ -93,9 +93,21 @@ def test_returns_and_rank_in_the_metrics_are_what_they_say() -> None:
     assert row["rollout/ep_rew_mean"] == (10 + row["rollout/ep_rew_min"]) / 2
 
 
-def test_a_std_at_its_floor_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    tp.train(Guess, "cem", generations=40, population=10, std_smoothing=0.0, min_std=0.5, eval_episodes=2)
-    assert "most of std is at its floor" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("env", "settings", "line"),
+    [
+        (Nowhere, {}, "no two scores have differed for 10 generations"),
+        (Guess, {"min_std": 0.9, "std": 0.5}, "most of std is at its floor"),
+        (Hover, {"population": 40, "generations": 80}, "of the episodes have run to the time limit, without a better"),
+    ],
+)
+def test_a_run_that_stands_still_says_why_in_one_line(
+    env: type, settings: dict[str, Any], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tp.train(env, "cem", **{"population": 20, "generations": 40, "target": None, "seed": 1, **settings})
+    said = [text for text in capsys.readouterr().err.splitlines() if text.startswith("generation ") and ": " in text]
+    assert len(said) == 1
+    assert line in said[0]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread

@@ -140,6 +140,34 @@ class BrokenAtReset(Broken):
         super().__init__(at_reset=True)
 
 
+class Hover(gymnasium.Env[Any, Any]):
+    """Fall, for -100, or hover to the end, for next to nothing; nobody ever lands. It cuts itself off."""
+
+    observation_space = Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = Box(-1, 1, (1,))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._steps, self._height, self._speed = 0, 10 + self.np_random.normal(), 0.0
+        return np.array([self._height, self._speed]), {}
+
+    def step(self, action: Any) -> Any:
+        self._steps += 1
+        self._speed = 0.9 * self._speed + 0.1 * float(action[0]) - 0.05
+        self._height += self._speed
+        out = not 0 < self._height < 30
+        reward = -100.0 if out else 0.01 * np.sin(1e3 * self._height)  # as good as random
+        return np.array([self._height, self._speed]), reward, out, self._steps == 50, {}
+
+
+class Nowhere(Hover):
+    """Nothing done here earns anything."""
+
+    def step(self, action: Any) -> Any:
+        observation, _, out, cut_off, info = super().step(action)
+        return observation, 0.0, out, cut_off, info
+
+
 def misfit(observation_space: Any, action_space: Any) -> nn.Module:
     """A module with an output too many."""
     return nn.Linear(observation_space.shape[0], action_space.n + 1)

@@ -43,14 +43,16 @@ def signal(candidates: Tensor, scores: Tensor, center: Tensor, *, mirrored: bool
     scores = scores[fine]
     if len(scores) < 2 or (scores == scores[0]).all():
         return float("nan")
-    deviations = (candidates[:count, ::every] - center[::every])[fine].double()
-    weights = centered_ranks(scores)
+    deviations = candidates[:count, ::every] - center[::every]
+    if len(scores) < count:
+        deviations = deviations[fine]
+    weights = centered_ranks(scores).to(deviations.dtype)
     if mirrored:
         deviations, weights = deviations[0::2], weights[0::2] - weights[1::2]
-    spread = deviations.square().mean(0).sqrt()
-    deviations = deviations[:, spread > 0] / spread[spread > 0]
-    chance = weights.square().sum() * deviations.shape[1]
-    return float((weights @ deviations).square().sum() / chance) if chance > 0 else float("nan")
+    variance = deviations.square().mean(0)
+    moved = variance > 0
+    chance = weights.square().sum() * moved.sum()
+    return float(((weights @ deviations).square() / variance)[moved].sum() / chance) if chance > 0 else float("nan")
 
 
 def ties(scores: Tensor) -> float:

@@ -88,7 +88,7 @@ def _learn(learner: Learner, rollout: Rollout, plan: Plan, generation: int) -> G
     update = learner.learn(episodes)
     if plan.normalize_observations:
         normalize(rollout, [outcome], 1)
-    described = describe(outcome, 1, rollout.environment.time_limit) | {"rollout/episodes": float(len(seeds))}
+    described = describe(outcome, 1) | {"rollout/episodes": float(len(seeds))}
     times = {"rollout": played - begin, "update": perf_counter() - played}
     return Generation(
         metrics=described | update | _named(times, rollout, before) | {"learn/failed": float(len(outcome.failures))},

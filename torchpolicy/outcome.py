@@ -41,6 +41,7 @@ class Outcome:
     Attributes:
         returns: (P, E) float64, undiscounted sums of rewards; NaN for a failed episode.
         lengths: (P, E) int64, in steps.
+        truncated: (P, E) bool, whether an episode was cut off by a time limit.
         failures: In the order of candidates and episodes.
         moments: (P, E, 2, *O) float64, sums of the deviations of observations from the normaliser's mean, and of
             their squares; zero for a failed episode. None where nobody asked.
@@ -49,6 +50,7 @@ class Outcome:
 
     returns: Array
     lengths: Array
+    truncated: Array
     failures: list[Failure]
     moments: Array | None = None
     slot_utilisation: float = 1.0
@@ -57,41 +59,48 @@ class Outcome:
     def empty(cls, population: int, episodes: int) -> Self:
         """Nothing played yet."""
         shape = population, episodes
-        return cls(np.zeros(shape), np.zeros(shape, np.int64), [])
+        return cls(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, bool), [])
 
-    def finish(self, episode: Episode, length: int, total: float, moments: Array | None = None) -> None:
+    def finish(
+        self, episode: Episode, length: int, total: float, truncated: bool, moments: Array | None = None
+    ) -> None:
         """Enter an episode that ended."""
         self.returns[episode.candidate, episode.episode] = total
         self.lengths[episode.candidate, episode.episode] = length
+        self.truncated[episode.candidate, episode.episode] = truncated
         if self.moments is not None and moments is not None:
             self.moments[episode.candidate, episode.episode] = moments
 
-    def enter(self, pairs: Array, lengths: Array, totals: Array, moments: Array | None = None) -> None:
+    def enter(
+        self, pairs: Array, lengths: Array, totals: Array, truncated: Array, moments: Array | None = None
+    ) -> None:
         """Enter several episodes (n,), by the numbers of their pairs: candidate * E + episode."""
         self.returns.reshape(-1)[pairs] = totals
         self.lengths.reshape(-1)[pairs] = lengths
+        self.truncated.reshape(-1)[pairs] = truncated
         if self.moments is not None and moments is not None:
             self.moments.reshape(-1, *self.moments.shape[2:])[pairs] = moments
 
     def fail(self, episode: Episode, step: int, reason: str) -> None:
         """Enter an episode that failed."""
-        self.finish(episode, step, np.nan)
+        self.finish(episode, step, np.nan, truncated=False)
         self.failures.append(Failure(episode.candidate, episode.episode, episode.seed, step, reason))
 
     def gathered(self, group: Group) -> Self:
         """All that the processes of a group played, each episode by one of them."""
         counts = [self.slot_utilisation, len(self.failures)]
         moments = np.empty(0) if self.moments is None else self.moments.ravel()
-        everything = group.sum(np.concatenate([self.returns.ravel(), self.lengths.ravel(), moments, counts]))
-        size = self.returns.size
-        returns, lengths = everything[: 2 * size].reshape(2, *self.returns.shape)
-        gathered = None if self.moments is None else everything[2 * size : -2].reshape(self.moments.shape)
+        episodes = np.stack([self.returns, self.lengths, self.truncated])  # (3, P, E)
+        everything = group.sum(np.concatenate([episodes.ravel(), moments, counts]))
+        returns, lengths, truncated = everything[: episodes.size].reshape(episodes.shape)
+        gathered = None if self.moments is None else everything[episodes.size : -2].reshape(self.moments.shape)
         failures: list[Failure] = []
         if everything[-1]:
             texts = group.gather(json.dumps([asdict(failure) for failure in self.failures]))
             failures = [Failure(**each) for text in texts for each in json.loads(text)]
             failures.sort(key=lambda failure: (failure.candidate, failure.episode))
-        return type(self)(returns, lengths.astype(np.int64), failures, gathered, everything[-2] / group.size)
+        utilisation = everything[-2] / group.size
+        return type(self)(returns, lengths.astype(np.int64), truncated > 0, failures, gathered, utilisation)
 
     @property
     def scores(self) -> Array:

@@ -231,7 +231,7 @@ class Rollout:
                         failed[slot] = f"sum of rewards is not finite: {totals[slot]}"
                     else:
                         seen = None if moments is None else moments.sums[slot]
-                        outcome.finish(episode, length, totals[slot], seen)
+                        outcome.finish(episode, length, totals[slot], bool(envs.truncated[slot]), seen)
                         if recording is not None:
                             recording.keep(episode.episode, slot, episode.started, tick)
                         start_next(slot)

@@ -64,7 +64,7 @@ def score(rollout: Rollout, plan: Plan, candidates: Tensor, center: Tensor, gene
         outcomes.append(again)
     if plan.normalize_observations:
         normalize(rollout, outcomes, population)
-    metrics = describe(outcome, population, rollout.environment.time_limit) | {
+    metrics = describe(outcome, population) | {
         "rollout/episodes": sum(each.returns.size for each in outcomes),
         "time/slot_utilisation": outcome.slot_utilisation,
     }
@@ -105,7 +105,7 @@ def normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> Non
         rollout.policy.normalizer.update(np.concatenate(moments), np.concatenate(counts))
 
 
-def describe(outcome: Outcome, population: int, time_limit: int | None) -> Metrics:
+def describe(outcome: Outcome, population: int) -> Metrics:
     """Scalars of the episodes of the population, the first (P) of those who played."""
     played = np.isfinite(outcome.returns[:population])
     if not played.any():
@@ -117,5 +117,5 @@ def describe(outcome: Outcome, population: int, time_limit: int | None) -> Metri
         "rollout/ep_rew_min": float(returns.min()),
         "rollout/ep_rew_std": float(returns.std()),
         "rollout/ep_len_mean": float(lengths.mean()),
-        "rollout/truncated": 0.0 if time_limit is None else float((lengths >= time_limit).mean()),
+        "rollout/truncated": float(outcome.truncated[:population][played].mean()),
     }

@@ -22,7 +22,7 @@ GYMNASIUM = "gymnasium[box2d,classic-control,mujoco]"
 REQUIREMENTS = {
     "evotorch": ["evotorch==0.6.1", "torch==2.13.0", f"{GYMNASIUM}==1.4.0"],
     "gymnax": ["gymnax==1.0.1", "jax==0.10.2", "six"],  # six it imports and does not name
-    "sb3": ["sb3-contrib", "torch==2.13.0", GYMNASIUM],  # which takes the newest Gymnasium that it works with
+    "sb3": ["sb3-contrib", "tensorboard", "torch==2.13.0", GYMNASIUM],  # the newest that it works with
     "sklearn": ["scikit-learn", f"{GYMNASIUM}==1.4.0"],
 }
 

@@ -1,8 +1,8 @@
 """From the shell to a solved, evaluated and saved policy; and what a run does beside playing and updating.
 
 The first: `torchpolicy train cem --env CartPole-v1`, each seed in a new process, in turns with `import torch` alone.
-The second: CEM on Pendulum-v1 through Gymnasium with an MLP of 64-64, generations of about a second. Their time but for
-playing and the search's own is what logging, checkpoints and bookkeeping take.
+The second: CEM on Pendulum-v1 through Gymnasium with an MLP of 64-64, generations of about 0.1 s and of about a second.
+Their time but for playing and the search's own is what logging, checkpoints, pictures and bookkeeping take.
 
 python experiments/benchmarks/shell.py
 """
@@ -68,8 +68,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10, help="seeds")
-    parser.add_argument("--generations", type=int, default=30)
-    parser.add_argument("--population", type=int, default=320)
+    parser.add_argument("--minute", type=float, default=60, help="seconds, about, of a run of the second kind")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "shell.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -89,8 +88,10 @@ def main() -> None:
         "reached": median(seconds) <= SECONDS,
     }
     print(train, flush=True)
-    beside = share(arguments.generations, arguments.population)
-    print(beside, flush=True)
+    beside = []
+    for population, generation in ((40, 0.1), (320, 0.8)):
+        beside.append(share(round(arguments.minute / generation), population))
+        print(beside[-1], flush=True)
     results = {"goals": {"seconds": SECONDS, "share": SHARE}, "train": train, "beside": beside, "rows": rows}
     arguments.out.write_text(json.dumps({**describe(), **results}, indent=2) + "\n")
 

@@ -1,11 +1,13 @@
 """What every writer keeps to; a new file in ``torchpolicy/writers`` is tested here by itself."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 import torchpolicy as tp
 from torchpolicy.catalog import entry, names
@@ -64,7 +66,15 @@ def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Pat
     assert b'"algorithm": "cem"' in text.tensor_proto.string_val[0]
     (network,) = board.Tensors("network/text_summary")
     assert b"| weight | 2 x 4 | 8 |" in network.tensor_proto.string_val[0]
-    assert "custom_scalars__config__" in board.Tags()["tensors"]
+    (layout,) = board.Tensors("custom_scalars__config__")
+    search, seconds = Layout.FromString(layout.tensor_proto.string_val[0]).category
+    assert (search.title, seconds.title) == ("search", "time")
+    band = search.chart[0].margin.series
+    assert [each.value for each in band] == ["rollout/ep_rew_mean", "eval/mean_reward"]
+    tags = [tag for each in band for tag in (each.value, each.lower, each.upper)]
+    tags += [tag for category in (search, seconds) for chart in category.chart for tag in chart.multiline.tag]
+    for tag in tags:
+        assert any(re.fullmatch(tag, name) for name in board.Tags()["scalars"]), tag
     assert {"_hparams_/experiment", "_hparams_/session_start_info"} < board.summary_metadata.keys()
     assert board.Scalars("test/mean_reward")[0].value == pytest.approx(result.evaluation.mean)
     assert board.Scalars("test/mean_reward")[-1].step == board.Scalars("generation")[-1].step
@@ -85,9 +95,9 @@ def test_console_speaks_plainly_where_there_is_no_terminal(tmp_path: Path, capsy
     out, err = capsys.readouterr()
     assert not out
     assert err.splitlines() == [
-        "generation 1 | 100 steps | 5 steps/s | center 12",
+        "generation 1 | center 12 | 100 steps | 5 steps/s",
         "mind the gap",
-        "generation 2 | 250 steps | 5 steps/s | center 12 | validated nan",
+        "generation 2 | center 12 | validated nan | 250 steps | 5 steps/s",
     ]
 
 
@@ -95,4 +105,4 @@ def test_console_tells_the_return_of_a_learners_policy(tmp_path: Path, capsys: p
     writer = make("console", tmp_path)
     writer.write(ROWS[0] | {"learn/stalled": 0.0}, 1.0)
     writer.close()
-    assert capsys.readouterr().err.splitlines() == ["generation 1 | 100 steps | 5 steps/s | return 2.5"]
+    assert capsys.readouterr().err.splitlines() == ["generation 1 | return 2.5 | 100 steps | 5 steps/s"]

@@ -1,44 +1,82 @@
 """From words on the command line to options."""
 
 import ast
+import io
 import os
+import re
 import shlex
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import tyro
 
 from torchpolicy.api import Result
+from torchpolicy.catalog import suggestion
 from torchpolicy.policies.base import Policy
 from torchpolicy.trained import load_run
 
 Options = TypeVar("Options")
 
 
+@dataclass_transform(kw_only_default=True)
+def as_options(kind: type[Options]) -> type[Options]:
+    """A dataclass of keyword arguments for :func:`parse`; its help tells no default of what is not set by default."""
+    for name, annotation in kind.__annotations__.items():
+        if getattr(kind, name, "required") in (None, ()):
+            kind.__annotations__[name] = Annotated[annotation, tyro.conf.arg(help_behavior_hint="")]
+    return dataclass(kw_only=True)(kind)
+
+
 def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Options:
-    """Read an options class off the command line; exits with 2 after a mistake, with 0 after ``--help``."""
-    return tyro.cli(
-        options,
-        prog=prog,
-        args=arguments,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
-    )
+    """Read options off the command line; ends with 0 after ``--help``.
+
+    Raises:
+        ValueError: If there is a mistake in the arguments.
+    """
+    read = partial(tyro.cli, options, prog=prog, config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone))
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            found: Options = read(args=arguments)
+        return found
+    except SystemExit as end:
+        if not end.code:
+            raise
+    with redirect_stdout(io.StringIO()) as told, suppress(SystemExit):
+        read(args=["--help"])
+    known = re.findall(r"--[\w-]+", told.getvalue())
+    for word in arguments:
+        name = word.partition("=")[0]
+        if name.startswith("--") and name.replace("_", "-") not in known:
+            raise ValueError(f"unknown option {name}{suggestion(name, known)}\n  {prog} --help lists them")
+    raise ValueError(_unframed(said.getvalue()))
 
 
-@dataclass(kw_only=True)
+def _unframed(text: str) -> str:
+    """A message of tyro's, which has a frame and a title, as plain lines, its first paragraph on the first."""
+    lines = [line[1:-1].strip().strip("─") for line in text.splitlines()[1:]]
+    lines = [line if line.strip("-") else "" for line in lines]  # what is ruled off, in either set of characters
+    first, *others = [list(paragraph) for full, paragraph in groupby(lines, bool) if full]
+    return "\n".join([" ".join(first), *(f"  {line}" for paragraph in others for line in paragraph)])
+
+
+@as_options
 class RunOptions:
     """A run, and code of the user's own that it needs."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     seed: int = 1
     """Of the episodes."""
     env: str | None = None
     """pkg.mod:callable, for a run in an environment of your own. Another Gymnasium id is welcome too."""
-    env_args: tuple[str, ...] | None = None
-    """Keywords for the environment, as name=value, in place of the run's."""
+    env_args: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME=VALUE ...")] = None
+    """Keywords for the environment, in place of the run's."""
     policy: str | None = None
     """pkg.mod:factory, for a run of a policy of your own."""
 

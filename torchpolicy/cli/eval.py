@@ -1,16 +1,18 @@
 """Score the policy of a run on held-out episodes."""
 
 import json
-from dataclasses import dataclass
 from math import isfinite
 
-from torchpolicy.cli.base import RunOptions, parse
+from torchpolicy.cli.base import RunOptions, as_options, parse
 from torchpolicy.trained import evaluate
 
 
-@dataclass(kw_only=True)
+@as_options
 class EvalOptions(RunOptions):
-    """Score the policy of a run on episodes that training never used."""
+    """Score the policy of a run on episodes that training never used: the same ones for the same seed.
+
+    For example: torchpolicy eval runs/CartPole-v1/cem-s0-20261122-101420 --episodes 1000 --seed 7
+    """
 
     episodes: int = 100
     """How many."""

@@ -1,16 +1,16 @@
 """Show an episode of a run's policy in a window."""
 
-from dataclasses import dataclass
-
-from torchpolicy.cli.base import RunOptions, parse
+from torchpolicy.cli.base import RunOptions, as_options, parse
 from torchpolicy.film import play
 
 
-@dataclass(kw_only=True)
+@as_options
 class PlayOptions(RunOptions):
-    """Show the first of the episodes that ``torchpolicy eval`` scores, and tell its return.
+    """Show the first of the episodes that torchpolicy eval scores, and tell its return.
 
     An environment of your own has to take render_mode.
+
+    For example: torchpolicy play runs/LunarLander-v3/xnes-s0-20261122-101420 --seed 3
     """
 
 

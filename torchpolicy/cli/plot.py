@@ -1,22 +1,24 @@
 """Draw learning curves of runs, their seeds summed up."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from torchpolicy.cli.base import parse
+from torchpolicy.cli.base import as_options, parse
 from torchpolicy.plotting import plot
 
 
-@dataclass(kw_only=True)
+@as_options
 class PlotOptions:
-    """Draw learning curves: a row an environment, a colour a configuration, the interquartile mean over its seeds."""
+    """Draw learning curves: a row an environment, a colour a configuration, the interquartile mean over its seeds.
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (Path("runs"),)
+    For example: torchpolicy plot runs/CartPole-v1 runs/Acrobot-v1 -o curves.png
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")] = (Path("runs"),)
     """Run folders, or folders that hold some: all below it, such as runs/CartPole-v1."""
-    out: Path = Path("runs.png")
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs.png")
     """The picture; its ending says what kind: png, pdf, svg."""
 
 

@@ -1,20 +1,24 @@
 """Draw an episode of a run's policy into a GIF or a film."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from torchpolicy.cli.base import RunOptions, parse
+import tyro
+
+from torchpolicy.cli.base import RunOptions, as_options, parse
 from torchpolicy.film import record
 
 
-@dataclass(kw_only=True)
+@as_options
 class RecordOptions(RunOptions):
-    """Draw the first of the episodes that ``torchpolicy eval`` scores.
+    """Draw the first of the episodes that torchpolicy eval scores.
 
     An environment of your own has to take render_mode.
+
+    For example: torchpolicy record runs/LunarLander-v3/xnes-s0-20261122-101420 -o landing.gif
     """
 
-    out: Path = Path("episode.gif")
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("episode.gif")
     """The picture: .gif, at most 100 frames, or .mp4, all of them, with the extra "video"."""
 
 

@@ -1,20 +1,24 @@
 """Go on with a run from its newest checkpoint."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from torchpolicy.api import resume
-from torchpolicy.cli.base import parse, print_result
+from torchpolicy.cli.base import as_options, parse, print_result
 
 
-@dataclass(kw_only=True)
+@as_options
 class ResumeOptions:
-    """Go on with a run from its newest checkpoint, as if it had never stopped."""
+    """Go on with a run from its newest checkpoint, as if it had never stopped.
 
-    run: Annotated[Path, tyro.conf.Positional]
+    A run that is finished is left as it is, unless it is given a larger budget.
+
+    For example: torchpolicy resume runs/LunarLander-v3/cem-s0-20261122-101420 --total-steps 5000000
+    """
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     workers: int = 1
     """Processes on this machine. Any number gives the same result."""

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -14,24 +14,26 @@ from torch import Tensor
 
 from torchpolicy.api import train
 from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
-from torchpolicy.cli.base import parse, parse_pairs, print_result
+from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result
 from torchpolicy.policies.base import Policy
 from torchpolicy.trained import load_run
 
+EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --workers 2"
 
-@dataclass(kw_only=True)
+
+@as_options
 class TrainOptions:
     """Of every algorithm."""
 
     env: str
     """A Gymnasium id, or pkg.mod:callable for an environment of your own."""
-    env_args: tuple[str, ...] = ()
-    """Keywords for the environment, as name=value."""
+    env_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Keywords for the environment."""
     policy: str | None = None
     """linear, mlp, or pkg.mod:factory for one of your own. mlp if --hidden is given, else linear."""
-    policy_args: tuple[str, ...] = ()
-    """Keywords for the policy, as name=value."""
-    hidden: tuple[int, ...] | None = None
+    policy_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Keywords for the policy."""
+    hidden: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
     """Units of each hidden layer of an mlp."""
     from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Go on from the policy of another run, whatever trained it: the run's folder."""
@@ -52,7 +54,7 @@ class TrainOptions:
     tolerance_generations: int = 50
     """For how long."""
     episodes: int | None = None
-    """A generation, per candidate, 1; or for a learner, what it takes. Unless the preset says else."""
+    """A generation: of each candidate, 1 unless the preset says else; of a learner, what it takes."""
     reevaluate: int | None = None
     """Fresh episodes for the best quarter of the candidates. 0 unless the preset says else."""
     survival_bonus: float | None = None
@@ -124,13 +126,15 @@ def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
     for parameter in hyperparameters_of(algorithm).values():
         kind, default, text = _as_words(hints[parameter.name]), parameter.default, texts[parameter.name]
         if parameter.name == "std":
-            kind, default, text = float | None, None, "First standard deviation. None: each layer's initial scale."
+            kind, default, text = float | None, None, "First standard deviation; each layer's initial scale if not set."
         fields.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text)], default))
-    hyperparameters = dataclasses.make_dataclass("Hyperparameters", fields, kw_only=True)
+    hyperparameters: Any = as_options(
+        dataclasses.make_dataclass("Hyperparameters", fields, namespace={"__doc__": f"Of {name}."})
+    )
     return dataclasses.make_dataclass(
         name,
         [("run", TrainOptions), ("hyperparameters", hyperparameters, field(default_factory=hyperparameters))],
-        namespace={"__doc__": described.short_description},
+        namespace={"__doc__": f"{described.short_description}\n\nFor example: torchpolicy train {name} {EXAMPLE}"},
     )
 
 

@@ -21,10 +21,12 @@ class EnvSlots(ABC):
     Attributes:
         observations: (S, *O), row s the latest of slot s.
         rewards: (S,) float64, of the latest step.
+        truncated: (S,) bool, of a slot whose episode has just ended: whether it was cut off, and not terminated.
     """
 
     observations: Array
     rewards: Array
+    truncated: Array
 
     @abstractmethod
     def reset(self, slot: int, seed: int) -> str | None:

@@ -96,6 +96,7 @@ class GymSlots(EnvSlots):
         self._envs: list[GymEnv | None] = [None] * count
         self.observations: Array = np.zeros((count, *encoder.observation_shape), dtype)
         self.rewards: Array = np.zeros(count)
+        self.truncated: Array = np.zeros(count, bool)
 
     def reset(self, slot: int, seed: int) -> str | None:
         try:
@@ -126,6 +127,7 @@ class GymSlots(EnvSlots):
             came.append(observation)
             if terminated or truncated:
                 ended.append(slot)
+                self.truncated[slot] = not terminated
         try:
             self.observations[slots if len(slots) < len(envs) else slice(None)] = self._encoder.check(came)
         except ObservationError:

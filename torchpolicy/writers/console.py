@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from torchpolicy.writers.base import Distributions, Writer, no_distributions
 
-BAR = "{percentage:3.0f} % {bar:20} {desc} [{elapsed}<{remaining}]"
+BAR = "{percentage:3.0f} % {bar:10} {elapsed}<{remaining} | {desc}"
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -47,6 +47,6 @@ class ConsoleWriter(Writer):
         elif "learn/stalled" in metrics and "rollout/ep_rew_mean" in metrics:
             self._score = f" | return {metrics['rollout/ep_rew_mean']:.4g}"
         return (
-            f"generation {metrics['generation']:.0f} | {metrics['rollout/env_steps']:,.0f} steps | "
-            f"{metrics['time/fps']:,.0f} steps/s{self._score}{self._validated}"
+            f"generation {metrics['generation']:.0f}{self._score}{self._validated} | "
+            f"{metrics['rollout/env_steps']:,.0f} steps | {metrics['time/fps']:,.0f} steps/s"
         )

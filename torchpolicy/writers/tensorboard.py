@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf, prod
 from pathlib import Path
 from typing import Any
@@ -19,33 +19,28 @@ HISTOGRAM_SECONDS = 10.0
 HISTOGRAM_VALUES = 10_000
 """Of a larger tensor so many are looked at, evenly spaced."""
 
-CHARTS = {
+CENTER = ("eval/mean_reward", "eval/ci_low", "eval/ci_high")
+POPULATION = ("rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max")
+
+CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
     "search": {
-        "returns of the population: mean, best and worst": [
-            "Margin",
-            ["rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max"],
-        ],
-        "the center against its population": [
-            "Multiline",
-            ["search/center_score", "eval/mean_reward", "rollout/ep_rew_mean", "rollout/ep_rew_max"],
-        ],
-        "step of the center against the noise around it": ["Multiline", ["search/step_norm", "search/noise_norm"]],
-        "std by tensor": ["Multiline", ["std/.+"]],
-        "signal to noise (1 is chance)": ["Multiline", ["search/signal"]],
-        "share of episodes at the time limit, of tied scores": ["Multiline", ["rollout/truncated", "search/ties"]],
+        "returns: all of the population, and the center on held-out episodes": [POPULATION, CENTER],
+        "rank of the center in its population": ["search/center_rank"],
+        "step of the center against the noise around it": ["search/step_norm", "search/noise_norm"],
+        "std by tensor": ["std/.+"],
+        "signal to noise (1 is chance)": ["search/signal"],
+        "share of episodes at the time limit, of tied scores": ["rollout/truncated", "search/ties"],
     },
     "learn": {
-        "returns of all and of the elite": [
-            "Multiline",
-            ["rollout/ep_rew_mean", "learn/elite_return", "eval/mean_reward"],
-        ],
-        "loss": ["Multiline", ["learn/loss"]],
-        "entropy": ["Multiline", ["learn/entropy"]],
-        "share of episodes at the time limit": ["Multiline", ["rollout/truncated"]],
+        "returns: all of the batch, and the policy on held-out episodes": [POPULATION, CENTER],
+        "returns of all and of the elite": ["rollout/ep_rew_mean", "learn/elite_return"],
+        "loss": ["learn/loss"],
+        "entropy": ["learn/entropy"],
+        "share of episodes at the time limit": ["rollout/truncated"],
     },
-    "time": {"where the seconds of a generation go": ["Multiline", ["time/.+_s"]]},
+    "time": {"where the seconds of a generation go": ["time/.+_s"]},
 }
-"""Custom scalars: charts of several curves, by their tags, for runs with metrics that begin so."""
+"""Custom scalars, for runs with metrics that begin so: charts of curves, by tag, or of bands: value, low, high."""
 
 OUTCOMES = ("test/mean_reward", "eval/mean_reward", "rollout/ep_rew_mean", "rollout/env_steps", "time/elapsed")
 """What the hyperparameters of runs are compared by."""
@@ -73,11 +68,9 @@ class TensorBoardWriter(Writer):
         steps = int(metrics["rollout/env_steps"])
         if not self._charted:
             kinds = {key.partition("/")[0] for key in metrics}
-            shown = {kind: charts for kind, charts in CHARTS.items() if kind in kinds}
-            self._writer.add_custom_scalars(shown)
+            self._add(_layout([kind for kind in CHARTS if kind in kinds]))
             self._charted = True
-        for key, value in metrics.items():
-            self._writer.add_scalar(key, value, steps)
+        self._add_scalars(metrics, steps)
         if time.monotonic() >= self._next_histograms or progress >= 1:
             for name, tensor in distributions().items():
                 values = thinned(tensor)
@@ -93,15 +86,20 @@ class TensorBoardWriter(Writer):
         self._add(Summary(value=[Summary.Value(tag="episode", image=image)]), env_steps)
 
     def end(self, metrics: dict[str, float]) -> None:
-        steps = int(metrics["rollout/env_steps"])
-        for key, value in metrics.items():
-            if key.startswith("test/"):
-                self._writer.add_scalar(key, value, steps)
+        scored = {key: value for key, value in metrics.items() if key.startswith("test/")}
+        self._add_scalars(scored, int(metrics["rollout/env_steps"]))
 
     def close(self) -> None:
         if self._session_end is not None:
             self._add(self._session_end)
         self._writer.close()
+
+    def _add_scalars(self, metrics: Mapping[str, float], steps: int) -> None:
+        """All in one event, which takes a tenth of the time."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=key, simple_value=value) for key, value in metrics.items()]
+        self._add(Summary(value=values), steps)
 
     def _add(self, summary: Any, steps: int | None = None) -> None:
         self._writer._get_file_writer().add_summary(summary, steps)  # type: ignore[no-untyped-call]
@@ -120,6 +118,29 @@ class TensorBoardWriter(Writer):
             self._writer.add_text("network", _table_of(config["net"]), 0)
 
 
+def _layout(kinds: Sequence[str]) -> Any:
+    """The summary that tells the viewer of the charts; torch's own makes bands of one curve only."""
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
+    from tensorboard.plugins.custom_scalar import layout_pb2, metadata  # type: ignore[import-untyped]
+
+    categories = []
+    for kind in kinds:
+        charts = []
+        for title, parts in CHARTS[kind].items():
+            if isinstance(parts[0], str):
+                charts.append(layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=parts)))
+            else:
+                series = [layout_pb2.MarginChartContent.Series(value=v, lower=low, upper=up) for v, low, up in parts]
+                charts.append(layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=series)))
+        categories.append(layout_pb2.Category(title=kind, chart=charts))
+    layout = layout_pb2.Layout(category=categories).SerializeToString()
+    plugin = SummaryMetadata.PluginData(plugin_name=metadata.PLUGIN_NAME)
+    tensor = TensorProto(dtype="DT_STRING", string_val=[layout])
+    value = Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=SummaryMetadata(plugin_data=plugin))
+    return Summary(value=[value])
+
+
 def thinned(tensor: Tensor) -> Tensor:
     """Finite values of a tensor, (n,), evenly spaced where they are very many."""
     values = tensor.detach().flatten()[:: max(1, tensor.numel() // HISTOGRAM_VALUES)]
@@ -128,12 +149,14 @@ def thinned(tensor: Tensor) -> Tensor:
 
 def _flat(config: Mapping[str, Any]) -> dict[str, str | float]:
     """What of a configuration is compared between runs, one level deep."""
-    chosen = {name: config[name] for name in ("env", "algorithm", "seed", "episodes", "backend", "compile")}
+    chosen = {name: config[name] for name in ("env", "algorithm", "seed", "episodes", "normalize_observations")}
     policy = config["policy"] or {}
     chosen |= {"policy": policy.get("policy"), "parameters": sum(prod(shape) for shape in config["net"].values())}
     chosen |= config["hyperparameters"] | policy.get("policy_args", {})
+    plain = (int, float, str)
     return {
-        name: value if isinstance(value, int | float | str) else json.dumps(value) for name, value in chosen.items()
+        name: value if isinstance(value, plain) and not isinstance(value, bool) else json.dumps(value)
+        for name, value in chosen.items()
     }
 
 
