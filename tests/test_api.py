@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium import Space
 from torch import Tensor, nn
-from worlds import Broken, Copy, Endless, Guess, GuessFrom5
+from worlds import Broken, Copy, Endless, Guess, GuessFrom5, Wordy
 
 import torchpolicy as tp
 from torchpolicy import RunError
@@ -291,7 +291,7 @@ def test_a_box_of_float64_and_a_scalar_observation_learn() -> None:
         ({"seed": -1}, "seed must be an integer >= 0, got -1"),
         ({"seed": True}, "seed must be an integer >= 0, got True"),
         ({"env": Broken, "env_args": {"at_reset": True}}, "Broken: reset gave an observation that is not finite"),
-        ({"env": "Blackjack-v1"}, "observation space Tuple.* is not supported"),
+        ({"env": Wordy}, "observation space Text.* is not supported"),
         ({"policy": nn.Linear(5, 2)}, r"Linear does not take .* observations of shape \(4,\)"),
         ({"policy": nn.Linear(4, 3)}, r"output of shape \(1, 2\) for Discrete\(2\), got \(1, 3\)"),
         ({"policy": "lstm"}, "unknown policy 'lstm'"),

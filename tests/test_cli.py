@@ -123,7 +123,7 @@ def test_a_policy_of_ones_own_is_handed_on_with_its_factory(
         ("train cem --env CartPole-v1 --env-args sutton", "--env-args takes name=value, got 'sutton'"),
         ("train cem --env worlds:BrokenAtReset", "observation that is not finite"),
         ("train cem --env worlds:Broken --env-args how=reward", "candidates failed"),
-        ("train cem --env Blackjack-v1", "observation space Tuple"),
+        ("train cem --env worlds:Wordy", "observation space Text"),
         ("train cem --env CartPole-v1 --policy worlds:misfit", "output of shape (1, 2)"),
         ("train cem", "torchpolicy: Missing from torchpolicy train cem: --env STR"),
         ("train cem --env", "torchpolicy: Missing value for argument '--env'"),

@@ -6,13 +6,13 @@ from pathlib import Path
 import torchpolicy
 
 ORDER = (
-    *("version", "checks", "imports", "params", "spaces", "seeding", "heads", "checkpoint", "processes"),
+    *("version", "checks", "imports", "params", "spaces", "encoders", "seeding", "heads", "checkpoint", "processes"),
     *("normalizer", "features", "policies.base", "policies.*", "population"),
     *("envs.tensor", "envs.base", "envs.*", "envs.native", "envs.native.*", "environments"),
     *("shaping", "gaussian", "clipup", "ascent", "search.base", "search.*", "writers.base", "writers.*"),
     *("episodes", "learn.base", "learn.*", "outcome", "rollout", "lanes", "tensor_rollout"),
     *("evaluation", "diagnosis", "plan", "scoring", "generation", "catalog", "preset", "runs"),
-    *("summary", "plotting", "replay", "film", "trainer"),
+    *("summary", "plotting", "replay", "film", "exporting", "trainer"),
     *("job", "session", "workers", "launch", "trained", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),
 )

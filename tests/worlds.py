@@ -4,7 +4,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, Text
 from torch import nn
 
 
@@ -27,6 +27,12 @@ class Guess(gymnasium.Env[Any, Any]):
         reward = float(action == self._numbers.argmax())
         self._steps += 1
         return self._observe(), reward, self._steps == 10, False, {}
+
+
+class Wordy(Guess):
+    """As Guess, shown in words, which no policy reads."""
+
+    observation_space = Text(5)  # type: ignore[assignment]
 
 
 class GuessFrom5(Guess):

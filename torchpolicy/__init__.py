@@ -6,6 +6,7 @@ from torchpolicy.clipup import ClipUp
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.episodes import Episodes
 from torchpolicy.evaluation import Evaluation
+from torchpolicy.exporting import export
 from torchpolicy.film import play, record
 from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
@@ -55,6 +56,7 @@ __all__ = [
     "TensorRollout",
     "__version__",
     "evaluate",
+    "export",
     "load",
     "play",
     "plot",

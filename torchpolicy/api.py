@@ -12,6 +12,7 @@ from torchpolicy.catalog import Algorithm, PolicyFactory
 from torchpolicy.checks import check_count
 from torchpolicy.environments import EnvFactory
 from torchpolicy.evaluation import Evaluation
+from torchpolicy.exporting import export
 from torchpolicy.film import record
 from torchpolicy.job import Job, make_job
 from torchpolicy.launch import run
@@ -74,6 +75,10 @@ class Result:
         if not isinstance(known["env"], str):
             raise ValueError('another process draws, so give an environment of your own as "pkg.mod:name", to record')
         return record(self.policy, path=path, seed=seed, **known)
+
+    def export(self, path: str | Path = "policy.pt2") -> Path:
+        """Write the policy as a program of ``torch.export``; see :func:`export`."""
+        return export(self.policy, path)
 
     def plot(self, path: str | Path = "runs.png") -> Path:
         """Draw the learning curve of the run; see :func:`plot`."""

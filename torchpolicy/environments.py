@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 
 import torchpolicy.envs.native
 from torchpolicy.checks import check_choice, check_count
+from torchpolicy.encoders import make_encoder
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.gym import GymFactory, gym_environment
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.heads import make_head
 from torchpolicy.imports import import_name
-from torchpolicy.spaces import make_encoder
 
 BACKENDS = ("auto", "gymnasium", "native")
 

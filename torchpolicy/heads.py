@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from torch import Tensor, nn
 
 
@@ -179,14 +179,92 @@ class Gaussian(Head):
         return actions.numpy(force=True)
 
 
+class MultiCategorical(Head):
+    """MultiDiscrete actions: each number the most probable one, or drawn from the softmax of its own logits."""
+
+    choice_dtype = torch.int64
+    start: Tensor
+
+    def __init__(self, space: MultiDiscrete) -> None:
+        super().__init__()
+        self.shape = space.shape
+        self.sizes = space.nvec.ravel().tolist()
+        self.input_size = sum(self.sizes)
+        self.noise_size = len(self.sizes)
+        self.choice_shape = (self.noise_size,)
+        self.parts = [Categorical(Discrete(size)) for size in self.sizes]
+        self.action_dtype = np.dtype(space.dtype)
+        self.register_buffer("start", torch.from_numpy(np.int64(space.start).ravel()), persistent=False)
+
+    def choose(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
+        each = [None] * self.noise_size if noise is None else torch.split(noise, 1, -1)
+        triples = zip(self.parts, torch.split(output, self.sizes, -1), each, strict=True)
+        return torch.stack([part.choose(logits, own) for part, logits, own in triples], -1)
+
+    def to_actions(self, choices: Tensor) -> Tensor:
+        return (choices + self.start).reshape(*choices.shape[:-1], *self.shape)
+
+    def log_prob(self, output: Tensor, choices: Tensor) -> Tensor:
+        pairs = zip(self.parts, torch.split(output, self.sizes, -1), choices.unbind(-1), strict=True)
+        return torch.stack([part.log_prob(logits, chosen) for part, logits, chosen in pairs]).sum(0)
+
+    def entropy(self, output: Tensor) -> Tensor:
+        pairs = zip(self.parts, torch.split(output, self.sizes, -1), strict=True)
+        return torch.stack([part.entropy(logits) for part, logits in pairs]).sum(0)
+
+    def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(steps, self.noise_size, generator=generator)
+
+    def to_env(self, actions: Tensor) -> np.ndarray[Any, Any]:
+        return actions.numpy(force=True).astype(self.action_dtype, copy=False)
+
+
+class Bernoulli(Head):
+    """MultiBinary actions: each bit 1 where its logit is positive, or with the probability that the logit says."""
+
+    choice_dtype = torch.int8
+
+    def __init__(self, space: MultiBinary) -> None:
+        super().__init__()
+        self.shape = space.shape
+        self.input_size = self.noise_size = int(np.prod(space.shape))
+        self.choice_shape = (self.input_size,)
+
+    def choose(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
+        return (output > 0 if noise is None else noise < output.sigmoid()).to(self.choice_dtype)
+
+    def to_actions(self, choices: Tensor) -> Tensor:
+        return choices.reshape(*choices.shape[:-1], *self.shape)
+
+    def log_prob(self, output: Tensor, choices: Tensor) -> Tensor:
+        return nn.functional.logsigmoid(torch.where(choices > 0, output, -output)).sum(-1)
+
+    def entropy(self, output: Tensor) -> Tensor:
+        on, off = nn.functional.logsigmoid(output), nn.functional.logsigmoid(-output)
+        return -(on.exp() * on + off.exp() * off).sum(-1)
+
+    def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(steps, self.noise_size, generator=generator)
+
+    def to_env(self, actions: Tensor) -> np.ndarray[Any, Any]:
+        return actions.numpy(force=True)
+
+
 def make_head(space: Space[Any], dtype: torch.dtype = torch.float32) -> Head:
     """The head of an action space, for outputs of a dtype.
 
     Raises:
-        ValueError: If the space is neither a Discrete nor a Box of floats.
+        ValueError: If there is none, with what to do about it.
     """
     if isinstance(space, Discrete):
         return Categorical(space)
+    if isinstance(space, MultiDiscrete):
+        return MultiCategorical(space)
+    if isinstance(space, MultiBinary):
+        return Bernoulli(space)
     if isinstance(space, Box) and np.issubdtype(space.dtype, np.floating):
         return Gaussian(space, dtype)
-    raise ValueError(f"action space {space} is not supported: Discrete and Box of floats are")
+    raise ValueError(
+        f"action space {space} is not supported: Discrete, MultiDiscrete, MultiBinary and Box of floats are "
+        "(gymnasium.wrappers.TransformAction turns actions of one of them into what an environment takes)"
+    )

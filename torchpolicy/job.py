@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +30,7 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.population import population_forward
 from torchpolicy.runs import name_of
 from torchpolicy.search.base import Search
+from torchpolicy.spaces import Array
 from torchpolicy.tensor_rollout import choose_slots
 
 DEFAULT_TOTAL_STEPS = 1_000_000
@@ -106,7 +108,7 @@ def make_job(
         trained.normalize()
     elif trained.normalizer is not None:
         raise ValueError("normalize_observations is False, and the policy normalises observations")
-    _check_policy(trained)
+    _check_policy(trained, environment.first_observation)
     made = make_algorithm(algorithm, hyperparameters, trained, seed)
     known = hyperparameters_of(algorithm_kind)
     if isinstance(algorithm, str):
@@ -135,8 +137,12 @@ def make_job(
 
 
 @torch.no_grad()
-def _check_policy(policy: Policy) -> None:
+def _check_policy(policy: Policy, first: Array | None) -> None:
     """Find out before anything is started whether the engine can play and the run can save this policy.
+
+    Args:
+        policy: To look at.
+        first: (*O), an observation that it will see, if there is one at hand.
 
     Raises:
         ValueError: If it cannot.
@@ -156,13 +162,17 @@ def _check_policy(policy: Policy) -> None:
     was_training = policy.training
     try:
         members = vector.read().repeat(2, 1)
-        inputs = torch.zeros(2, 1, *policy.encoder.input_shape, dtype=policy.dtype)
-        population_forward(policy.net.eval(), vector, members)(inputs)
+        inputs = torch.zeros(policy.encoder.input_shape, dtype=policy.dtype)
+        if first is not None:
+            inputs = policy.encode(torch.from_numpy(np.asarray(first)))
+        output = population_forward(policy.net.eval(), vector, members)(inputs.expand(2, 1, *inputs.shape))
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{kind} cannot be evaluated for many weights at once (torch.func.vmap): {reason}") from error
     finally:
         policy.net.train(was_training)
+    if not output.isfinite().all():
+        raise ValueError(f"{kind} turns the first observation into an output that is not finite: {output[0, 0]}")
 
 
 def _check_compiler(on_tensors: bool, name: str) -> None:

@@ -3,6 +3,7 @@
 import gymnasium
 import numpy as np
 import pytest
+from worlds import Wordy
 
 from torchpolicy.environments import make_environment
 from torchpolicy.envs.base import EnvSlots
@@ -58,7 +59,7 @@ def test_facts_of_an_environment() -> None:
         (7, "env must be a Gymnasium id or a callable that returns a gymnasium.Env, got 7"),
         (dict, "dict should return a gymnasium.Env, got dict"),
         (lambda: 1 / 0, "making <lambda> failed: ZeroDivisionError"),
-        ("Blackjack-v1", "observation space Tuple"),
+        (Wordy, "observation space Text"),
     ],
 )
 def test_what_cannot_be_made_is_said_in_a_line(env: object, message: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, Sequence, Text, Tuple
 
 from torchpolicy import Policy, load
 from torchpolicy.catalog import names, policy_class
@@ -107,8 +107,11 @@ def test_wrong_observations_are_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("observation", "action", "message"),
     [
-        (Dict({"a": Discrete(2)}), Discrete(2), "observation space Dict.* not supported.*FlattenObservation"),
-        (Discrete(2), MultiDiscrete([2, 2]), "action space MultiDiscrete.* not supported"),
+        (Dict({"a": Text(5)}), Discrete(2), "observation space Text.* not supported.*TransformObservation"),
+        (Sequence(Discrete(2)), Discrete(2), "observation space Sequence.* not supported.*TransformObservation"),
+        (Dict({}), Discrete(2), "observation space Dict.* is empty"),
+        (Discrete(2), Tuple([Discrete(2)]), "action space Tuple.* not supported.*TransformAction"),
+        (Discrete(2), Box(0, 5, (2,), np.int32), "action space Box.* not supported.*TransformAction"),
     ],
 )
 def test_other_spaces_are_refused(name: str, observation: Space[Any], action: Space[Any], message: str) -> None:

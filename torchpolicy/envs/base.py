@@ -66,6 +66,7 @@ class Environment:
         time_limit: Steps after which an episode is truncated; None where nothing is known to end it.
         make_slots: (number of slots, dtype of observations) -> slots; refuses to for an environment on tensors.
         tensor_env: The environment itself, where it is one on tensors.
+        first_observation: (*O), of an episode; None for an environment on tensors.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Environment:
     time_limit: int | None
     make_slots: Callable[[int, np.dtype[Any]], EnvSlots]
     tensor_env: TensorEnv | None = None
+    first_observation: Array | None = None
 
     @property
     def spaces(self) -> tuple[Space[Any], Space[Any]]:

@@ -13,9 +13,10 @@ import numpy as np
 from gymnasium.wrappers import TimeLimit
 
 from torchpolicy.checks import check_count
+from torchpolicy.encoders import Encoder, ObservationError, make_encoder
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment, EnvSlots
 from torchpolicy.heads import make_head
-from torchpolicy.spaces import Array, Encoder, ObservationError, make_encoder
+from torchpolicy.spaces import Array
 
 GymEnv = gymnasium.Env[Any, Any]
 GymFactory = Callable[..., GymEnv]
@@ -66,7 +67,7 @@ def gym_environment(
             raise ValueError(f"{name} should have an observation_space and an action_space, got {spaces}")
         encoder = make_encoder(spaces[0])
         make_head(spaces[1])
-        _check_first_observation(name, example, encoder)
+        first = _first_observation(name, example, encoder)
     time_limit = _time_limit(example)
     if time_limit is None:
         make = partial(_limited, make)
@@ -77,6 +78,7 @@ def gym_environment(
         reward_threshold=example.spec.reward_threshold if example.spec else None,
         time_limit=time_limit,
         make_slots=partial(GymSlots, make, encoder),
+        first_observation=first,
     )
 
 
@@ -199,13 +201,14 @@ def _time_limit(env: GymEnv) -> int | None:
     return min(limits, default=None)
 
 
-def _check_first_observation(name: str, env: GymEnv, encoder: Encoder) -> None:
+def _first_observation(name: str, env: GymEnv, encoder: Encoder) -> Array:
     try:
         answer = env.reset(seed=0)
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise ValueError(f"expected (observation, info), got {type(answer).__name__}")
-        first = encoder.check([answer[0]])[0]
+        first: Array = encoder.check([answer[0]])[0]
     except Exception as error:
         raise ValueError(f"{name}: reset(seed=0) failed: {type(error).__name__}: {error}") from error
     if not np.isfinite(first).all():
         raise ValueError(f"{name}: reset gave an observation that is not finite: {first}")
+    return first

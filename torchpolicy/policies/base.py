@@ -1,18 +1,17 @@
 """A policy: any module between an observation encoder and an action head."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import Space
-from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from torchpolicy.checks import check_seed
+from torchpolicy.encoders import COLLECTIONS, make_encoder
 from torchpolicy.heads import make_head
 from torchpolicy.normalizer import Normalizer
 from torchpolicy.seeding import Stream, derive_seed
-from torchpolicy.spaces import make_encoder
 
 
 class Policy(nn.Module):
@@ -26,10 +25,12 @@ class Policy(nn.Module):
 
     Args:
         net: Any module from (N, *input_shape) to (N, head.input_size). The input is the
-            observation, in the dtype of the network's parameters; a Discrete one comes one-hot.
-            The output holds one logit an action, or one number an action dimension.
-        observation_space: Box or Discrete.
-        action_space: Discrete, or Box of floats.
+            observation, in the dtype of the network's parameters: a Box as it is, images from 0 to 1; Discrete and
+            MultiDiscrete one-hot; a Dict or Tuple as one vector of all that is in it.
+            The output holds one logit an action, or one number an action dimension; for MultiDiscrete the logits
+            of each number in turn, for MultiBinary a logit a bit.
+        observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these.
+        action_space: Discrete, MultiDiscrete, MultiBinary, or Box of floats.
 
     Attributes:
         net: As given. A search moves its weights, ``ParamVector(policy.net)``, and no others.
@@ -67,7 +68,9 @@ class Policy(nn.Module):
         return next((p.device for p in self.net.parameters()), torch.device("cpu"))
 
     def encode(self, observations: Tensor) -> Tensor:
-        """The network's input (*B, *input_shape) for observations (*B, *O)."""
+        """The network's input (*B, *input_shape) for observations (*B, *O), as ``encoder.pack`` gives them."""
+        if self.encoder.observation_dtype is None:
+            observations = observations.to(self.dtype)
         encoded: Tensor = self.encoder(observations)
         encoded = encoded.to(self.dtype)
         return encoded if self.normalizer is None else self.normalizer(encoded)
@@ -83,9 +86,9 @@ class Policy(nn.Module):
         """Put a normaliser of observations before the net, unless there is one.
 
         Raises:
-            ValueError: If the observations are Discrete.
+            ValueError: If the network sees nothing but 0 and 1.
         """
-        if isinstance(self.observation_space, Discrete):
+        if self.encoder.one_hot:
             raise ValueError(f"observations in {self.observation_space} come one-hot: there is nothing to normalise")
         if self.normalizer is None:
             self.normalizer = Normalizer(self.encoder.input_shape).to(self.device)
@@ -95,7 +98,7 @@ class Policy(nn.Module):
         """Choose the action for one observation (*O), or the actions for a batch (N, *O).
 
         Args:
-            obs: A tensor, or anything NumPy takes.
+            obs: A tensor, or anything NumPy takes; of a Dict or Tuple space, a dictionary or tuple of these.
             generator: Where to draw a sampled action from; None for the greedy one.
 
         Returns:
@@ -104,12 +107,10 @@ class Policy(nn.Module):
         Raises:
             ValueError: If the shape of the observation is not the space's.
         """
-        is_tensor = isinstance(obs, Tensor)
-        observations = obs if is_tensor else torch.from_numpy(np.array(obs))
+        is_tensor = _holds_tensors(obs)
+        observations = self.encoder.pack(obs)
         shape = self.encoder.observation_shape
         single = observations.shape == shape
-        if not single and observations.shape[1:] != shape:
-            raise ValueError(f"expected obs of shape {shape} or (N, *{shape}), got {tuple(observations.shape)}")
         batch = observations.reshape(-1, *shape).to(self.device)
         noise = None
         if generator is not None:
@@ -117,7 +118,9 @@ class Policy(nn.Module):
         actions = self.head(self(batch), noise)
         if single:
             actions = actions[0]
-        return actions if is_tensor else actions.numpy(force=True)[()]
+        if is_tensor:
+            return actions
+        return actions.numpy(force=True).astype(self.action_space.dtype, copy=False)[()]
 
     @torch.no_grad()
     def _check_fit(self) -> None:
@@ -149,6 +152,13 @@ class Policy(nn.Module):
                 f"{kind} should turn an observation of shape {(1, *shape)} into an output of shape {wanted} "
                 f"for {self.action_space}, got {found}"
             )
+
+
+def _holds_tensors(observation: Any) -> bool:
+    if isinstance(observation, COLLECTIONS):
+        parts = observation.values() if isinstance(observation, Mapping) else observation
+        return any(_holds_tensors(part) for part in parts)
+    return isinstance(observation, Tensor)
 
 
 def seeded_linear(in_features: int, out_features: int, bias: bool, generator: torch.Generator) -> nn.Linear:

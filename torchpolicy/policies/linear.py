@@ -9,10 +9,10 @@ from gymnasium.spaces import Discrete
 from torch import nn
 
 from torchpolicy.checks import check_range
+from torchpolicy.encoders import make_encoder
 from torchpolicy.features import Fourier, Polynomial
 from torchpolicy.heads import make_head
 from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
-from torchpolicy.spaces import make_encoder
 
 
 class LinearPolicy(Policy):
@@ -23,8 +23,8 @@ class LinearPolicy(Policy):
     or whatever `features` makes of them.
 
     Args:
-        observation_space: Box or Discrete.
-        action_space: Discrete, or Box of floats.
+        observation_space: Of the environment, any that :class:`Policy` takes.
+        action_space: Of the environment, likewise.
         features: ``"polynomial"`` or ``"fourier"`` (:mod:`torchpolicy.features`); or a module from
             (N, *input_shape) to (N, F) put before the layer, whose trainable parameters are searched too.
         degree: Of polynomial features.

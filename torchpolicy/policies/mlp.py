@@ -9,9 +9,9 @@ from gymnasium import Space
 from torch import nn
 
 from torchpolicy.checks import check_count
+from torchpolicy.encoders import make_encoder
 from torchpolicy.heads import make_head
 from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
-from torchpolicy.spaces import make_encoder
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
@@ -26,8 +26,8 @@ class MLPPolicy(Policy):
     """Linear layers with activations between them.
 
     Args:
-        observation_space: Box or Discrete.
-        action_space: Discrete, or Box of floats.
+        observation_space: Of the environment, any that :class:`Policy` takes.
+        action_space: Of the environment, likewise.
         hidden: Units of each hidden layer.
         activation: One of elu, gelu, relu, silu, tanh.
         seed: Of the initial weights, which are those of ``nn.Linear``.
