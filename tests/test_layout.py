@@ -12,7 +12,7 @@ ORDER = (
     *("shaping", "gaussian", "clipup", "ascent", "search.base", "search.*", "writers.base", "writers.*"),
     *("episodes", "learn.base", "learn.*", "outcome", "rollout", "lanes", "tensor_rollout"),
     *("evaluation", "diagnosis", "plan", "scoring", "generation", "catalog", "preset", "runs"),
-    *("summary", "plotting", "replay", "film", "exporting", "trainer"),
+    *("summary", "plotting", "replay", "film", "exporting", "report", "callbacks", "trainer"),
     *("job", "session", "workers", "launch", "trained", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),
 )

@@ -1,5 +1,6 @@
 """Deep policy search in PyTorch: evolve or train the weights of any module, in any Gymnasium environment."""
 
+import torchpolicy.callbacks as callbacks
 from torchpolicy.api import Result, resume, train
 from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.clipup import ClipUp
@@ -12,6 +13,7 @@ from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.params import ParamVector
+from torchpolicy.plan import RunError
 from torchpolicy.plotting import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.linear import LinearPolicy
@@ -27,7 +29,6 @@ from torchpolicy.search.snes import SNES
 from torchpolicy.search.xnes import XNES
 from torchpolicy.tensor_rollout import TensorRollout
 from torchpolicy.trained import evaluate, load
-from torchpolicy.trainer import RunError
 from torchpolicy.version import __version__
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "TensorEnv",
     "TensorRollout",
     "__version__",
+    "callbacks",
     "evaluate",
     "export",
     "load",

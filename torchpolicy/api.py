@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from torchpolicy.callbacks import Callback
 from torchpolicy.catalog import Algorithm, PolicyFactory
 from torchpolicy.checks import check_count
 from torchpolicy.environments import EnvFactory
@@ -114,7 +115,7 @@ def train(
     log_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
     checkpoint_seconds: float = 10.0,
-    callbacks: Sequence[object] = (),
+    callbacks: Sequence[Callback] = (),
     **hyperparameters: Any,
 ) -> Result:
     """Train a policy and save it in a run folder.
@@ -167,15 +168,17 @@ def train(
         run_dir: The run's folder itself. A run of equal configuration that it holds is resumed.
         checkpoint_seconds: Between checkpoints; longer where they would take more than 1 % of the time. 0: one
             after every generation, whatever it takes.
-        callbacks: Not yet supported.
+        callbacks: Objects whose hooks are called along the way, and may end the run (:mod:`torchpolicy.callbacks`).
+            With workers, copies of them in the first process.
         **hyperparameters: Of the algorithm, by the names of its constructor. A `std` that is not
             given is each layer's own initial scale (:meth:`ParamVector.initial_scale`).
 
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.
-        RunError: If more than half of the candidates failed in two generations running.
+        RunError: If more than half of the candidates failed in two generations running, or a callback failed.
     """
-    _refuse_unsupported(device, callbacks)
+    if device != "cpu":
+        raise ValueError(f"device={device!r} is not supported in torchpolicy {__version__}")
     check_count("workers", workers, at_least=1)
     given = {
         "policy": policy,
@@ -205,6 +208,7 @@ def train(
         tolerance_generations=tolerance_generations,
         checkpoint_seconds=checkpoint_seconds,
         preset=f"{algorithm}/{env}: {describe(taken)}" if taken else None,
+        callbacks=callbacks,
         hyperparameters={name: value for name, value in settings.items() if name not in given},
         **{name: settings[name] for name in given},
     )
@@ -217,6 +221,7 @@ def resume(
     env: str | EnvFactory | None = None,
     policy: Policy | nn.Module | PolicyFactory | str | None = None,
     workers: int = 1,
+    callbacks: Sequence[Callback] = (),
     **budget: Any,
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, as if it had never stopped.
@@ -228,6 +233,7 @@ def resume(
         env: For a run in an environment of your own: that environment. Names in the run's files are not imported.
         policy: For a run of a policy of your own: that policy, or what makes it.
         workers: Processes; any number gives the same result.
+        callbacks: As for :func:`train`; they go on from their states in the checkpoint.
         **budget: `target`, `generations`, `total_steps`, `seconds`, `tolerance`, `tolerance_generations` or
             `checkpoint_seconds`, in place of the run's.
 
@@ -250,6 +256,7 @@ def resume(
         policy=settings.get("policy") if policy is None else policy,
         policy_args=settings.get("policy_args") if policy is None else None,
         hyperparameters=given,
+        callbacks=callbacks,
         **{name: config[name] for name in RECORDED} | budget,
     )
     return _result(job, run(job, "", run_dir, workers), config["env"] if env is None else env)
@@ -262,14 +269,3 @@ def _result(job: Job, folder: Path, env: str | EnvFactory) -> Result:
         environment["backend"] = "auto"  # an environment of the user's own is what it is
     policy = load_policy(folder, job.policy)
     return Result(policy, folder, load_evaluation(folder), metrics, {"env": env} | environment)
-
-
-def _refuse_unsupported(device: str, callbacks: Sequence[object]) -> None:
-    """Say plainly what this version cannot do yet."""
-    asked = {
-        f"device={device!r}": device != "cpu",
-        "callbacks": bool(callbacks),
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            raise ValueError(f"{name} is not supported in torchpolicy {__version__}")

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, nan
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torchpolicy.callbacks import Callback, check_callbacks
 from torchpolicy.catalog import (
     Algorithm,
     PolicyFactory,
@@ -47,6 +48,7 @@ class Job:
         plan: How long.
         slots: Of the rollout.
         compile: Whether it is compiled.
+        callbacks: The user's.
         config: All of it as plain values, for ``config.json``.
     """
 
@@ -56,6 +58,7 @@ class Job:
     plan: Plan
     slots: int
     compile: bool
+    callbacks: Sequence[Callback]
     config: dict[str, Any]
 
 
@@ -73,6 +76,7 @@ def make_job(
     compile: bool,
     hyperparameters: Mapping[str, Any],
     preset: str | None,
+    callbacks: Sequence[object],
     **plan: Any,
 ) -> Job:
     """Put a run together from the arguments of :func:`torchpolicy.train`; `plan` are those of :class:`Plan`.
@@ -83,6 +87,7 @@ def make_job(
         ValueError: If an argument is unknown, out of range, or does not fit the others.
     """
     seed = check_seed(seed)
+    called = check_callbacks(callbacks)
     if not isinstance(algorithm, str | Algorithm):
         raise ValueError(f"algorithm must be a name, a search or a learner, got {algorithm!r}")
     algorithm_kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
@@ -133,7 +138,7 @@ def make_job(
         "compile": compile,
         "device": "cpu",
     }
-    return Job(environment, trained, made, settled, slots, compile, config)
+    return Job(environment, trained, made, settled, slots, compile, called, config)
 
 
 @torch.no_grad()

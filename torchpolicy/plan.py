@@ -7,6 +7,10 @@ from math import inf, isfinite
 from torchpolicy.checks import check_count, check_range
 
 
+class RunError(RuntimeError):
+    """A run that cannot go on, as when the environment fails under most candidates."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long a run goes on, and how its center is scored on the way.

@@ -11,10 +11,12 @@ from torchpolicy.catalog import make_writers
 from torchpolicy.checkpoint import load_checkpoint
 from torchpolicy.film import Filming
 from torchpolicy.job import Job
+from torchpolicy.plan import RunError
 from torchpolicy.processes import Group, one_thread, stoppable
+from torchpolicy.report import Report
 from torchpolicy.runs import save_policy, saved_generation
 from torchpolicy.tensor_rollout import make_rollout
-from torchpolicy.trainer import RunError, Trainer
+from torchpolicy.trainer import Trainer
 
 
 def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
@@ -39,7 +41,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
         state, refused = load_checkpoint(checkpoints)
         if len(set(group.gather(str(state and state["generation"])))) > 1:
             raise RunError(f"the processes do not see the same checkpoints in {checkpoints}: is the folder shared?")
-        trainer = Trainer(job.algorithm, job.policy, rollout, job.plan, checkpoints=checkpoints)
+        trainer = Trainer(job.algorithm, job.policy, rollout, job.plan, run_dir=run_dir, callbacks=job.callbacks)
         if state is not None:
             trainer.load_state_dict(state)
             if trainer.finished and saved_generation(run_dir) == trainer.generation:
@@ -49,18 +51,19 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
                     print(f"{run_dir} is finished: {why}", file=sys.stderr)
                 return
         if group.rank == 0:
-            trainer.writers = make_writers(run_dir, None if state is None else trainer.env_steps)
-            trainer.filming = _filming(job.config)
-            if trainer.filming is not None:
-                stack.callback(trainer.filming.close)
-        for writer in trainer.writers:
-            stack.callback(_close, writer.close)
-            if state is None and job.config["preset"]:
-                writer.note(f"preset {job.config['preset']}")
-            if job.compile:
-                writer.note("compiling the loop, which takes some 5 to 60 s the first time")
-            for reason in refused:
-                writer.note(f"checkpoint refused, going on from the one before: {reason}")
+            writers = make_writers(run_dir, None if state is None else trainer.env_steps)
+            for writer in writers:
+                stack.callback(_close, writer.close)
+            filming = _filming(job.config)
+            if filming is not None:
+                stack.callback(filming.close)
+            trainer.report = Report(writers, filming)
+        if state is None and job.config["preset"]:
+            trainer.report.note(f"preset {job.config['preset']}")
+        if job.compile:
+            trainer.report.note("compiling the loop, which takes some 5 to 60 s the first time")
+        for reason in refused:
+            trainer.report.note(f"checkpoint refused, going on from the one before: {reason}")
         trainer.run()
         evaluation = trainer.test()
         if group.rank == 0:

@@ -1,39 +1,34 @@
 """One generation at a time."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from math import inf, isfinite, nan
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from torchpolicy.callbacks import Callback, Callbacks
 from torchpolicy.checkpoint import save_checkpoint
 from torchpolicy.diagnosis import Diagnosis, distributions
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.evaluation import Evaluation, evaluate_vector
-from torchpolicy.film import Filming
 from torchpolicy.generation import Generation, run_generation
 from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
-from torchpolicy.plan import Plan
+from torchpolicy.plan import Plan, RunError
 from torchpolicy.policies.base import Policy
+from torchpolicy.report import Report
 from torchpolicy.rollout import Rollout
 from torchpolicy.search.base import Metrics, Search
 from torchpolicy.seeding import Stream
-from torchpolicy.writers.base import Writer
 
 AGREEMENT = 10
 """Generations between checks that all processes have the same center."""
 
 CHECKPOINT_SHARE = 0.01
 """Of a run's time, at most, goes into checkpoints."""
-
-
-class RunError(RuntimeError):
-    """A run that cannot go on, as when the environment fails under most candidates."""
 
 
 class Trainer:
@@ -44,11 +39,11 @@ class Trainer:
         policy: Holds the search's center after every generation.
         rollout: Plays that policy. Processes of its group train together, each with a trainer of its own.
         plan: How long, and how to score.
-        writers: Get the metrics of each generation.
-        checkpoints: Folder of checkpoints; None for no checkpoints.
-        filming: Draws the policy every so often, for the writers.
+        run_dir: The run's folder, for checkpoints; None for no checkpoints.
+        callbacks: Called along the way.
 
     Attributes:
+        report: Gets what there is to tell; by default nobody hears it.
         metrics: Of the generations of this session.
         generation: How many are done.
         env_steps: In training, by all sessions.
@@ -64,17 +59,15 @@ class Trainer:
         rollout: Rollout,
         plan: Plan,
         *,
-        writers: Sequence[Writer] = (),
-        checkpoints: Path | None = None,
-        filming: Filming | None = None,
+        run_dir: Path | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.algorithm = algorithm
         self.policy = policy
         self.rollout = rollout
         self.plan = plan
-        self.writers = writers
-        self.checkpoints = checkpoints
-        self.filming = filming
+        self.run_dir = run_dir
+        self.report = Report()
         self.metrics: list[Metrics] = []
         self.generation = 0
         self.env_steps = 0
@@ -86,7 +79,7 @@ class Trainer:
         self._diagnosis = Diagnosis("a larger std" if searching else "a policy that samples more widely")
         self._failing = 0  # generations in a row
         self._told_failure = False
-        self._told_writers: set[Writer] = set()
+        self._callbacks = Callbacks(callbacks, rollout.group)
         self._promise = nan  # this generation's
         self._written = self._compiling = 0.0  # seconds, of the last generation's writing, of compiling that was told
         self._elapsed = 0.0  # seconds, of the sessions before
@@ -107,16 +100,17 @@ class Trainer:
         """Generation after generation, each whole or not at all: a stop goes back to the last one's end.
 
         Raises:
-            RunError: If more than half of the candidates failed in two generations running.
+            RunError: If more than half of the candidates failed in two generations running, or a callback failed.
             Stopped: By a signal, after a checkpoint.
         """
         group = self.rollout.group
         self._started = time.monotonic()
         if self.rollout.environment.time_limit is None:
-            self._note(
+            self.report.note(
                 f"{self.rollout.environment.name} has no time limit that is known of: an episode fails after "
                 f"{RUNAWAY_STEPS:,} steps (set max_episode_steps)"
             )
+        self._callbacks.call("on_start", self)
         state = self.state_dict()
         save_at = self._save(state)
         try:
@@ -127,19 +121,25 @@ class Trainer:
                 if self.generation % AGREEMENT == 0 and not group.agree(self.algorithm.center):
                     raise RunError(f"generation {self.generation}: the processes do not have the same center")
                 computed = time.perf_counter()
+                self._callbacks.call("on_generation_end", self, metrics)
                 self.metrics.append(metrics)
                 progress = 1.0 if self.reached else self._progress()
                 draw = partial(distributions, ParamVector(self.policy.net), self.algorithm, done.returns)
-                self._write(methodcaller("write", metrics, progress, draw))
-                self._film()
+                self.report.write(metrics, progress, draw)
+                self.report.film(self.policy, self.env_steps)
                 state = self.state_dict()
                 if time.monotonic() >= save_at:
                     save_at = self._save(state)
                 self._written = time.perf_counter() - computed
             if self.settled:
-                self._note(f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}: done")
-        except BaseException:
+                self.report.note(
+                    f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}: done"
+                )
+            self._callbacks.call("on_end", self)
+            self._callbacks.over()
+        except BaseException as error:
             self.load_state_dict(state)
+            self._callbacks.call("on_exception", self, error)
             raise
         finally:
             if state["generation"] != self._saved:
@@ -155,6 +155,7 @@ class Trainer:
             "validations": [list(each) for each in self.validations],
             "failing": self._failing,
             "diagnosis": self._diagnosis.state_dict(),
+            "callbacks": self._callbacks.state_dict(),
             "elapsed": self._seconds(),
             "algorithm": self.algorithm.state_dict(),
             "policy": {name: tensor.clone() for name, tensor in self.policy.state_dict().items()},
@@ -169,10 +170,13 @@ class Trainer:
         self.validations = [(generation, score) for generation, score in state["validations"]]
         self._failing = state["failing"]
         self._diagnosis.load_state_dict(state["diagnosis"])
+        self._callbacks.load_state_dict(state["callbacks"])
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 
     def _is_over(self) -> bool:
         """Whether to stop here; by the clock of the first process, where a clock decides."""
+        if self._callbacks.over():
+            return True
         if self.plan.seconds is None:
             return self.finished
         return bool(self.rollout.group.first(float(self.finished)))
@@ -180,40 +184,18 @@ class Trainer:
     def _save(self, state: dict[str, Any]) -> float:
         """Write a checkpoint, if this is the process that does; when to write the next, on the monotonic clock."""
         begin = time.monotonic()
-        if self.checkpoints is None or self.rollout.group.rank != 0:
+        if self.run_dir is None or self.rollout.group.rank != 0:
             return inf
         try:
-            save_checkpoint(self.checkpoints, state["generation"], state)
+            save_checkpoint(self.run_dir / "checkpoints", state["generation"], state)
             self._saved, self.save_error = state["generation"], None
+            self._callbacks.call("on_checkpoint", self, state["generation"])
         except OSError as error:
             self.save_error = error
-            self._note(f"generation {state['generation']}: the checkpoint could not be saved: {error}")
+            self.report.note(f"generation {state['generation']}: the checkpoint could not be saved: {error}")
         end = time.monotonic()
         pause = self.plan.checkpoint_seconds
         return end + max(pause, (end - begin) / CHECKPOINT_SHARE) if pause else end
-
-    def _film(self) -> None:
-        """Show the policy, when there is a picture of it."""
-        if self.filming is None:
-            return
-        try:
-            gif = self.filming.look(self.policy)
-        except Exception as error:  # whatever an environment does when it is drawn, the run goes on
-            self._note(f"no pictures of episodes: {str(error).splitlines()[0]}")
-            self.filming = None
-            return
-        if gif is not None:
-            self._write(methodcaller("picture", gif, self.env_steps))
-
-    def _write(self, call: Callable[[Writer], None]) -> None:
-        """Let every writer do something; one that cannot is told of once, and the run goes on."""
-        for writer in self.writers:
-            try:
-                call(writer)
-            except OSError as error:
-                if writer not in self._told_writers:
-                    self._note(f"generation {self.generation}: {type(writer).__name__} cannot write: {error}")
-                self._told_writers.add(writer)
 
     def test(self) -> Evaluation:
         """Score the center on the episodes that nothing else uses."""
@@ -221,7 +203,7 @@ class Trainer:
         low, high = evaluation.ci
         metrics = {"test/mean_reward": evaluation.mean, "test/ci_low": low, "test/ci_high": high}
         metrics["rollout/env_steps"] = self.env_steps
-        self._write(methodcaller("end", metrics))
+        self.report.end(metrics)
         return evaluation
 
     def _generation(self) -> tuple[Generation, Metrics]:
@@ -229,7 +211,7 @@ class Trainer:
         begin = time.monotonic()
         done = run_generation(self.algorithm, self.rollout, self.plan, self.generation)
         if self.rollout.compile_seconds > self._compiling:
-            self._note(f"compiled in {self.rollout.compile_seconds - self._compiling:.1f} s")
+            self.report.note(f"compiled in {self.rollout.compile_seconds - self._compiling:.1f} s")
             self._compiling = self.rollout.compile_seconds
         self.generation += 1
         self.env_steps += done.env_steps
@@ -249,8 +231,8 @@ class Trainer:
         generation, name = self.generation, self.rollout.environment.name
         kind, plural = ("search", "candidates") if isinstance(self.algorithm, Search) else ("learn", "episodes")
         if done.failures and not self._told_failure:
-            self._note(f"generation {generation}, {name}: failed: {done.failures[0]}")
-            self._note(f"(further failures are counted as {kind}/failed)")
+            self.report.note(f"generation {generation}, {name}: failed: {done.failures[0]}")
+            self.report.note(f"(further failures are counted as {kind}/failed)")
             self._told_failure = True
         self._failing = self._failing + 1 if done.failed > done.players / 2 else 0
         if self._failing == 2:
@@ -260,7 +242,7 @@ class Trainer:
             )
         text = self._diagnosis.look(done.metrics, stalled=done.stalled)
         if text is not None:
-            self._note(f"generation {generation}: {text}")
+            self.report.note(f"generation {generation}: {text}")
 
     def _validation_is_due(self) -> bool:
         """At a cadence, and as soon as a score in training promises the target."""
@@ -270,6 +252,7 @@ class Trainer:
     def _validate(self, metrics: Metrics) -> bool:
         """Score the center; whether it reached the target."""
         evaluation = self._evaluate(Stream.VALIDATION)
+        self._callbacks.call("on_evaluation", self, evaluation)
         low, high = evaluation.ci
         metrics |= {"eval/mean_reward": evaluation.mean, "eval/ci_low": low, "eval/ci_high": high}
         if isfinite(evaluation.mean):
@@ -294,7 +277,3 @@ class Trainer:
     def _seconds(self) -> float:
         """Of training, by all sessions."""
         return self._elapsed + time.monotonic() - self._started
-
-    def _note(self, text: str) -> None:
-        for writer in self.writers:
-            writer.note(text)

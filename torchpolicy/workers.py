@@ -16,9 +16,9 @@ from pathlib import Path
 
 from torchpolicy.checkpoint import load_checkpoint
 from torchpolicy.job import Job
+from torchpolicy.plan import RunError
 from torchpolicy.processes import LOST, Group, LostProcessError, Stopped, stoppable
 from torchpolicy.session import run_job
-from torchpolicy.trainer import RunError
 
 RESTARTS = 5
 """Times that a group is started again without a newer checkpoint before the run is given up."""

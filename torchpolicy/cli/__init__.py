@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from torchpolicy.catalog import names, suggestion
+from torchpolicy.plan import RunError
 from torchpolicy.processes import LOST, LostProcessError
-from torchpolicy.trainer import RunError
 from torchpolicy.version import __version__
 
 
