@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,12 @@ WORLDS = str(Path(__file__).parent)
 
 def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "torchpolicy", *arguments], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "torchpolicy", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "SDL_VIDEODRIVER": "dummy"},
     )
 
 
@@ -34,6 +40,35 @@ def test_train_then_eval_from_a_shell() -> None:
     assert score["mean"] >= 475
     assert len(score["returns"]) == score["episodes"] == 100
     assert score["ci"][0] <= score["mean"] <= score["ci"][1]
+
+
+def test_every_command_works_from_a_shell() -> None:
+    words = {
+        "train": "snes --env CartPole-v1 --generations 2 --eval-episodes 5 --run-dir run",
+        "resume": "run --generations 3",
+        "eval": "run --episodes 5",
+        "plot": "run -o curve.png",
+        "record": "run -o episode.gif",
+        "play": "run --seed 3",
+        "export": "run -o policy.pt2",
+        "envs": "",
+        "doctor": "",
+    }
+    assert sorted(words) == names("cli")
+    says = {
+        "train": r"run +run\ntest +\d",
+        "resume": r"run +run\ntest +\d",
+        "eval": r"\d+\.\d, 95 % interval .* over 5 episodes$",
+        "play": r"return \d+$",
+        "envs": r"CartPole-v1 +475 +500  to the bit  .*cem",
+        "doctor": r"torch +\d.*\n(.*\n)*mujoco",
+    }
+    for command, arguments in words.items():
+        done = shell(command, *arguments.split())
+        assert done.returncode == 0, (command, done.stderr)
+        last = arguments.split()[-1:]
+        assert re.search(says.get(command, rf"^{last and last[0]}$"), done.stdout.strip()), (command, done.stdout)
+    assert all(Path(name).stat().st_size > 1000 for name in ("curve.png", "episode.gif", "policy.pt2"))
 
 
 def test_the_test_score_is_that_of_eval_with_the_runs_seed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,8 +160,13 @@ def test_a_policy_of_ones_own_is_handed_on_with_its_factory(
         ("train cem --env worlds:Broken --env-args how=reward", "candidates failed"),
         ("train cem --env worlds:Wordy", "observation space Text"),
         ("train cem --env CartPole-v1 --policy worlds:misfit", "output of shape (1, 2)"),
-        ("train cem", "torchpolicy: Missing from torchpolicy train cem: --env STR"),
+        ("train cem", "train where? name an environment with --env"),
         ("train cem --env", "torchpolicy: Missing value for argument '--env'"),
+        ("train --env CartPole-v1", "name an algorithm first"),
+        ("train cem --env CartPol-v1 --config nowhere.toml", "nowhere.toml: No such file"),
+        ("export nowhere", "nowhere: no such run folder"),
+        ("envs --all", "unknown option --all"),
+        ("doctor now", "Unrecognized options: now"),
         ("eval nowhere", "nowhere: no such run folder"),
         ("eval nowhere --sed 3", "unknown option --sed; did you mean '--seed'?"),
     ],

@@ -27,6 +27,7 @@ from torchpolicy.search.nes import NES
 from torchpolicy.search.pgpe import PGPE
 from torchpolicy.search.snes import SNES
 from torchpolicy.search.xnes import XNES
+from torchpolicy.settings import read_settings
 from torchpolicy.tensor_rollout import TensorRollout
 from torchpolicy.trained import evaluate, load
 from torchpolicy.version import __version__
@@ -63,6 +64,7 @@ __all__ = [
     "play",
     "plot",
     "population_forward",
+    "read_settings",
     "record",
     "resume",
     "train",

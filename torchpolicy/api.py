@@ -21,27 +21,10 @@ from torchpolicy.plotting import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.preset import describe, find_preset, settle
 from torchpolicy.runs import MAY_CHANGE, load_evaluation, load_policy, read_config
+from torchpolicy.settings import RECORDED
 from torchpolicy.trained import evaluate
 from torchpolicy.version import __version__
 from torchpolicy.writers.jsonl import read_rows
-
-RECORDED = (
-    *(
-        "env_args",
-        "backend",
-        "compile",
-        "max_episode_steps",
-        "preset",
-        "seed",
-        "target",
-        "generations",
-        "total_steps",
-        "seconds",
-    ),
-    *("tolerance", "tolerance_generations", "normalize_observations", "episodes", "reevaluate", "survival_bonus"),
-    *("eval_episodes", "eval_every", "checkpoint_seconds"),
-)
-"""Fields of ``config.json`` that are arguments of :func:`make_job` as they are."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +191,7 @@ def train(
         tolerance_generations=tolerance_generations,
         checkpoint_seconds=checkpoint_seconds,
         preset=f"{algorithm}/{env}: {describe(taken)}" if taken else None,
+        weights_given=isinstance(policy, nn.Module) or not isinstance(algorithm, str),
         callbacks=callbacks,
         hyperparameters={name: value for name, value in settings.items() if name not in given},
         **{name: settings[name] for name in given},
@@ -257,6 +241,8 @@ def resume(
         policy_args=settings.get("policy_args") if policy is None else None,
         hyperparameters=given,
         callbacks=callbacks,
+        preset=config["preset"],
+        weights_given=config["initial_weights"] == "given",
         **{name: config[name] for name in RECORDED} | budget,
     )
     return _result(job, run(job, "", run_dir, workers), config["env"] if env is None else env)

@@ -138,7 +138,14 @@ class JoinedEncoder(Encoder):
         if not named:
             raise ValueError(f"observation space {space} is empty")
         self._keys = list(named)
-        parts = [make_encoder(part) for part in named.values()]
+        parts = []
+        for key, part in named.items():
+            try:
+                parts.append(make_encoder(part))
+            except ValueError as error:
+                others = [other for other in named if other != key]
+                hint = f"; gymnasium.wrappers.FilterObservation(env, {others}) leaves it out" if others else ""
+                raise ValueError(f"part {key!r} of the observations: {error}{hint}") from error
         self._parts: Any = nn.ModuleList(parts)
         self._sizes = [prod(part.observation_shape) for part in parts]
         self.observation_shape = (sum(self._sizes),)
@@ -193,7 +200,7 @@ def make_encoder(space: Space[Any]) -> Encoder:
         return JoinedEncoder(space)
     raise ValueError(
         f"observation space {space} is not supported: Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of "
-        "these are (gymnasium.wrappers.TransformObservation turns what an environment shows into one of them)"
+        "these are (gymnasium.wrappers.TransformObservation turns what is seen into one of them)"
     )
 
 

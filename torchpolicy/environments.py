@@ -59,7 +59,7 @@ def make_environment(
     check_choice("backend", backend, BACKENDS)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
-    factory: Any = import_name(env) if isinstance(env, str) and ":" in env and not GYM_VERSION.search(env) else env
+    factory: Any = import_name(env) if isinstance(env, str) and is_own_code(env) else env
     on_tensors = isinstance(factory, TensorEnv) or (inspect.isclass(factory) and issubclass(factory, TensorEnv))
     twin = twins().get(factory) if isinstance(factory, str) else None
     if on_tensors and backend == "gymnasium":
@@ -69,6 +69,11 @@ def make_environment(
     if twin is not None and (backend == "native" or (backend == "auto" and twin.bit_equal and _takes(twin, env_args))):
         factory, on_tensors = twin, True
     return (tensor_environment if on_tensors else gym_environment)(factory, env_args, max_episode_steps)
+
+
+def is_own_code(env: str) -> bool:
+    """Whether a name is that of code, ``pkg.mod:callable``, and not an id of Gymnasium's."""
+    return ":" in env and not GYM_VERSION.search(env)
 
 
 def tensor_environment(

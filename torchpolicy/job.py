@@ -36,6 +36,9 @@ from torchpolicy.tensor_rollout import choose_slots
 
 DEFAULT_TOTAL_STEPS = 1_000_000
 
+COMPILERS = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
+"""Of which torch uses the first that there is."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -76,12 +79,14 @@ def make_job(
     compile: bool,
     hyperparameters: Mapping[str, Any],
     preset: str | None,
+    weights_given: bool,
     callbacks: Sequence[object],
     **plan: Any,
 ) -> Job:
     """Put a run together from the arguments of :func:`torchpolicy.train`; `plan` are those of :class:`Plan`.
 
-    `preset` is the name of the preset that some of them come from, for the record.
+    For the record, `preset` is the name of the preset that some of them come from, and `weights_given` says whether
+    the run begins with weights, or a search, that no seed makes again.
 
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.
@@ -131,6 +136,7 @@ def make_job(
         "algorithm": algorithm_kind.__name__.lower(),
         "hyperparameters": recorded,
         "policy": trained.settings,
+        "initial_weights": "given" if weights_given else "of the seed",
         "net": {name: list(tensor.shape) for name, tensor in trained.net.state_dict().items()},
         **asdict(settled),
         "slots": slots,
@@ -184,8 +190,7 @@ def _check_compiler(on_tensors: bool, name: str) -> None:
     """Refuse to compile what cannot be, or without a compiler."""
     if not on_tensors:
         raise ValueError(f"compile=True is for environments on tensors, which {name} is not (see backend)")
-    compilers = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
-    if not any(compiler and shutil.which(compiler) for compiler in compilers):
+    if not any(compiler and shutil.which(compiler) for compiler in COMPILERS):
         raise ValueError("compile=True needs a C++ compiler, g++ or clang++, and there is none")
 
 

@@ -16,6 +16,7 @@ from torchpolicy.api import train
 from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
 from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result
 from torchpolicy.policies.base import Policy
+from torchpolicy.settings import algorithm_in, read_settings
 from torchpolicy.trained import load_run
 
 EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --workers 2"
@@ -25,8 +26,10 @@ EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --
 class TrainOptions:
     """Of every algorithm."""
 
-    env: str
-    """A Gymnasium id, or pkg.mod:callable for an environment of your own."""
+    config: Path | None = None
+    """Settings from a file: a TOML, or a run's config.json, to train as it did. What is given beside it counts."""
+    env: str | None = None
+    """A Gymnasium id, or pkg.mod:callable for an environment of your own. Required, but for --config."""
     env_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """Keywords for the environment."""
     policy: str | None = None
@@ -83,38 +86,57 @@ class TrainOptions:
 
 def run(arguments: list[str]) -> None:
     """``torchpolicy train ALGO --env ENV …``."""
-    known = algorithm_names()
-    if not arguments or arguments[0].startswith("-"):
+    config, known = _config_of(arguments), algorithm_names()
+    named = bool(arguments) and not arguments[0].startswith("-")
+    name = arguments[0] if named else config and algorithm_in(config)
+    if not isinstance(name, str):
         if {"-h", "--help"} & set(arguments):
             print(_help(known))
             return
         raise ValueError(f"train what? name an algorithm first: torchpolicy train {{{','.join(known)}}} --env ENV")
-    name = arguments[0]
     algorithm = algorithm_class(name)
-    options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[1:])
-    said = {word.partition("=")[0].strip("-").replace("-", "_") for word in arguments if word.startswith("--")}
-    hyperparameters = {
-        name: value for name, value in vars(options.hyperparameters).items() if {name, f"no_{name}"} & said
-    }
-    settings = vars(options.run) | hyperparameters
-    for option in ("env_args", "policy_args"):
-        settings[option] = parse_pairs(f"--{option.replace('_', '-')}", settings[option])
-    hidden = settings.pop("hidden")
-    if hidden is not None:
-        settings["policy_args"]["hidden"] = hidden
-    from_run = settings.pop("from_run")
+    options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:])
+    given = _given(vars(options.run) | vars(options.hyperparameters), arguments) | {"algorithm": name}
+    from_run = given.pop("from", None)
+    if config is not None:
+        if algorithm_in(config) not in (None, name):
+            raise ValueError(f"{config} is of {algorithm_in(config)}, and {name} was asked for: leave one of them out")
+        given = read_settings(config, **given | ({} if from_run is None else {"policy": given.get("policy")}))
+    if "env" not in given:
+        raise ValueError("train where? name an environment with --env: a Gymnasium id, or pkg.mod:callable")
     if from_run is not None:
-        settings["policy"] = _policy_of(from_run, settings)
-    result = train(algorithm=name, **settings)
-    print_result(result)
+        given["policy"] = _policy_of(Path(from_run), given)
+    print_result(train(**given))
+
+
+def _config_of(arguments: list[str]) -> str | None:
+    """The file of ``--config``, which has to be known before the options are, for it may name the algorithm."""
+    for place, word in enumerate(arguments):
+        name, equals, path = word.partition("=")
+        if name == "--config" and (equals or place + 1 < len(arguments)):
+            return path or arguments[place + 1]
+    return None
+
+
+def _given(options: dict[str, Any], arguments: list[str]) -> dict[str, Any]:
+    """What was said, and only that, as keywords of :func:`train`, and ``from``."""
+    said = {word.partition("=")[0].strip("-").replace("-", "_") for word in arguments if word.startswith("--")}
+    said |= {word.removeprefix("no_") for word in said}
+    options["from"] = options.pop("from_run")
+    given = {name: value for name, value in options.items() if name in said - {"config", "hidden"}}
+    for name in {"env_args", "policy_args"} & given.keys():
+        given[name] = parse_pairs(f"--{name.replace('_', '-')}", given[name])
+    if "hidden" in said:
+        given["policy_args"] = given.get("policy_args", {}) | {"hidden": options["hidden"]}
+    return given
 
 
 def _policy_of(run_dir: Path, settings: dict[str, Any]) -> Policy:
     """The policy that another run ended with."""
-    own = settings["policy"]
-    if settings["policy_args"] or (own is not None and ":" not in own):
+    own = settings.get("policy")
+    if settings.get("policy_args") or (own is not None and ":" not in own):
         raise ValueError(f"--from {run_dir} brings a policy: leave --policy, --policy-args and --hidden out")
-    return load_run(run_dir, env=settings["env"], env_args=settings["env_args"], policy=own)[0]
+    return load_run(run_dir, env=settings["env"], env_args=settings.get("env_args"), policy=own)[0]
 
 
 def _options_of(name: str, algorithm: type[Algorithm]) -> Any:

@@ -53,6 +53,9 @@ def gym_environment(
         raise ValueError(f"env must be a Gymnasium id or a callable that returns a gymnasium.Env, got {env!r}")
     try:
         example = make()
+    except gymnasium.error.NameNotFound as error:
+        hint = "" if ":" in name else " An environment that a package brings is named package:Name-v0."
+        raise ValueError(f"{error}{hint}") from error
     except gymnasium.error.Error as error:
         raise ValueError(str(error)) from error
     except Exception as error:

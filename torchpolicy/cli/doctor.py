@@ -1,0 +1,73 @@
+"""Tell what is installed here, and what a run can use of it."""
+
+import importlib.metadata
+import importlib.util
+import multiprocessing
+import os
+import platform
+import shutil
+
+import torch
+
+from torchpolicy.cli.base import as_options, parse
+from torchpolicy.job import COMPILERS
+from torchpolicy.version import __version__
+
+PACKAGES = ("torch", "numpy", "gymnasium", "tensorboard", "safetensors", "tyro", "tqdm")
+
+EXTRAS = {  # a module, what it is for, and the extra of ours with it
+    "pygame": ("pictures of classic control and Box2D", "classic"),
+    "Box2D": ("LunarLander, BipedalWalker", "box2d"),
+    "mujoco": ("HalfCheetah, Ant, …", "mujoco"),
+    "matplotlib": ("torchpolicy plot", "plots"),
+    "imageio_ffmpeg": ("torchpolicy record to .mp4", "video"),
+}
+
+
+@as_options
+class DoctorOptions:
+    """Tell versions, processors, devices, the compiler, and what is missing of the extras: for a report of a fault."""
+
+
+def run(arguments: list[str]) -> None:
+    """``torchpolicy doctor``."""
+    parse(DoctorOptions, "torchpolicy doctor", arguments)
+    rows = [("torchpolicy", __version__), ("python", f"{platform.python_version()}, {platform.platform()}")]
+    rows += [(name, importlib.metadata.version(name)) for name in PACKAGES]
+    rows += [("processor", _processor()), ("threads", _threads()), ("devices", _devices())]
+    rows += [("compile", _compiler()), ("workers", _workers())]
+    rows += [(module, _extra(module)) for module in EXTRAS]
+    for name, text in rows:
+        print(f"{name:15} {text}")
+
+
+def _processor() -> str:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{usable} cores, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _threads() -> str:
+    return f"a run takes one for each of its processes (torch would take {torch.get_num_threads()})"
+
+
+def _devices() -> str:
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return "cpu" + "".join(f", {name} (not used yet)" for name in gpus)
+
+
+def _compiler() -> str:
+    found = [path for name in COMPILERS if name and (path := shutil.which(name))]
+    return f"--compile uses {found[0]}" if found else "--compile needs g++ or clang++, and there is none"
+
+
+def _workers() -> str:
+    if "fork" in multiprocessing.get_all_start_methods():
+        return "--workers N starts processes here"
+    return "this system cannot fork processes: start them with torchrun"
+
+
+def _extra(module: str) -> str:
+    purpose, extra = EXTRAS[module]
+    if importlib.util.find_spec(module):
+        return f"there, for {purpose}"
+    return f'missing, for {purpose}: pip install "torchpolicy[{extra}]"'

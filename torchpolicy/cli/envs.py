@@ -1,0 +1,75 @@
+"""List environments: what each needs, whether there is a native twin, and presets."""
+
+import importlib.util
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from torchpolicy.catalog import algorithm_names
+from torchpolicy.cli.base import as_options, parse
+from torchpolicy.environments import twins
+from torchpolicy.preset import presets_of
+
+FAMILIES = {  # of Gymnasium's own modules: the heading, what it needs, and the extra of ours with it
+    "classic_control": ("classic control", None, ""),
+    "toy_text": ("toy text", None, ""),
+    "box2d": ("Box2D", "Box2D", "box2d"),
+    "mujoco": ("MuJoCo", "mujoco", "mujoco"),
+}
+
+OTHERS = "from other packages"
+
+
+@as_options
+class EnvsOptions:
+    """List the environments that Gymnasium has here, the newest version of each.
+
+    Threshold: the return that counts as solved. Limit: steps of an episode. Native: whether there is a twin on tensors,
+    and whether its returns are Gymnasium's to the last bit. Presets: the algorithms with tuned settings for it.
+
+    A package's environments are listed, too, and made, as "package:Name-v0"; code of your own is "pkg.mod:callable".
+    """
+
+
+def run(arguments: list[str]) -> None:
+    """``torchpolicy envs``."""
+    parse(EnvsOptions, "torchpolicy envs", arguments)
+    print(f"{'environment':28} {'threshold':>9} {'limit':>6}  {'native':10}  presets")
+    for heading, specs in _families().items():
+        print(f"\n{heading}")
+        for spec in specs:
+            print(f"  {_describe(spec)}".rstrip())
+
+
+def _families() -> dict[str, list[EnvSpec]]:
+    """The newest version of each environment, by headings."""
+    newest: dict[tuple[str | None, str], EnvSpec] = {}
+    for spec in gymnasium.registry.values():
+        key = spec.namespace, spec.name
+        if isinstance(spec.entry_point, str) and (
+            key not in newest or (spec.version or 0) > (newest[key].version or 0)
+        ):
+            newest[key] = spec
+    found: dict[str, list[EnvSpec]] = {}
+    for family in FAMILIES:
+        found[_heading(family)] = []
+    for spec in newest.values():
+        module = str(spec.entry_point).partition(":")[0].split(".")
+        ours = module[:2] == ["gymnasium", "envs"] and module[2] in FAMILIES
+        if ours or module[0] != "gymnasium":
+            found.setdefault(_heading(module[2]) if ours else OTHERS, []).append(spec)
+    return found
+
+
+def _heading(family: str) -> str:
+    name, needs, extra = FAMILIES[family]
+    there = needs is None or importlib.util.find_spec(needs) is not None
+    return name if there else f'{name}, to be installed: pip install "torchpolicy[{extra}]"'
+
+
+def _describe(spec: EnvSpec) -> str:
+    twin = twins().get(spec.id)
+    native = "" if twin is None else "to the bit" if twin.bit_equal else "nearly"
+    presets = " ".join(name for name in algorithm_names() if spec.id in presets_of(name))
+    threshold = "" if spec.reward_threshold is None else f"{spec.reward_threshold:g}"
+    return f"{spec.id:26} {threshold:>9} {spec.max_episode_steps or '':>6}  {native:10}  {presets}"
