@@ -121,3 +121,11 @@ def test_a_search_object_and_an_environment_of_ones_own_have_none() -> None:
     assert find_preset(tp.CEM(torch.zeros(2)), "CartPole-v1") == {}
     assert find_preset("cem", object) == {}
     assert find_preset("nothing", "CartPole-v1") == {}
+
+
+def test_no_target_is_no_target_beside_a_preset_too(tmp_path: Path) -> None:
+    for number, target in enumerate([None, "none"]):
+        tp.train(
+            "CartPole-v1", "snes", target=target, total_steps=1000, eval_episodes=2, run_dir=tmp_path / str(number)
+        )
+        assert json.loads((tmp_path / str(number) / "config.json").read_text())["target"] is None

@@ -167,7 +167,7 @@ def train(
         "policy": policy,
         "policy_args": policy_args or None,
         "normalize_observations": normalize_observations,
-        "target": target,
+        "target": "none" if target is None else target,
         "generations": generations,
         "total_steps": total_steps,
         "seconds": seconds,
