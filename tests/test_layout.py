@@ -6,11 +6,23 @@ from pathlib import Path
 import torchpolicy
 
 ORDER = (
-    *("version", "checks", "imports", "params", "spaces", "encoders", "seeding", "heads", "checkpoint", "processes"),
-    *("normalizer", "features", "policies.base", "policies.*", "population"),
+    *(
+        "version",
+        "checks",
+        "imports",
+        "params",
+        "population",
+        "spaces",
+        "encoders",
+        "seeding",
+        "heads",
+        "checkpoint",
+        "processes",
+    ),
+    *("normalizer", "features", "layers", "policies.base", "policies.*", "members"),
     *("envs.tensor", "envs.base", "envs.*", "envs.native", "envs.native.*", "environments"),
     *("shaping", "gaussian", "clipup", "ascent", "search.base", "search.*", "writers.base", "writers.*"),
-    *("episodes", "learn.base", "learn.*", "outcome", "rollout", "lanes", "tensor_rollout"),
+    *("episodes", "learn.base", "learn.*", "outcome", "action_noise", "rollout", "lanes", "tensor_rollout"),
     *("evaluation", "diagnosis", "plan", "scoring", "generation", "catalog", "preset", "runs", "settings"),
     *("summary", "plotting", "replay", "film", "exporting", "report", "callbacks", "trainer"),
     *("job", "session", "workers", "launch", "trained", "api"),

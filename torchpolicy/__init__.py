@@ -12,13 +12,14 @@ from torchpolicy.film import play, record
 from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
+from torchpolicy.members import population_forward
 from torchpolicy.params import ParamVector
 from torchpolicy.plan import RunError
 from torchpolicy.plotting import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.linear import LinearPolicy
 from torchpolicy.policies.mlp import MLPPolicy
-from torchpolicy.population import population_forward
+from torchpolicy.policies.residual import ResidualPolicy
 from torchpolicy.rollout import Rollout
 from torchpolicy.search.ars import ARS
 from torchpolicy.search.base import Search
@@ -50,6 +51,7 @@ __all__ = [
     "MLPPolicy",
     "ParamVector",
     "Policy",
+    "ResidualPolicy",
     "Result",
     "Rollout",
     "RunError",

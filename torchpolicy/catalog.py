@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 PolicyFactory = Callable[[Space[Any], Space[Any]], Policy | nn.Module]
 
-RUN_ARGUMENTS = ("center", "policy", "seed", "maximize")
+RUN_ARGUMENTS = ("center", "policy", "slices", "seed", "maximize")
 """Arguments of an algorithm that a run sets itself; the others are its hyperparameters."""
 
 Algorithm = Search | Learner
@@ -171,6 +171,8 @@ def make_algorithm(
         vector = ParamVector(policy.net)
         if "std" in hyperparameters_of(chosen) and hyperparameters.get("std") is None:
             hyperparameters = {**hyperparameters, "std": vector.initial_scale()}
+        if hyperparameters.get("noise_rank") is not None:
+            hyperparameters = {**hyperparameters, "slices": vector.slices}
         return chosen(vector.read(), seed=seed, **hyperparameters)
     if hyperparameters:
         raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")

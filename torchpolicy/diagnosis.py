@@ -8,6 +8,7 @@ from torch import Tensor
 
 from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
+from torchpolicy.population import Population
 from torchpolicy.search.base import Metrics, Search
 from torchpolicy.shaping import centered_ranks
 
@@ -22,7 +23,7 @@ SURVIVING = 20
 """Generations in a row at the time limit, without a better return, after which the user is told."""
 
 
-def signal(candidates: Tensor, scores: Tensor, center: Tensor, *, mirrored: bool) -> float:
+def signal(candidates: Tensor | Population, scores: Tensor, center: Tensor, *, mirrored: bool) -> float:
     """How far the population points one way: the squared length of its rank-weighted sum, over what chance gives.
 
     About 1 where scores are noise; 1 + N / D, of N candidates or N pairs, where they are the way gone along one line.
@@ -34,6 +35,8 @@ def signal(candidates: Tensor, scores: Tensor, center: Tensor, *, mirrored: bool
         center: (D,), that they were drawn around.
         mirrored: Whether rows 2i and 2i + 1 lie on either side of the center.
     """
+    if isinstance(candidates, Population):
+        return _signal_of_factors(candidates, scores)
     count = min(len(scores), SAMPLE)
     every = -(-len(center) * count // NUMBERS)  # rounded up
     scores = scores[:count].double()
@@ -53,6 +56,21 @@ def signal(candidates: Tensor, scores: Tensor, center: Tensor, *, mirrored: bool
     moved = variance > 0
     chance = weights.square().sum() * moved.sum()
     return float(((weights @ deviations).square() / variance)[moved].sum() / chance) if chance > 0 else float("nan")
+
+
+def _signal_of_factors(candidates: Population, scores: Tensor) -> float:
+    """The same where noise has a low rank, and all of it is told by factors."""
+    scores = scores.double()
+    fine = scores.isfinite()
+    if fine.sum() < 2 or (scores[fine] == scores[fine][0]).all():
+        return float("nan")
+    weights = torch.zeros_like(scores)
+    weights[fine] = centered_ranks(scores[fine])
+    along = candidates.weighted_sum(weights) / candidates.std
+    by_draw = torch.zeros(int(candidates.draws.max()) + 1).double()
+    by_draw.index_add_(0, candidates.draws, weights * candidates.signs)
+    chance = by_draw.square().sum() * len(along)
+    return float(along.double().square().sum() / chance) if chance > 0 else float("nan")
 
 
 def ties(scores: Tensor) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from torchpolicy.population import Population
+
 BLOCK = 2**18
 """Numbers to work on at a time."""
 
@@ -37,7 +39,7 @@ def draw(center: Tensor, std: Tensor, count: int, generator: torch.Generator, *,
     return candidates
 
 
-def weighted_sum(candidates: Tensor, center: Tensor, weights: Tensor) -> Tensor:
+def weighted_sum(candidates: Tensor | Population, center: Tensor, weights: Tensor) -> Tensor:
     """sum_k w_k d_k, (D,), with deviations d_k = candidate_k - center.
 
     Args:
@@ -45,14 +47,20 @@ def weighted_sum(candidates: Tensor, center: Tensor, weights: Tensor) -> Tensor:
         center: (D,).
         weights: (N,), w.
     """
+    if isinstance(candidates, Population):
+        return candidates.weighted_sum(weights)
     total, weights = torch.empty_like(center), weights.to(candidates)
     for part, deviations in _blocks(candidates, center):
         torch.mv(deviations.T, weights, out=total[part])
     return total
 
 
-def weighted_sums(candidates: Tensor, center: Tensor, weights: Tensor, square_weights: Tensor) -> tuple[Tensor, Tensor]:
+def weighted_sums(
+    candidates: Tensor | Population, center: Tensor, weights: Tensor, square_weights: Tensor
+) -> tuple[Tensor, Tensor]:
     """sum_k w_k d_k and sum_k v_k d_k^2, (D,) each, with deviations d_k = candidate_k - center.
+
+    Where their noise has a low rank, the squares are the means over each matrix.
 
     Args:
         candidates: (N, D).
@@ -60,6 +68,8 @@ def weighted_sums(candidates: Tensor, center: Tensor, weights: Tensor, square_we
         weights: (N,), w.
         square_weights: (N,), v.
     """
+    if isinstance(candidates, Population):
+        return candidates.weighted_sum(weights), candidates.square_sum(square_weights)
     first, second = torch.empty_like(center), torch.empty_like(center)
     weights, square_weights = weights.to(candidates), square_weights.to(candidates)
     for part, deviations in _blocks(candidates, center):

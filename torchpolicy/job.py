@@ -25,10 +25,11 @@ from torchpolicy.checks import check_seed
 from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.envs.base import Environment
 from torchpolicy.learn.base import Learner
+from torchpolicy.members import population_forward
 from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
-from torchpolicy.population import population_forward
+from torchpolicy.population import numbers_each
 from torchpolicy.runs import name_of
 from torchpolicy.search.base import Search
 from torchpolicy.spaces import Array
@@ -52,6 +53,7 @@ class Job:
         slots: Of the rollout.
         compile: Whether it is compiled.
         callbacks: The user's.
+        memory: Bytes that a population will take, with the weights of all slots.
         config: All of it as plain values, for ``config.json``.
     """
 
@@ -62,6 +64,7 @@ class Job:
     slots: int
     compile: bool
     callbacks: Sequence[Callback]
+    memory: int
     config: dict[str, Any]
 
 
@@ -127,7 +130,8 @@ def make_job(
     else:
         recorded = {name: getattr(made, name, None) for name in known}
     at_once = max(settled.episodes * (made.population if isinstance(made, Search) else 1), settled.eval_episodes)
-    slots = choose_slots(environment, trained, at_once, compile=compile)
+    noise_rank = made.noise_rank if isinstance(made, Search) else None
+    slots = choose_slots(environment, trained, at_once, compile=compile, noise_rank=noise_rank)
     config = {
         "env": name_of(env),
         "env_args": dict(env_args or {}),
@@ -144,7 +148,17 @@ def make_job(
         "compile": compile,
         "device": "cpu",
     }
-    return Job(environment, trained, made, settled, slots, compile, called, config)
+    return Job(environment, trained, made, settled, slots, compile, called, _memory(made, trained, slots), config)
+
+
+def _memory(algorithm: Algorithm, policy: Policy, slots: int) -> int:
+    """Bytes of a population and of the weights in all slots."""
+    vector = ParamVector(policy.net)
+    rank = algorithm.noise_rank if isinstance(algorithm, Search) else None
+    drawn = 0
+    if isinstance(algorithm, Search):
+        drawn = algorithm.population // (2 if algorithm.mirrored and rank else 1)  # a pair has its factors in common
+    return (drawn + slots) * numbers_each(vector.slices, rank) * vector.dtype.itemsize
 
 
 @torch.no_grad()

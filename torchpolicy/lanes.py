@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from torchpolicy.envs.tensor import Row, TensorEnv
+from torchpolicy.members import Members, is_narrow
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
-from torchpolicy.population import Population, is_narrow
 
 FAULTS = ("", "output of the network is not finite", "state or sum of rewards is not finite")
 """Why an episode failed, by its number."""
@@ -105,6 +105,7 @@ class Stepper:
         slots: S.
         limit: Steps after which an episode is truncated.
         compile: Whether to step in float32 and compiled.
+        noise_rank: Of the populations that will play, if they are of a low one.
 
     Attributes:
         members: The network of each slot.
@@ -112,14 +113,22 @@ class Stepper:
     """
 
     def __init__(
-        self, env: TensorEnv, policy: Policy, vector: ParamVector, slots: int, limit: int, *, compile: bool
+        self,
+        env: TensorEnv,
+        policy: Policy,
+        vector: ParamVector,
+        slots: int,
+        limit: int,
+        *,
+        compile: bool,
+        noise_rank: int | None = None,
     ) -> None:
         self._env, self._encoder, self._head, self._dtype = env, policy.encoder, policy.head, policy.dtype
         self._slots, self._limit, self._compile = slots, limit, compile
         self.state_dtype = torch.float32 if compile else torch.float64
         vector_seen = len(self._encoder.observation_shape) == 1 and self._encoder.observation_dtype is None
-        self._narrow = compile and vector_seen and is_narrow(policy.net)
-        self.members = Population(policy.net, vector, slots, members_last=self._narrow)
+        self._narrow = compile and vector_seen and is_narrow(policy.net) and noise_rank is None
+        self.members = Members(policy.net, vector, slots, members_last=self._narrow, noise_rank=noise_rank)
         self._seen_dtype = torch.from_numpy(np.empty(0, env.observation_space.dtype)).dtype
         self._kept_dtype = policy.encoder.observation_dtype or policy.dtype
 

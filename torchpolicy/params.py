@@ -6,6 +6,22 @@ import torch
 from torch import Tensor, nn
 
 
+class Slices(dict[str, slice]):
+    """Where each tensor lies in a vector, by name, in their order.
+
+    Attributes:
+        shapes: Of each.
+    """
+
+    def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
+        super().__init__()
+        self.shapes = dict(shapes)
+        self.dim = 0
+        for name, shape in shapes.items():
+            self[name] = slice(self.dim, self.dim + shape.numel())
+            self.dim += shape.numel()
+
+
 class ParamVector:
     """The trainable parameters of a module, shown as one flat vector (D,).
 
@@ -23,7 +39,7 @@ class ParamVector:
 
     Attributes:
         dim: D, the number of trainable scalars.
-        slices: Where each parameter lies in the vector, by name.
+        slices: Where each parameter lies in the vector, by name; with their shapes.
         shapes: Shape of each parameter, by name.
         dtype: Of the parameters, and of the vector.
         device: Of the parameters, and of the vector.
@@ -44,12 +60,8 @@ class ParamVector:
             found = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
             raise ValueError(f"trainable parameters must share one dtype and device, found {found}")
         ((self.dtype, self.device),) = kinds
-        self.shapes = {name: p.shape for name, p in self.parameters.items()}
-        self.slices: dict[str, slice] = {}
-        self.dim = 0
-        for name, parameter in self.parameters.items():
-            self.slices[name] = slice(self.dim, self.dim + parameter.numel())
-            self.dim += parameter.numel()
+        self.slices = Slices({name: p.shape for name, p in self.parameters.items()})
+        self.shapes, self.dim = self.slices.shapes, self.slices.dim
 
     def read(self) -> Tensor:
         """The module's present weights, copied: (D,)."""

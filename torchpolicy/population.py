@@ -1,199 +1,192 @@
-"""One module with P weight vectors at once."""
+"""Populations whose noise has a low rank in every matrix: a million weights, and no member's matrix is ever formed.
 
-from collections.abc import Callable, Iterator
+Sarkar et al. (2025), "Evolution strategies at the hyperscale" (EGGROLL), arXiv 2511.16652.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.functional import layer_norm
+from torch import Tensor
 
-from torchpolicy.features import Fourier, Polynomial
-from torchpolicy.params import ParamVector
-
-Forward = Callable[[Tensor], Tensor]
-
-ROWWISE = (
-    Fourier,
-    Polynomial,
-    nn.ELU,
-    nn.GELU,
-    nn.Identity,
-    nn.LeakyReLU,
-    nn.ReLU,
-    nn.Sigmoid,
-    nn.SiLU,
-    nn.Softplus,
-    nn.Softsign,
-    nn.Tanh,
-)
-"""Layers without weights to search that take any dimensions before the last."""
-
-ELEMENTWISE = tuple(layer for layer in ROWWISE if layer not in (Fourier, Polynomial))
-"""Those that take each number alone."""
-
-NARROW = 128
-"""Products in all linear layers together, up to which a module is narrow."""
+from torchpolicy.checks import check_count
+from torchpolicy.params import Slices
 
 
+class Factors(NamedTuple):
+    """K matrices of noise, left @ right^T, each number of variance 1."""
+
+    left: Tensor  # (K, m, r)
+    right: Tensor  # (K, n, r), divided by sqrt r
+
+
+@dataclass(frozen=True)
 class Population:
-    """A module with P weight vectors at once: a function from inputs (P, N, …) to outputs (P, N, …).
+    """P weight vectors, center + sign * std * noise, as what they are made of.
 
-    Member p computes what the module would on inputs[p] with its own vector written into it. The
-    meaning is that of :func:`vmap_forward`. Linear layers, ``nn.LayerNorm``, ``nn.Flatten`` and activations,
-    alone or in an ``nn.Sequential``, take a direct path instead, as one batched matrix product a linear layer;
-    the weights of those are kept as (in, out), which that product reads faster than (out, in).
+    Attributes:
+        center: (D,).
+        std: (D,), the same in all of a matrix.
+        slices: Where each tensor lies.
+        noise: K draws of each tensor: factors of a matrix (m, n), or all numbers (K, numel).
+        draws: (P,) int64, the draw that each member has.
+        signs: (P,), 1 or -1, or 0 for a member that is the center.
+    """
+
+    center: Tensor
+    std: Tensor
+    slices: Slices
+    noise: dict[str, Tensor | Factors]
+    draws: Tensor
+    signs: Tensor
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(P, D)."""
+        return len(self), len(self.center)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its numbers."""
+        return self.center.dtype
+
+    def __getitem__(self, rows: Any) -> "Population":
+        """The members of some rows, in their order."""
+        rows = torch.arange(len(self))[rows].reshape(-1)
+        return replace(self, draws=self.draws[rows], signs=self.signs[rows])
+
+    def with_center(self) -> "Population":
+        """The same and one member more, the center."""
+        draws, signs = (torch.cat([each, each.new_zeros(1)]) for each in (self.draws, self.signs))
+        return replace(self, draws=draws, signs=signs)
+
+    @staticmethod
+    def of_center(center: Tensor, slices: Slices, rank: int) -> "Population":
+        """One member, the center."""
+        none: dict[str, Tensor | Factors] = {}
+        for name, shape in slices.shapes.items():
+            factors = Factors(*(center.new_zeros(1, side, rank) for side in shape)) if len(shape) == 2 else None
+            whole = factors is None or not is_low_rank(shape, rank)
+            none[name] = center.new_zeros(1, shape.numel()) if whole or factors is None else factors
+        draws, signs = torch.zeros(1, dtype=torch.int64), center.new_zeros(1)
+        return Population(center, torch.ones_like(center), slices, none, draws, signs)
+
+    def own(self, name: str) -> Tensor:
+        """A tensor of every member in full, (P, *shape)."""
+        where, noise = self.slices[name], self.noise[name]
+        center, std = self.center[where], self.std[where]
+        if isinstance(noise, Factors):
+            drawn = torch.bmm(noise.left[self.draws], noise.right[self.draws].transpose(1, 2)).flatten(1)
+        else:
+            drawn = noise[self.draws]
+        return (center + self.signs.unsqueeze(1) * std * drawn).view(len(self), *self.slices.shapes[name])
+
+    def scaled(self, name: str) -> Factors:
+        """Of a tensor with factors, those of every member, whose product is its deviation from the center."""
+        left, right = self.noise[name]
+        size = self.signs * self.std[self.slices[name]][0]
+        return Factors(left[self.draws] * size.view(-1, 1, 1), right[self.draws])
+
+    def dense(self) -> Tensor:
+        """All vectors in full, (P, D)."""
+        return torch.cat([self.own(name).flatten(1) for name in self.slices], 1)
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """sum_k w_k d_k, (D,), of the deviations d_k of the members from the center; weights (P,)."""
+        total = torch.empty_like(self.center)
+        for name, where in self.slices.items():
+            noise = self.noise[name]
+            each = self._by_draw(weights * self.signs, noise)
+            if isinstance(noise, Factors):
+                left, right = (noise.left * each.view(-1, 1, 1)).transpose(0, 1).flatten(1), noise.right
+                summed = (left @ right.transpose(1, 2).reshape(left.shape[1], -1)).flatten()
+            else:
+                summed = each @ noise
+            torch.mul(summed, self.std[where], out=total[where])
+        return total
+
+    def square_sum(self, weights: Tensor) -> Tensor:
+        """sum_k w_k d_k^2, (D,); in a matrix its mean over the matrix, in every place; weights (P,)."""
+        total = torch.empty_like(self.center)
+        for name, where in self.slices.items():
+            noise = self.noise[name]
+            each = self._by_draw(weights * self.signs.square(), noise)
+            if isinstance(noise, Factors):
+                grams = (torch.bmm(side.transpose(1, 2), side) for side in noise)  # (K, r, r) each
+                squares = torch.mul(*grams).sum((1, 2))  # |A B^T|^2 is the sum of A^T A times B^T B, place by place
+                summed = (each @ squares / (where.stop - where.start)).expand(where.stop - where.start)
+            else:
+                summed = each @ noise.square()
+            torch.mul(summed, self.std[where].square(), out=total[where])
+        return total
+
+    def _by_draw(self, weights: Tensor, noise: Tensor | Factors) -> Tensor:
+        """Weights of members (P,) added up by their draws, (K,)."""
+        draws = noise.left if isinstance(noise, Factors) else noise
+        return draws.new_zeros(len(draws)).index_add(0, self.draws, weights.to(draws))
+
+
+class LowRankNoise:
+    """Noise A B^T / sqrt r for each matrix (m, n), with normal A (m, r) and B (n, r), and plain noise for all else.
+
+    Each number of it has mean 0 and variance 1, and no two are correlated.
 
     Args:
-        module: In eval mode. Randomness such as dropout in training mode is refused by ``vmap``.
-        vector: The module's parameters.
-        size: P. All members begin with zero weights.
-        members_last: Keep each weight's P values side by side, for :meth:`numbers`.
+        slices: Where each tensor lies, :attr:`ParamVector.slices`.
+        rank: r, at least 1.
     """
 
-    def __init__(self, module: nn.Module, vector: ParamVector, size: int, *, members_last: bool = False) -> None:
-        layers = self._layers = list(_layers(module))
-        linear = {id(layer.weight) for layer in layers if type(layer) is nn.Linear}
-        self._vector = vector
-        self._weights: dict[str, Tensor] = {}  # (P, *shape), by name
-        for name, parameter in vector.parameters.items():
-            shape = (size, *parameter.shape)
-            self._weights[name] = torch.zeros(shape, dtype=vector.dtype, device=vector.device)
-            if members_last:
-                self._weights[name] = torch.zeros(*parameter.shape, size, dtype=vector.dtype).movedim(-1, 0)
-            elif id(parameter) in linear:
-                self._weights[name] = self._weights[name].transpose(1, 2).contiguous().transpose(1, 2)
-        self._by_id = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
-        self._stages = [_stage(layer, self._by_id, size) for layer in layers]
+    def __init__(self, slices: Slices | None, rank: int) -> None:
+        self.rank = check_count("noise_rank", rank, at_least=1)
+        if not isinstance(slices, Slices):
+            raise ValueError(f"noise_rank needs slices=, ParamVector's, to know what is a matrix, got {slices!r}")
+        self.slices = slices
 
-    def write(self, member: int | slice | Tensor, vectors: Tensor) -> None:
-        """Give a member its vector (D,), or several members theirs (K, D)."""
-        for name, part in self._vector.unflatten(vectors).items():
-            self._weights[name][member] = part
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Outputs (P, N, …) for inputs (P, N, …)."""
-        for stage in self._stages:
-            inputs = stage(inputs)
-        return inputs
-
-    def numbers(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Outputs, number by number (P,), for inputs, number by number (P,): one loop over P when compiled."""
-        for layer in self._layers:
-            if isinstance(layer, nn.Linear):
-                inputs = self._linear_numbers(layer, inputs)
+    def draw(
+        self, center: Tensor, std: Tensor, count: int, generator: torch.Generator, *, mirrored: bool
+    ) -> Population:
+        """A population (P, D) around a center, as :func:`torchpolicy.gaussian.draw`."""
+        draws = count // 2 if mirrored else count
+        noise: dict[str, Tensor | Factors] = {}
+        for name, shape in self.slices.shapes.items():
+            if is_low_rank(shape, self.rank):
+                left, right = (self._normal((draws, size, self.rank), center, generator) for size in shape)
+                noise[name] = Factors(left, right / self.rank**0.5)
             else:
-                inputs = tuple(layer(number) for number in inputs)
-        return inputs
+                noise[name] = self._normal((draws, shape.numel()), center, generator)
+        each, signs = torch.arange(draws), center.new_ones(draws)
+        if mirrored:
+            each, signs = each.repeat_interleave(2), torch.stack([signs, -signs], 1).flatten()
+        return Population(center, std, self.slices, noise, each, signs)
 
-    def _linear_numbers(self, layer: nn.Linear, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        weight = self._by_id.get(id(layer.weight), layer.weight.detach().unsqueeze(0))
-        outputs = []
-        for out in range(layer.out_features):
-            output = sum(inputs[i] * weight[:, out, i] for i in range(layer.in_features))
-            if layer.bias is not None:
-                output = output + self._by_id.get(id(layer.bias), layer.bias.detach().unsqueeze(0))[:, out]
-            outputs.append(output)
-        return tuple(outputs)
+    def check_std(self, std: Tensor) -> None:
+        """Refuse a std (D,) that is not the same in all of a matrix.
 
+        Raises:
+            ValueError: With the matrix.
+        """
+        for name, shape in self.slices.shapes.items():
+            part = std[self.slices[name]]
+            if is_low_rank(shape, self.rank) and not (part == part[0]).all():
+                raise ValueError(f"with noise_rank, std should be one number in all of {name}, got several")
 
-def is_narrow(module: nn.Module) -> bool:
-    """Whether a module is so small that :meth:`Population.numbers` is the way to compile it."""
-    layers = list(_layers(module))
-    products = [layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear)]
-    known = all(type(layer) is nn.Linear or type(layer) in ELEMENTWISE for layer in layers)
-    return known and not any(map(_is_hooked, layers)) and sum(products) <= NARROW
-
-
-def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) -> Forward:
-    """The function of a :class:`Population` with the weights `vectors` (P, D), which are copied."""
-    if vectors.ndim != 2:
-        raise ValueError(f"vectors must have shape (P, {vector.dim}), got {tuple(vectors.shape)}")
-    population = Population(module, vector, len(vectors))
-    population.write(slice(None), vectors)
-    return population
+    @staticmethod
+    def _normal(shape: Sequence[int], like: Tensor, generator: torch.Generator) -> Tensor:
+        """From the CPU, whatever the device."""
+        return torch.randn(tuple(shape), generator=generator, dtype=like.dtype).to(like.device)
 
 
-def member_weights(vector: ParamVector, vectors: Tensor) -> dict[int, Tensor]:
-    """The weights of P members, {id of the parameter: (P, *shape)}, as views of `vectors` (P, D)."""
-    return {id(vector.parameters[name]): tensor for name, tensor in vector.unflatten(vectors).items()}
+def numbers_each(slices: Slices, rank: int | None) -> int:
+    """Numbers that a member's own weights take: all of them, or with a rank its factors and what has none."""
+    if rank is None:
+        return slices.dim
+    return sum(rank * sum(shape) if is_low_rank(shape, rank) else shape.numel() for shape in slices.shapes.values())
 
 
-def vmap_forward(module: nn.Module, weights: dict[int, Tensor]) -> Forward:
-    """The definition, for any module: ``vmap`` of ``functional_call``.
-
-    Each place of a parameter is named here, once. Left to find tied weights by itself,
-    ``functional_call`` (torch 2.13) does not put back those of a layer that a module holds twice.
-    """
-    own = {
-        f"{prefix}.{name}" if prefix else name: weights[id(parameter)]
-        for prefix, part in module.named_modules()
-        for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False)
-        if id(parameter) in weights
-    }
-
-    def member(own: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        output: Tensor = functional_call(module, own, (inputs,), tie_weights=False)
-        return output
-
-    mapped = torch.func.vmap(member)
-    return lambda inputs: mapped(own, inputs)
-
-
-def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """The modules that `module` applies one after the other."""
-    if type(module) is nn.Sequential and not _is_hooked(module):
-        for child in module:
-            yield from _layers(child)
-    else:
-        yield module
-
-
-def _stage(layer: nn.Module, weights: dict[int, Tensor], population: int) -> Forward:
-    if not _is_hooked(layer):
-        if type(layer) in ROWWISE:
-            return layer
-        if type(layer) is nn.Linear:
-            return _linear(layer, weights, population)
-        if type(layer) is nn.LayerNorm:
-            return _layer_norm(layer, weights, population)
-        if type(layer) is nn.Flatten and layer.start_dim > 0:
-            return nn.Flatten(layer.start_dim + 1, layer.end_dim + (layer.end_dim > 0))
-    return vmap_forward(layer, weights)
-
-
-def _of_members(parameter: Tensor, weights: dict[int, Tensor], population: int) -> Tensor:
-    """What each member has for a parameter, (P, *shape); the same where it is frozen."""
-    return weights.get(id(parameter), parameter.detach().expand(population, *parameter.shape))
-
-
-def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Forward:
-    weight = _of_members(layer.weight, weights, population).transpose(1, 2)  # (P, in, out)
-    bias = None if layer.bias is None else _of_members(layer.bias, weights, population).unsqueeze(1)  # (P, 1, out)
-
-    def forward(inputs: Tensor) -> Tensor:
-        if inputs.ndim != 3:  # like nn.Linear, on the last dimension of any number
-            if inputs.shape[0] != population:
-                raise ValueError(f"inputs must begin with the population {population}, got {tuple(inputs.shape)}")
-            flat = inputs.reshape(population, -1, layer.in_features)
-            return forward(flat).reshape(*inputs.shape[:-1], layer.out_features)
-        return torch.bmm(inputs, weight) if bias is None else torch.baddbmm(bias, inputs, weight)
-
-    return forward
-
-
-def _layer_norm(layer: nn.LayerNorm, weights: dict[int, Tensor], population: int) -> Forward:
-    shape, eps = layer.normalized_shape, layer.eps
-    if layer.weight is None:
-        return layer
-    weight = _of_members(layer.weight, weights, population)
-    bias = torch.zeros_like(weight) if layer.bias is None else _of_members(layer.bias, weights, population)
-
-    def forward(inputs: Tensor) -> Tensor:
-        each = population, *[1] * (inputs.ndim - 1 - len(shape)), *shape  # beside the inputs (P, N, …)
-        return torch.addcmul(bias.view(each), layer_norm(inputs, shape, eps=eps), weight.view(each))
-
-    return forward
-
-
-def _is_hooked(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+def is_low_rank(shape: Sequence[int], rank: int) -> bool:
+    """Whether factors of that rank are fewer numbers than the tensor has."""
+    return len(shape) == 2 and rank * sum(shape) < shape[0] * shape[1]

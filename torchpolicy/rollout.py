@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchpolicy.action_noise import ActionNoise
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.episodes import Episodes, Recording
-from torchpolicy.heads import Head
+from torchpolicy.members import Members
 from torchpolicy.normalizer import Moments
 from torchpolicy.outcome import Episode, Outcome
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.population import Population
 from torchpolicy.processes import ALONE, Group
-from torchpolicy.seeding import Stream, derive_seed
 from torchpolicy.spaces import Array
 
 SLOTS = 32
@@ -27,9 +27,6 @@ depend on which slot played an episode (see CONTRIBUTING.md)."""
 
 REWARD_CHECK = 64
 """Steps between looks at the sums of rewards; they are looked at when an episode ends, too."""
-
-NOISE_STEPS = 64
-"""Steps that an episode's action noise is drawn for at a time."""
 
 
 Index = int | Tensor
@@ -52,6 +49,7 @@ class Rollout:
         sampled: Sample actions, with noise from each episode's own stream, rather than act greedily.
         group: Processes that share the episodes. All call :meth:`play` with the same arguments, and all
             get the whole outcome.
+        noise_rank: Of the populations that will be played, if they are of a low one.
 
     Attributes:
         seconds: Where this process's time in play has gone, {part: seconds}; the rest of it is bookkeeping.
@@ -69,6 +67,7 @@ class Rollout:
         slots: int = SLOTS,
         sampled: bool = False,
         group: Group = ALONE,
+        noise_rank: int | None = None,
     ) -> None:
         if slots < 32 or slots % 32:
             raise ValueError(f"slots must be a positive multiple of 32, got {slots}")
@@ -88,14 +87,15 @@ class Rollout:
         self.group = group
         self._encoder, self._head, self._dtype = policy.encoder, policy.head, policy.dtype
         self._vector = ParamVector(policy.net)
-        self._members = Population(policy.net, self._vector, slots)  # member s plays in slot s
+        self.noise_rank = noise_rank
+        self._members = Members(policy.net, self._vector, slots, noise_rank=noise_rank)  # member s plays in slot s
         self._sampled = sampled
         self.seconds: dict[str, float] = dict.fromkeys(self.parts, 0.0)
         self.compile_seconds = 0.0
         self._open()
 
     @torch.no_grad()
-    def play(self, candidates: Tensor, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
+    def play(self, candidates: Tensor | Population, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
         """Play every candidate through every episode.
 
         A slot whose episode ends takes the next pair of the queue in the same step, so that no slot
@@ -103,12 +103,17 @@ class Rollout:
         an output of the network, fails the episode and nothing else.
 
         Args:
-            candidates: (P, D).
+            candidates: (P, D); with `noise_rank` a population of that rank, or one vector.
             seeds: (E,), one for each episode; all candidates play the same ones.
             observe: Keep moments of the observations, for the policy's normaliser.
         """
-        if candidates.ndim != 2 or candidates.shape[1] != self._vector.dim:
+        if len(candidates.shape) != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
+        if self.noise_rank and isinstance(candidates, Tensor):
+            (center,) = candidates
+            candidates = Population.of_center(center, self._vector.slices, self.noise_rank)
+        if isinstance(candidates, Population):
+            self._members.settle(candidates.center)
         outcome = Outcome.empty(len(candidates), len(seeds))
 
         def become(slot: Index, candidate: Index) -> None:
@@ -256,36 +261,6 @@ class Rollout:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-class ActionNoise:
-    """Noise of sampled actions: at each step the next number of the episode's own stream, whatever slot it plays in.
-
-    Args:
-        head: Draws it.
-        slots: S.
-        together: Steps that it is asked for at a time; `NOISE_STEPS` is a multiple of it.
-    """
-
-    def __init__(self, head: Head, slots: int, together: int = 1) -> None:
-        self._head = head
-        self._generators = [torch.Generator() for _ in range(slots)]
-        self._noise = torch.zeros(slots, NOISE_STEPS, head.noise_size)
-        self._position = torch.full((slots,), NOISE_STEPS)
-        self._rows, self._steps = torch.arange(slots).unsqueeze(1), torch.arange(together)
-
-    def restart(self, slot: int, seed: int) -> None:
-        self._generators[slot].manual_seed(derive_seed(seed, Stream.ACTION))
-        self._position[slot] = NOISE_STEPS
-
-    def next(self) -> Tensor:
-        """(together, S, noise_size)."""
-        for slot in (self._position == NOISE_STEPS).nonzero().flatten().tolist():
-            self._noise[slot] = self._head.draw_noise(NOISE_STEPS, self._generators[slot])
-            self._position[slot] = 0
-        noise = self._noise[self._rows, self._position.unsqueeze(1) + self._steps]
-        self._position += len(self._steps)
-        return noise.transpose(0, 1)
 
 
 def _not_finite(name: str, value: Array) -> str | None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from torchpolicy.outcome import Failure, Outcome
 from torchpolicy.plan import Plan
+from torchpolicy.population import Population
 from torchpolicy.rollout import Rollout
 from torchpolicy.search.base import Metrics
 from torchpolicy.seeding import Stream, episode_seeds
@@ -43,13 +44,13 @@ class Scored:
     metrics: Metrics
 
 
-def score(rollout: Rollout, plan: Plan, candidates: Tensor, center: Tensor, generation: int) -> Scored:
+def score(rollout: Rollout, plan: Plan, candidates: Tensor | Population, center: Tensor, generation: int) -> Scored:
     """Play the candidates (P, D) of a generation, and every few generations the center (D,) with them, unheard.
 
     When all are played, and not before, the policy's normaliser learns what the candidates saw.
     """
     population = len(candidates)
-    players = torch.cat([candidates, center[None]]) if generation % CENTER_EVERY == 0 else candidates
+    players = _with(candidates, center) if generation % CENTER_EVERY == 0 else candidates
     seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes + plan.reevaluate)
     outcome = rollout.play(players, seeds[: plan.episodes], observe=plan.normalize_observations)
     outcomes, failures = [outcome], outcome.failures
@@ -79,6 +80,13 @@ def score(rollout: Rollout, plan: Plan, candidates: Tensor, center: Tensor, gene
         outcome.returns[:population],
         metrics,
     )
+
+
+def _with(candidates: Tensor | Population, center: Tensor) -> Tensor | Population:
+    """The candidates, and the center after them."""
+    if isinstance(candidates, Population):
+        return candidates.with_center()
+    return torch.cat([candidates, center[None]])
 
 
 def _mean_scores(outcome: Outcome, survival_bonus: float) -> Array:

@@ -18,6 +18,9 @@ from torchpolicy.runs import save_policy, saved_generation
 from torchpolicy.tensor_rollout import make_rollout
 from torchpolicy.trainer import Trainer
 
+WORTH_TELLING = 2**29
+"""Bytes of a population."""
+
 
 def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
     """Train in this process until the end of the job, from the newest checkpoint in its folder if there is one.
@@ -36,7 +39,14 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
     """
     checkpoints = run_dir / "checkpoints"
     with one_thread(), stoppable(signals), ExitStack() as stack:
-        rollout = make_rollout(job.environment, job.policy, slots=job.slots, group=group, compile=job.compile)
+        rollout = make_rollout(
+            job.environment,
+            job.policy,
+            slots=job.slots,
+            group=group,
+            compile=job.compile,
+            noise_rank=getattr(job.algorithm, "noise_rank", None),
+        )
         stack.enter_context(rollout)
         state, refused = load_checkpoint(checkpoints)
         if len(set(group.gather(str(state and state["generation"])))) > 1:
@@ -60,6 +70,8 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             trainer.report = Report(writers, filming)
         if state is None and job.config["preset"]:
             trainer.report.note(f"preset {job.config['preset']}")
+        if job.memory >= WORTH_TELLING:
+            trainer.report.note(f"the weights of a population, and of all slots, take {job.memory / 2**30:.1f} GiB")
         if job.compile:
             trainer.report.note("compiling the loop, which takes some 5 to 60 s the first time")
         for reason in refused:

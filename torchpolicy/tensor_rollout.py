@@ -9,6 +9,7 @@ import torch
 from gymnasium.utils.seeding import np_random
 from torch import Tensor
 
+from torchpolicy.action_noise import ActionNoise
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.episodes import Episodes, Recording
@@ -17,8 +18,9 @@ from torchpolicy.normalizer import LIMIT
 from torchpolicy.outcome import Episode, Outcome
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
+from torchpolicy.population import Population, numbers_each
 from torchpolicy.processes import ALONE, Group
-from torchpolicy.rollout import SLOTS, ActionNoise, Index, Rollout
+from torchpolicy.rollout import SLOTS, Index, Rollout
 from torchpolicy.spaces import Array
 
 WIDEST, COMPILED_WIDEST = 4096, 16384
@@ -55,13 +57,15 @@ class TensorRollout(Rollout):
         sampled: bool = False,
         group: Group = ALONE,
         compile: bool = False,
+        noise_rank: int | None = None,
     ) -> None:
         self.compile = compile
         self._compiled: set[StepFunction] = set()  # those that have run
         self._widest = slots
-        super().__init__(environment, policy, slots=slots if compile else 32, sampled=sampled, group=group)
+        width = slots if compile else 32
+        super().__init__(environment, policy, slots=width, sampled=sampled, group=group, noise_rank=noise_rank)
 
-    def play(self, candidates: Tensor, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
+    def play(self, candidates: Tensor | Population, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
         self._widen(len(candidates) * len(seeds))
         return super().play(candidates, seeds, observe=observe)
 
@@ -87,7 +91,9 @@ class TensorRollout(Rollout):
 
     def _make_stepper(self) -> None:
         limit = self.environment.time_limit or self._env.time_limit
-        self._stepper = Stepper(self._env, self.policy, self._vector, self.slots, limit, compile=self.compile)
+        self._stepper = Stepper(
+            self._env, self.policy, self._vector, self.slots, limit, compile=self.compile, noise_rank=self.noise_rank
+        )
         self._members = self._stepper.members
 
     def _run(
@@ -196,12 +202,19 @@ class Queue:
         return np.concatenate(taken)
 
 
-def choose_slots(environment: Environment, policy: Policy, episodes: int, *, compile: bool = False) -> int:
+def choose_slots(
+    environment: Environment,
+    policy: Policy,
+    episodes: int,
+    *,
+    compile: bool = False,
+    noise_rank: int | None = None,
+) -> int:
     """How many slots a rollout gets by default where so many episodes are to be played at once."""
     if environment.tensor_env is None:
         return SLOTS
     vector = ParamVector(policy.net)
-    room = ROOM // max(1, vector.dim * vector.dtype.itemsize)
+    room = ROOM // max(1, numbers_each(vector.slices, noise_rank) * vector.dtype.itemsize)
     return min(COMPILED_WIDEST if compile else WIDEST, 32 * ceil(episodes / 32), max(32, room - room % 32))
 
 
@@ -213,10 +226,13 @@ def make_rollout(
     sampled: bool = False,
     group: Group = ALONE,
     compile: bool = False,
+    noise_rank: int | None = None,
 ) -> Rollout:
     """What plays a policy in an environment: a :class:`TensorRollout` where it is one on tensors."""
     if slots is None:
-        slots = choose_slots(environment, policy, WIDEST, compile=compile)
+        slots = choose_slots(environment, policy, WIDEST, compile=compile, noise_rank=noise_rank)
     if environment.tensor_env is not None:
-        return TensorRollout(environment, policy, slots=slots, sampled=sampled, group=group, compile=compile)
-    return Rollout(environment, policy, slots=slots, sampled=sampled, group=group)
+        return TensorRollout(
+            environment, policy, slots=slots, sampled=sampled, group=group, compile=compile, noise_rank=noise_rank
+        )
+    return Rollout(environment, policy, slots=slots, sampled=sampled, group=group, noise_rank=noise_rank)

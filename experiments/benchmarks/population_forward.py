@@ -20,7 +20,7 @@ from machine import describe
 from torch import Tensor, nn
 
 import torchpolicy as tp
-from torchpolicy.population import member_weights, vmap_forward
+from torchpolicy.members import member_weights, vmap_forward
 
 CASES = [((4, 2), 100), ((8, 64, 64, 4), 100), ((17, 64, 64, 6), 32), ((17, 256, 256, 6), 256)]
 

@@ -57,6 +57,17 @@ def test_every_search_is_exact_over_processes_and_resume(name: str) -> None:
     assert facts(tp.resume("part", generations=6)) == whole
 
 
+@pytest.mark.parametrize("name", ["nes", "pgpe", "ars"])
+@pytest.mark.parametrize("backend", ["native", "gymnasium"])
+def test_noise_of_low_rank_is_exact_over_processes_and_resume(name: str, backend: str) -> None:
+    arguments: dict[str, Any] = {"population": 10, "eval_episodes": 4, "eval_every": 2, "noise_rank": 1}
+    arguments |= {"max_episode_steps": 40, "policy_args": {"hidden": (16, 16)}, "backend": backend, **ROBUST}
+    whole = facts(tp.train("Acrobot-v1", name, generations=4, **arguments))
+    assert facts(tp.train("Acrobot-v1", name, generations=4, workers=2, **arguments)) == whole
+    tp.train("Acrobot-v1", name, generations=2, run_dir="part", workers=3, **arguments)
+    assert facts(tp.resume("part", generations=4)) == whole
+
+
 LEARNERS = [("reinforce", "CartPole-v1", {}), ("deepcem", "CartPole-v1", {"memory": 2}), ("deepcem", "Pendulum-v1", {})]
 
 

@@ -11,15 +11,8 @@ from torch import nn
 from torchpolicy.checks import check_count
 from torchpolicy.encoders import make_encoder
 from torchpolicy.heads import make_head
+from torchpolicy.layers import ACTIVATIONS
 from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-}
 
 
 class MLPPolicy(Policy):

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from torchpolicy.checks import check_count, check_range
-from torchpolicy.gaussian import draw, weighted_sum
-from torchpolicy.search.base import Metrics, Search, check_std
+from torchpolicy.gaussian import weighted_sum
+from torchpolicy.params import Slices
+from torchpolicy.population import Population
+from torchpolicy.search.base import Metrics, Search
 from torchpolicy.shaping import pair_differences
 
 
@@ -46,6 +48,9 @@ class ARS(Search):
         learning_rate_decay: Factor of the learning rate, every generation.
         std_decay: Factor of std, every generation.
         min_std: Floor of a std that decays, in units of the first std.
+        noise_rank: Rank of the noise in each matrix, for large networks: then all candidates share one product with
+            the center's matrix, and :meth:`ask` returns a :class:`Population`. None: noise of its own for each number.
+        slices: Where each tensor lies in the center, ``ParamVector(module).slices``, for `noise_rank`.
         seed: Of the search's own random stream.
         maximize: Whether higher scores are better.
 
@@ -64,16 +69,26 @@ class ARS(Search):
         learning_rate_decay: float = 1.0,
         std_decay: float = 1.0,
         min_std: float = 0.01,
+        noise_rank: int | None = None,
+        slices: Slices | None = None,
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize, mirrored=True)
+        super().__init__(
+            center,
+            population=population,
+            seed=seed,
+            maximize=maximize,
+            mirrored=True,
+            slices=slices,
+            noise_rank=noise_rank,
+        )
         if top_directions is not None and check_count("top_directions", top_directions, at_least=1) > population // 2:
             raise ValueError(f"top_directions must be at most half the population {population}, got {top_directions}")
         check_range("learning_rate_decay", learning_rate_decay, 0, 1, open_low=True)
         check_range("std_decay", std_decay, 0, 1, open_low=True)
         check_range("min_std", min_std, 0, 1, open_low=True)
-        self.initial_std = check_std(std, self.center)
+        self.initial_std = self._check_std(std)
         if learning_rate is None:
             learning_rate = float(self.initial_std.mean()) / 5
         check_range("learning_rate", learning_rate, 0, inf, open_low=True)
@@ -87,10 +102,10 @@ class ARS(Search):
     def std(self) -> Tensor:
         return self.initial_std * max(self.std_decay**self.generation, self.min_std)
 
-    def _sample(self) -> Tensor:
-        return draw(self.center, self.std, self.population, self.generator, mirrored=True)
+    def _sample(self) -> Tensor | Population:
+        return self._draw(self.std)
 
-    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics | None:
+    def _update(self, candidates: Tensor | Population, scores: Tensor) -> Metrics | None:
         pairs = scores.view(-1, 2)  # (n, 2), r+ and r-
         top = self._top(pairs.amax(1))
         if (pairs[top] == pairs[top[0], 0]).all():

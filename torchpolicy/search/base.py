@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, finfo
 
 from torchpolicy.checks import check_count, check_seed
+from torchpolicy.gaussian import draw
+from torchpolicy.params import Slices
+from torchpolicy.population import LowRankNoise, Population
 from torchpolicy.seeding import Stream, derive_seed
 
 Metrics = dict[str, float]
@@ -28,6 +31,8 @@ class Search(ABC):
         seed: Of the search's own random stream; no global one is touched.
         maximize: Whether higher scores are better.
         mirrored: Whether candidates come in pairs, rows 2i and 2i + 1 on either side of the center.
+        slices: Where each tensor lies in the center, for `noise_rank`.
+        noise_rank: Of the noise in each matrix; then :meth:`ask` returns a :class:`Population`. None: all of it.
 
     Attributes:
         center: (D,), the point that the search recommends; never the luckiest sample.
@@ -38,7 +43,15 @@ class Search(ABC):
     """
 
     def __init__(
-        self, center: Tensor, *, population: int | None, seed: int = 0, maximize: bool = True, mirrored: bool = False
+        self,
+        center: Tensor,
+        *,
+        population: int | None,
+        seed: int = 0,
+        maximize: bool = True,
+        mirrored: bool = False,
+        slices: Slices | None = None,
+        noise_rank: int | None = None,
     ) -> None:
         if not isinstance(center, Tensor) or center.ndim != 1 or not len(center) or not center.is_floating_point():
             found = f"{center.dtype} {tuple(center.shape)}" if isinstance(center, Tensor) else type(center).__name__
@@ -50,6 +63,10 @@ class Search(ABC):
         self.population = check_count("population", default if population is None else population, at_least=2)
         if mirrored and self.population % 2:
             raise ValueError(f"population must be even, for mirrored pairs, got {population}")
+        self.noise = None if noise_rank is None else LowRankNoise(slices, noise_rank)
+        if slices is not None and slices.dim != len(center):
+            raise ValueError(f"slices are of {slices.dim} numbers, center has {len(center)}")
+        self.noise_rank = noise_rank
         self.mirrored = mirrored
         self.maximize = maximize
         self.generation = 0
@@ -60,12 +77,12 @@ class Search(ABC):
         """D."""
         return len(self.center)
 
-    def ask(self) -> Tensor:
+    def ask(self) -> Tensor | Population:
         """Draw a population of candidates, (P, D)."""
         return self._sample()
 
     @torch.no_grad()
-    def tell(self, candidates: Tensor, scores: Tensor) -> Metrics:
+    def tell(self, candidates: Tensor | Population, scores: Tensor) -> Metrics:
         """Move the search distribution towards the better candidates.
 
         Where nothing can be learned, as when all scores are equal or fewer than two evaluations
@@ -85,8 +102,9 @@ class Search(ABC):
             ValueError: If the shapes disagree.
         """
         scores = torch.as_tensor(scores, dtype=torch.float64).clone()
-        candidates = torch.as_tensor(candidates, dtype=self.center.dtype, device=self.center.device)
-        if candidates.ndim != 2 or candidates.shape[1] != self.dim:
+        if not isinstance(candidates, Population):
+            candidates = torch.as_tensor(candidates, dtype=self.center.dtype, device=self.center.device)
+        if len(candidates.shape) != 2 or candidates.shape[1] != self.dim:
             raise ValueError(f"candidates must have shape (N, {self.dim}), got {tuple(candidates.shape)}")
         if scores.shape != candidates.shape[:1]:
             raise ValueError(f"scores must have shape ({len(candidates)},), got {tuple(scores.shape)}")
@@ -143,24 +161,38 @@ class Search(ABC):
             elif not isinstance(value, dict):
                 setattr(self, name, value.clone() if isinstance(value, Tensor) else value)
 
+    def _check_std(self, std: float | Tensor) -> Tensor:
+        """A first std, one number or (D,), as a vector (D,) that suits the search's kind of noise."""
+        vector = check_std(std, self.center)
+        if self.noise is not None:
+            self.noise.check_std(vector)
+        return vector
+
+    def _draw(self, std: Tensor) -> Tensor | Population:
+        """Candidates (P, D) from a Gaussian around the center, of the search's kind of noise."""
+        make = draw if self.noise is None else self.noise.draw
+        return make(self.center, std, self.population, self.generator, mirrored=self.mirrored)
+
     @abstractmethod
-    def _sample(self) -> Tensor:
+    def _sample(self) -> Tensor | Population:
         """Draw candidates, (P, D)."""
 
     @abstractmethod
-    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics | None:
+    def _update(self, candidates: Any, scores: Tensor) -> Metrics | None:
         """Move `center` and whatever surrounds it; None if nothing could be learned.
 
         Higher scores are better, all are finite, at least two differ, and mirrored pairs are whole.
         """
 
     @staticmethod
-    def _failed(candidates: Tensor, scores: Tensor) -> Tensor:
+    def _failed(candidates: Tensor | Population, scores: Tensor) -> Tensor:
         """Which rows failed, (N,)."""
+        fine: Tensor = scores.abs() < finfo(candidates.dtype).max ** 0.5
+        if isinstance(candidates, Population):
+            return ~fine
         suspect = ~candidates.sum(1).isfinite()  # one sum is much faster than a look at each number
         if suspect.any():
             suspect[suspect.clone()] = ~candidates[suspect].isfinite().all(1)
-        fine: Tensor = scores.abs() < finfo(candidates.dtype).max ** 0.5
         return suspect.to(scores.device) | ~fine
 
 

@@ -14,7 +14,9 @@ from torch import Tensor
 from torchpolicy.ascent import Ascent, OptimizerFactory
 from torchpolicy.checks import check_choice, check_range
 from torchpolicy.gaussian import draw, weighted_sum
-from torchpolicy.search.base import Metrics, Search, check_std
+from torchpolicy.params import Slices
+from torchpolicy.population import Population
+from torchpolicy.search.base import Metrics, Search
 from torchpolicy.shaping import SHAPINGS, pair_differences
 
 
@@ -52,6 +54,9 @@ class NES(Search):
         learning_rate_decay: Factor of the learning rate, every generation.
         std_decay: Factor of std, every generation.
         min_std: Floor of a std that decays, in units of the first std.
+        noise_rank: Rank of the noise in each matrix, for large networks: then all candidates share one product with
+            the center's matrix, and :meth:`ask` returns a :class:`Population`. None: noise of its own for each number.
+        slices: Where each tensor lies in the center, ``ParamVector(module).slices``, for `noise_rank`.
         seed: Of the search's own random stream.
         maximize: Whether higher scores are better.
 
@@ -73,18 +78,30 @@ class NES(Search):
         learning_rate_decay: float = 1.0,
         std_decay: float = 1.0,
         min_std: float = 0.01,
+        noise_rank: int | None = None,
+        slices: Slices | None = None,
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize, mirrored=mirrored)
+        super().__init__(
+            center,
+            population=population,
+            seed=seed,
+            maximize=maximize,
+            mirrored=mirrored,
+            slices=slices,
+            noise_rank=noise_rank,
+        )
         check_choice("baseline", baseline, ["center", *SHAPINGS])
         if baseline == "center" and mirrored:
             raise ValueError("baseline 'center' cancels out in mirrored pairs: take mirrored=False with it")
+        if baseline == "center" and noise_rank is not None:
+            raise ValueError("baseline 'center' has no noise_rank: take mean, standardized or ranks with it")
         check_range("weight_decay", weight_decay, 0, inf)
         check_range("learning_rate_decay", learning_rate_decay, 0, 1, open_low=True)
         check_range("std_decay", std_decay, 0, 1, open_low=True)
         check_range("min_std", min_std, 0, 1, open_low=True)
-        self.initial_std = check_std(std, self.center)
+        self.initial_std = self._check_std(std)
         self.learning_rate = float(self.initial_std.mean()) / 5 if learning_rate is None else learning_rate
         self.baseline = baseline
         self.optimizer = optimizer
@@ -98,15 +115,15 @@ class NES(Search):
     def std(self) -> Tensor:
         return self.initial_std * max(self.std_decay**self.generation, self.min_std)
 
-    def _sample(self) -> Tensor:
+    def _sample(self) -> Tensor | Population:
         if self.baseline == "center":
             return torch.cat([self.center[None], draw(self.center, self.std, self.population - 1, self.generator)])
-        return draw(self.center, self.std, self.population, self.generator, mirrored=self.mirrored)
+        return self._draw(self.std)
 
-    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics | None:
+    def _update(self, candidates: Tensor | Population, scores: Tensor) -> Metrics | None:
         if self.baseline != "center":
             weights = SHAPINGS[self.baseline](scores)
-        elif torch.equal(candidates[0], self.center):
+        elif isinstance(candidates, Tensor) and torch.equal(candidates[0], self.center):
             candidates, weights = candidates[1:], scores[1:] - scores[0]
         else:  # the center failed
             return None

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from torchpolicy.ascent import Ascent, OptimizerFactory
 from torchpolicy.checks import check_choice, check_range
-from torchpolicy.gaussian import draw, weighted_sums
-from torchpolicy.search.base import Metrics, Search, check_std, clamp_std
+from torchpolicy.gaussian import weighted_sums
+from torchpolicy.params import Slices
+from torchpolicy.population import Population
+from torchpolicy.search.base import Metrics, Search, clamp_std
 from torchpolicy.shaping import SHAPINGS, pair_differences
 
 
@@ -49,6 +51,9 @@ class PGPE(Search):
             (parameters, lr=) to an optimizer.
         learning_rate_decay: Factor of the learning rate, every generation.
         min_std: Floor of std, in units of the first std.
+        noise_rank: Rank of the noise in each matrix, for large networks: then all candidates share one product with
+            the center's matrix, and :meth:`ask` returns a :class:`Population`. None: noise of its own for each number.
+        slices: Where each tensor lies in the center, ``ParamVector(module).slices``, for `noise_rank`.
         seed: Of the search's own random stream.
         maximize: Whether higher scores are better.
 
@@ -69,16 +74,26 @@ class PGPE(Search):
         optimizer: str | OptimizerFactory = "clipup",
         learning_rate_decay: float = 1.0,
         min_std: float = 1e-8,
+        noise_rank: int | None = None,
+        slices: Slices | None = None,
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize, mirrored=True)
+        super().__init__(
+            center,
+            population=population,
+            seed=seed,
+            maximize=maximize,
+            mirrored=True,
+            slices=slices,
+            noise_rank=noise_rank,
+        )
         check_range("std_learning_rate", std_learning_rate, 0, inf)
         check_range("std_max_change", std_max_change, 0, 1)
         check_choice("baseline", baseline, SHAPINGS)
         check_range("learning_rate_decay", learning_rate_decay, 0, 1, open_low=True)
         check_range("min_std", min_std, 0, 1, open_low=True)
-        self.initial_std = check_std(std, self.center)
+        self.initial_std = self._check_std(std)
         self.std = self.initial_std.clone()
         length = float(torch.linalg.vector_norm(self.initial_std))
         self.learning_rate = length / 30 if learning_rate is None else learning_rate
@@ -90,10 +105,10 @@ class PGPE(Search):
         self.min_std = min_std
         self.ascent = Ascent(optimizer, self.center, self.learning_rate)
 
-    def _sample(self) -> Tensor:
-        return draw(self.center, self.std, self.population, self.generator, mirrored=True)
+    def _sample(self) -> Tensor | Population:
+        return self._draw(self.std)
 
-    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
+    def _update(self, candidates: Tensor | Population, scores: Tensor) -> Metrics:
         weights = SHAPINGS[self.baseline](scores)
         over_mean = weights - weights.mean()  # U - b
         first, second = weighted_sums(candidates, self.center, pair_differences(weights), over_mean)

@@ -1,0 +1,57 @@
+"""A deep network: residual blocks with layer normalisation."""
+
+from math import prod
+from typing import Any
+
+import torch
+from gymnasium import Space
+from torch import nn
+
+from torchpolicy.checks import check_choice, check_count
+from torchpolicy.encoders import make_encoder
+from torchpolicy.heads import make_head
+from torchpolicy.layers import ACTIVATIONS, Residual
+from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
+
+
+class ResidualPolicy(Policy):
+    """Blocks x + linear(activation(linear(norm(x)))) between two linear layers.
+
+    A block's last layer is small at first, by 1/sqrt(blocks), so that the sum of all blocks is of the size of one,
+    however many there are.
+
+    Args:
+        observation_space: Of the environment, any that :class:`Policy` takes.
+        action_space: Of the environment, likewise.
+        width: Units of every layer.
+        blocks: How many.
+        activation: One of elu, gelu, relu, silu, tanh.
+        seed: Of the initial weights.
+    """
+
+    def __init__(
+        self,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        width: int = 64,
+        blocks: int = 2,
+        activation: str = "gelu",
+        seed: int = 0,
+    ) -> None:
+        check_choice("activation", activation, ACTIVATIONS)
+        width, blocks = check_count("width", width, at_least=1), check_count("blocks", blocks, at_least=1)
+        shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
+        generator = policy_generator(seed)
+        layers: list[nn.Module] = [] if len(shape) == 1 else [nn.Flatten()]
+        layers.append(seeded_linear(prod(shape), width, True, generator))
+        for _ in range(blocks):
+            first, last = (seeded_linear(width, width, True, generator) for _ in range(2))
+            with torch.no_grad():
+                last.weight.mul_(blocks**-0.5)
+                last.bias.mul_(blocks**-0.5)
+            layers.append(Residual(nn.LayerNorm(width), first, ACTIVATIONS[activation](), last))
+        layers += [nn.LayerNorm(width), seeded_linear(width, outputs, True, generator)]
+        super().__init__(nn.Sequential(*layers), observation_space, action_space)
+        if type(self) is ResidualPolicy:
+            options = {"width": width, "blocks": blocks, "activation": activation}
+            self.settings = {"policy": "residual", "policy_args": options}
