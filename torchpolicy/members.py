@@ -147,11 +147,17 @@ def is_narrow(module: nn.Module) -> bool:
     return known and not any(map(_is_hooked, layers)) and sum(products) <= NARROW
 
 
-def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor) -> Forward:
-    """The function of a :class:`Members` with the weights `vectors` (P, D), which are copied."""
-    if vectors.ndim != 2:
+def population_forward(module: nn.Module, vector: ParamVector, vectors: Tensor | Population) -> Forward:
+    """The function of :class:`Members` with the weights `vectors` (P, D), which are copied.
+
+    Those of a :class:`Population` have one product with the center's matrices, and their factors' beside it.
+    """
+    if len(vectors.shape) != 2:
         raise ValueError(f"vectors must have shape (P, {vector.dim}), got {tuple(vectors.shape)}")
-    members = Members(module, vector, len(vectors))
+    rank = vectors.rank if isinstance(vectors, Population) else None
+    members = Members(module, vector, len(vectors), noise_rank=rank)
+    if isinstance(vectors, Population):
+        members.settle(vectors.center)
     members.write(slice(None), vectors)
     return members
 
@@ -241,18 +247,22 @@ def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Fo
 
 def _shared(layer: nn.Linear, matrix: Shared, weights: dict[int, Tensor]) -> Forward:
     """One product for all members, and a thin one for each."""
-    size, rank = len(matrix.left), matrix.left.shape[2]
-    bias = None if layer.bias is None else _of_members(layer.bias, weights, size).unsqueeze(1)  # (P, 1, out)
+    size = len(matrix.left)
+    bias = torch.zeros(size, layer.out_features, dtype=matrix.weight.dtype, device=matrix.weight.device)
+    if layer.bias is not None:
+        bias = _of_members(layer.bias, weights, size)
+    left, right = matrix.left.transpose(1, 2), matrix.right  # (P, r, out), (P, in, r)
+    in_vectors = matrix.left.shape[2] == 1
 
     def forward(inputs: Tensor) -> Tensor:
         flat = inputs.reshape(size, -1, layer.in_features)
-        outputs = (flat.reshape(-1, layer.in_features) @ matrix.weight.T).view(size, -1, layer.out_features)
-        if rank == 1:  # numbers instead of very thin matrices
-            outputs.addcmul_((flat * matrix.right.transpose(1, 2)).sum(2, keepdim=True), matrix.left.transpose(1, 2))
+        if in_vectors and flat.shape[1] == 1:  # thin products of one observation each, as what they are
+            rows = flat.squeeze(1)
+            own = torch.addcmul(bias, torch.linalg.vecdot(rows, right.squeeze(2)).unsqueeze(1), left.squeeze(1))
+            outputs = own.addmm_(rows, matrix.weight.T)
         else:
-            outputs.baddbmm_(torch.bmm(flat, matrix.right), matrix.left.transpose(1, 2))
-        if bias is not None:
-            outputs += bias
+            own = torch.baddbmm(bias.unsqueeze(1), torch.bmm(flat, right), left)
+            outputs = own.flatten(0, 1).addmm_(flat.flatten(0, 1), matrix.weight.T)
         return outputs.view(*inputs.shape[:-1], layer.out_features)
 
     return forward

@@ -54,6 +54,12 @@ class Population:
         """Of its numbers."""
         return self.center.dtype
 
+    @property
+    def rank(self) -> int | None:
+        """Of the factors; None where no matrix has any."""
+        ranks = [noise.left.shape[2] for noise in self.noise.values() if isinstance(noise, Factors)]
+        return ranks[0] if ranks else None
+
     def __getitem__(self, rows: Any) -> "Population":
         """The members of some rows, in their order."""
         rows = torch.arange(len(self))[rows].reshape(-1)

@@ -1,8 +1,8 @@
 """Forward of a population, one observation a member, one thread: ours against its definition and a Python loop.
 
 Also against one `torch.baddbmm` a layer, its weights laid out beforehand: what any product of full matrices takes.
-The limit is one shared matrix product a layer, as if all members had the same weights. Medians over
-interleaved repeats, in microseconds a call.
+The limit is one shared matrix product a layer, as if all members had the same weights; populations whose noise has
+rank 1 come near it. Medians over interleaved repeats, in microseconds a call.
 
     python experiments/benchmarks/population_forward.py
 """
@@ -22,7 +22,19 @@ from torch import Tensor, nn
 import torchpolicy as tp
 from torchpolicy.members import member_weights, vmap_forward
 
-CASES = [((4, 2), 100), ((8, 64, 64, 4), 100), ((17, 64, 64, 6), 32), ((17, 256, 256, 6), 256)]
+CASES = [
+    ((4, 2), 100),
+    ((8, 64, 64, 4), 100),
+    ((17, 64, 64, 6), 32),
+    ((17, 256, 256, 6), 256),
+    ((17, 1024, 1024, 6), 256),
+]
+
+LARGE = 500_000
+"""Weights of a network that is not tried member by member."""
+
+
+RATIOS = (("vmap", "ours"), ("ours", "baddbmm"), ("ours", "low rank"), ("low rank", "shared"))
 
 
 def make(sizes: tuple[int, ...]) -> nn.Module:
@@ -39,6 +51,14 @@ def ways(sizes: tuple[int, ...], population: int) -> dict[str, Callable[[], obje
     vector = tp.ParamVector(module)
     vectors = torch.randn(population, vector.dim)
     inputs = torch.randn(population, 1, sizes[0])
+    search = tp.NES(
+        vector.read(), population=population, std=vector.initial_scale(), slices=vector.slices, noise_rank=1
+    )
+    low_rank = tp.population_forward(module, vector, search.ask())
+    in_common = {"low rank": lambda: low_rank(inputs), "shared": lambda: module(inputs[:, 0])}
+    if vector.dim > LARGE:
+        ours = tp.population_forward(module, vector, vectors)
+        return {"ours": lambda: ours(inputs), **in_common}
     members = []
     for row in vectors:
         vector.write(row)
@@ -70,7 +90,7 @@ def ways(sizes: tuple[int, ...], population: int) -> dict[str, Callable[[], obje
         "vmap": lambda: definition(inputs),
         "ours": lambda: ours(inputs),
         "baddbmm": baddbmm,
-        "shared": lambda: module(inputs[:, 0]),
+        **in_common,
     }
 
 
@@ -99,8 +119,11 @@ def main() -> None:
             for name, call in calls.items():
                 measured[name].append(seconds(call))
         medians = {name: round(statistics.median(times) * 1e6, 1) for name, times in measured.items()}
-        speedup = round(medians["vmap"] / medians["ours"], 1)
-        ratios = {"vmap / ours": speedup, "ours / baddbmm": round(medians["ours"] / medians["baddbmm"], 2)}
+        ratios = {
+            f"{above} / {below}": round(medians[above] / medians[below], 2)
+            for above, below in RATIOS
+            if above in medians and below in medians
+        }
         rows.append({"net": "-".join(map(str, sizes)), "population": population, **medians, **ratios})
         print(rows[-1], flush=True)
     arguments.out.parent.mkdir(exist_ok=True)

@@ -66,6 +66,7 @@ def test_the_forward_is_that_of_the_dense_members(kind: str, rank: int) -> None:
     inputs = torch.randn(7, 3, 4)
     expected = population_forward(net, vector, drawn.dense())(inputs)
     torch.testing.assert_close(members(inputs), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(population_forward(net, vector, drawn)(inputs), members(inputs))
     torch.testing.assert_close(members(inputs)[6], net(inputs[6]), atol=1e-5, rtol=1e-4)  # the center
 
 
