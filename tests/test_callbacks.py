@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from worlds import Guess
@@ -10,6 +11,14 @@ from worlds import Guess
 import torchpolicy as tp
 from torchpolicy.callbacks import Callback, Evaluate, KeepPolicies, Run, StopAfter, StopOnPlateau, StopOnReturn
 from torchpolicy.checkpoint import load_checkpoint
+
+
+class Does(Callback):
+    """Does one thing in one hook."""
+
+    def __init__(self, hook: str, deed: Any) -> None:
+        setattr(self, hook, deed)
+
 
 HOOKS = ("on_start", "on_generation_end", "on_evaluation", "on_checkpoint", "on_exception", "on_end")
 
@@ -153,6 +162,7 @@ def test_stop_after_a_time(tmp_path: Path) -> None:
         (lambda: Evaluate("CartPol-v1", "other"), "Did you mean"),
         (lambda: Evaluate("CartPole-v1", "other", every=0), "every must be an integer >= 1"),
         (lambda: tp.train("CartPole-v1", "cem", callbacks=[print]), "should be a torchpolicy.callbacks.Callback"),
+        (lambda: tp.train("CartPole-v1", "cem", callbacks=StopAfter(1)), "callbacks should be a list of them"),
         (lambda: tp.train("CartPole-v1", "cem", callbacks=[StopAfter]), "Callback, an object, got <class"),
     ],
 )
@@ -162,5 +172,88 @@ def test_mistakes_are_named(make: Any, message: str) -> None:
 
 
 def test_another_environment_must_have_the_same_spaces(tmp_path: Path) -> None:
-    with pytest.raises(tp.RunError, match=r"the callback Evaluate failed in on_generation_end: ValueError: "):
+    with pytest.raises(
+        tp.RunError, match=r"the callback Evaluate failed in on_start: ValueError: Acrobot-v1 has other spaces"
+    ):
         train(tmp_path / "run", Evaluate("Acrobot-v1", "other", every=1))
+
+
+def test_a_run_that_a_callback_ended_is_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stop = StopOnReturn(-1.0)
+    assert len(train(tmp_path / "run", stop, generations=9).metrics) == 1
+    for callbacks in ([], [stop]):
+        assert len(tp.resume(tmp_path / "run", env=Guess, callbacks=callbacks).metrics) == 1
+        assert "is finished: a callback ended it" in capsys.readouterr().err
+    assert len(tp.resume(tmp_path / "run", env=Guess, generations=3).metrics) == 3
+
+
+@pytest.mark.parametrize("value", [torch.tensor(2.5), np.float32(2.5), np.int64(2)])
+def test_a_metric_is_made_a_number(value: Any, tmp_path: Path) -> None:
+    callback = Does("on_generation_end", lambda run, metrics: metrics.update(mine=value))
+    assert train(tmp_path / "run", callback).metrics[-1]["mine"] == float(value)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("hook", "deed", "message"),
+    [
+        ("on_generation_end", lambda run, metrics: metrics.update(mine="high"), "the metric mine should be a number"),
+        ("on_generation_end", lambda run, metrics: np.array([True, False]), "on_generation_end: ValueError"),
+        ("state_dict", lambda: {"t": np.float32(1)}, "failed in state_dict: TypeError: a checkpoint holds"),
+        ("state_dict", lambda: {}["t"], "failed in state_dict: KeyError"),
+    ],
+)
+def test_what_else_a_callback_does_wrong_bears_its_name(
+    hook: str, deed: Any, message: str, workers: int, tmp_path: Path
+) -> None:
+    with pytest.raises(tp.RunError, match=f"the callback Does .*{message}"):
+        train(tmp_path / "run", Does(hook, deed), workers=workers)
+    assert load_checkpoint(tmp_path / "run" / "checkpoints")[0] is not None
+
+
+def test_the_last_checkpoint_counts_too(tmp_path: Path) -> None:
+    def fail(run: Run, generation: int) -> None:
+        if generation == 4:
+            raise OSError("full")
+
+    with pytest.raises(tp.RunError, match="failed in on_checkpoint: OSError: full"):
+        train(tmp_path / "run", Does("on_checkpoint", fail), checkpoint_seconds=60)
+
+
+def test_a_failure_beside_another_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(run: Run, metrics: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", Does("on_generation_end", stop), Fails("on_exception"))
+    assert "the callback Fails failed in on_exception" in capsys.readouterr().err
+
+
+def test_only_two_hooks_end_a_run(tmp_path: Path) -> None:
+    others = [Does(hook, lambda *_: "yes") for hook in ("on_start", "on_checkpoint", "on_end")]
+    assert len(train(tmp_path / "run", *others).metrics) == 4
+
+
+def test_a_callbacks_state_goes_back_with_the_runs(tmp_path: Path) -> None:
+    class Counts(Callback):
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def on_evaluation(self, run: Run, evaluation: tp.Evaluation) -> None:
+            self.seen.append(run.generation)
+            if self.seen == [2, 4] and run.metrics:
+                raise KeyboardInterrupt
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"seen": self.seen}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.seen = state["seen"]
+
+    counts = Counts()
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", counts, generations=6)
+    assert counts.seen == [2]
+    again = Counts()
+    tp.resume(tmp_path / "run", env=Guess, callbacks=[again], generations=5)
+    assert again.seen == [2, 4]

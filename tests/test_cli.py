@@ -105,7 +105,7 @@ def test_code_of_ones_own_comes_from_the_caller_and_never_from_the_run(
     own = ["--env", "worlds:Guess", "--policy", "mine:net"]
     assert main(["train", "cem", *own, "--generations", "2", "--run-dir", "run"]) == 0
     assert main(["eval", "run"]) == 2
-    assert "worlds:Guess: name it with --env" in capsys.readouterr().err
+    assert "name it again, --env worlds:Guess" in capsys.readouterr().err
     assert main(["eval", "run", "--env", "worlds:Guess"]) == 2
     assert "--policy pkg.mod:factory" in capsys.readouterr().err
     assert main(["eval", "run", *own, "--episodes", "5"]) == 0

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 from worlds import Guess
@@ -31,6 +32,7 @@ def rows(run: str) -> list[dict[str, float]]:
         "snes --env CartPole-v1 --seed 3",
         "cem --env CartPole-v1 --no-preset --population 8 --std 2 --max-episode-steps 30 --target 900 --workers 2",
         "pgpe --env Pendulum-v1 --hidden 5 3 --normalize-observations --episodes 2 --backend native",
+        "ars --env CartPole-v1 --policy linear --policy-args bias=False initial_scale=0 --population 8",
         "deepcem --env FrozenLake-v1 --env-args is_slippery=False --episodes 20 --percentile 50 --per-start",
     ],
 )
@@ -85,7 +87,7 @@ def test_names_of_code_come_from_the_caller(
     Path("nets.py").write_text("from torch import nn\ndef net(observations, actions): return nn.Linear(3, 3)\n")
     assert main(["train", "cem", "--env", "worlds:Guess", *QUICK, "--run-dir", "first"]) == 0
     assert main(["train", "--config", "first/config.json"]) == 2
-    assert "in an environment of your own, worlds:Guess: name it with --env" in capsys.readouterr().err
+    assert "name it again, --env worlds:Guess" in capsys.readouterr().err
     assert main(["train", "--config", "first/config.json", "--env", "worlds:Guess", "--run-dir", "again"]) == 0
     assert weights("first") == weights("again")
     assert main(["train", "cem", "--env", "worlds:Guess", "--policy", "nets:net", *QUICK, "--run-dir", "own"]) == 0
@@ -120,6 +122,9 @@ def test_weights_that_were_given_are_asked_for(capsys: pytest.CaptureFixture[str
             'env = "CartPole-v1"\nalgorithm = "cem"\nhyperparameters = 3',
             "hyperparameters should be a table",
         ),
+        ("run.toml", 'algorithm = "cem"\n[hyperparameters]\nseed = 3', "seed is no hyperparameter"),
+        ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\ncompile = "no"', "compile must be True or False"),
+        ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\nlog_dir = 5', "log_dir must be a path, got 5"),
         ("run.toml", "env = ", "run.toml: Invalid value"),
         ("config.json", "[]", "config.json: expected a table of settings, got list"),
         ("config.json", '{"algorithm": "cem", "env": "CartPole-v1"}', "config.json: lacks policy, initial_weights"),
@@ -152,3 +157,65 @@ def test_objects_are_not_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "run" / "config.json").write_text(json.dumps(whole))
     with pytest.raises(ValueError, match="optimizer of the run was an object"):
         tp.read_settings(tmp_path / "run" / "config.json", env=Guess, policy=nn.Linear(3, 3))
+
+
+def test_what_no_seed_makes_again_is_asked_for(tmp_path: Path) -> None:
+    def factory(observations: Any, actions: Any) -> tp.Policy:
+        return tp.LinearPolicy(observations, actions, seed=123)
+
+    common = {"generations": 1, "eval_episodes": 2}
+    tp.train(Guess, "cem", policy=factory, run_dir=tmp_path / "0", **common)
+    tp.train(Guess, "cem", policy="linear", policy_args={"seed": 99}, run_dir=tmp_path / "1", **common)
+    for name in ("0", "1"):
+        with pytest.raises(ValueError, match="began with weights that it was given"):
+            tp.read_settings(tmp_path / name / "config.json", env=Guess)
+    again = tp.train(
+        **tp.read_settings(tmp_path / "0" / "config.json", env=Guess, policy=factory, run_dir=tmp_path / "2")
+    )
+    assert weights(str(tmp_path / "0")) == weights(str(again.run_dir))
+
+
+def test_tables_are_joined_where_they_are_of_one_thing() -> None:
+    Path("run.toml").write_text(
+        """
+        env = "FrozenLake-v1"
+        algorithm = "cem"
+        policy = "mlp"
+        [env_args]
+        is_slippery = false
+        [policy_args]
+        hidden = [4]
+        activation = "relu"
+        """
+    )
+    joined = tp.read_settings("run.toml", policy_args={"hidden": (8,)}, env_args={"map_name": "8x8"})
+    assert joined["policy_args"] == {"hidden": (8,), "activation": "relu"}
+    assert joined["env_args"] == {"is_slippery": False, "map_name": "8x8"}
+    other = tp.read_settings("run.toml", policy="linear", env="CartPole-v1")
+    assert not {"policy_args", "env_args"} & other.keys()
+
+
+def test_hidden_is_of_an_mlp_and_another_environment_has_its_own_backend() -> None:
+    assert main(["train", "cem", "--env", "CartPole-v1", *QUICK, "--run-dir", "run"]) == 0
+    words = ["--config", "run/config.json", "--hidden", "8", "--env", "FrozenLake-v1", "--run-dir", "other"]
+    assert main(["train", *words]) == 0
+    config = json.loads(Path("other/config.json").read_text())
+    assert (config["policy"]["policy_args"]["hidden"], config["backend"]) == ([8], "gymnasium")
+
+
+def test_a_packages_environment_is_named_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "cem", "--env", "gymnasium:CartPole-v1", *QUICK, "--run-dir", "run"]) == 0
+    assert "torchpolicy eval run --env gymnasium:CartPole-v1 --episodes" in capsys.readouterr().out
+    for words in (["eval", "run"], ["train", "--config", "run/config.json"]):
+        assert main(words) == 2
+        assert "name it again, --env gymnasium:CartPole-v1" in capsys.readouterr().err
+    assert main(["eval", "run", "--env", "gymnasium:CartPole-v1", "--episodes", "3"]) == 0
+    assert main(["export", "run"]) == 0
+
+
+def test_arrays_among_env_args_come_back() -> None:
+    grid = np.array([list("SFF"), list("FFF"), list("FFG")])
+    tp.train("FrozenLake-v1", "cem", env_args={"desc": grid}, generations=2, eval_episodes=3, run_dir="run")
+    tp.train(**tp.read_settings("run/config.json", run_dir="again"))
+    assert weights("run") == weights("again")
+    assert len(tp.resume("run", generations=3).metrics) == 3

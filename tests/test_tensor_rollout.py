@@ -14,6 +14,7 @@ import torchpolicy as tp
 from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy, TensorEnv, TensorRollout
 from torchpolicy.environments import make_environment
 from torchpolicy.envs.tensor import Row
+from torchpolicy.tensor_rollout import make_rollout
 
 
 class Walk(TensorEnv):
@@ -216,3 +217,18 @@ def test_what_is_not_finite_is_found_in_a_compiled_loop() -> None:
         outcome = rollout.play(candidates, [1])
     assert np.flatnonzero(np.isnan(outcome.returns[:, 0])).tolist() == [3, 5]
     assert {failure.reason for failure in outcome.failures} == {"output of the network is not finite"}
+
+
+def test_an_end_of_its_own_at_the_time_limit_is_no_truncation() -> None:
+    for limit in (10, 20):
+        played = []
+        for backend in ("native", "gymnasium"):
+            environment = make_environment("CartPole-v1", None, limit, backend)
+            policy = tp.LinearPolicy(*environment.spaces, seed=0)
+            vectors = torch.randn(40, 10, generator=torch.Generator().manual_seed(0))
+            with make_rollout(environment, policy) as rollout:
+                played.append(rollout.play(vectors, list(range(4))))
+        np.testing.assert_array_equal(played[0].truncated, played[1].truncated)
+        np.testing.assert_array_equal(played[0].lengths, played[1].lengths)
+        assert 0 < played[0].truncated.mean() < 1
+        assert (played[0].truncated != (played[0].lengths == limit)).any() == (limit == 10)

@@ -163,6 +163,12 @@ def train(
     if device != "cpu":
         raise ValueError(f"device={device!r} is not supported in torchpolicy {__version__}")
     check_count("workers", workers, at_least=1)
+    for name, flag in {"preset": preset, "compile": compile, "normalize_observations": normalize_observations}.items():
+        if flag not in (True, False, None):
+            raise ValueError(f"{name} must be True or False, got {flag!r}")
+    for name, folder in {"log_dir": log_dir, "run_dir": run_dir}.items():
+        if not isinstance(folder, str | Path | None):
+            raise ValueError(f"{name} must be a path, got {folder!r}")
     given = {
         "policy": policy,
         "policy_args": policy_args or None,
@@ -191,7 +197,7 @@ def train(
         tolerance_generations=tolerance_generations,
         checkpoint_seconds=checkpoint_seconds,
         preset=f"{algorithm}/{env}: {describe(taken)}" if taken else None,
-        weights_given=isinstance(policy, nn.Module) or not isinstance(algorithm, str),
+        weights_given=not _makes_again(policy, settings["policy_args"]) or not isinstance(algorithm, str),
         callbacks=callbacks,
         hyperparameters={name: value for name, value in settings.items() if name not in given},
         **{name: settings[name] for name in given},
@@ -246,6 +252,12 @@ def resume(
         **{name: config[name] for name in RECORDED} | budget,
     )
     return _result(job, run(job, "", run_dir, workers), config["env"] if env is None else env)
+
+
+def _makes_again(policy: object, policy_args: Mapping[str, Any] | None) -> bool:
+    """Whether what the configuration records makes the first weights again: those of our own policies, of the seed."""
+    named = policy is None or (isinstance(policy, str) and ":" not in policy)
+    return named and "seed" not in (policy_args or {})
 
 
 def _result(job: Job, folder: Path, env: str | EnvFactory) -> Result:

@@ -149,6 +149,15 @@ def _newest_first(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns), reverse=True)
 
 
+def check_saveable(state: Any) -> None:
+    """Refuse what no checkpoint holds.
+
+    Raises:
+        TypeError: If there is something else than tensors and plain values.
+    """
+    _split(state, "state", {})
+
+
 def _split(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
     """`value` with its tensors taken out, each under the name of its place."""
     if isinstance(value, Tensor):

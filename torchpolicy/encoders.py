@@ -134,7 +134,9 @@ class JoinedEncoder(Encoder):
 
     def __init__(self, space: Dict | Tuple[Any]) -> None:
         super().__init__()
-        named = dict(space.spaces if isinstance(space, Dict) else enumerate(space.spaces))
+        named: dict[Any, Any] = dict(enumerate(space.spaces))
+        if isinstance(space, Dict):  # of equal ones the order may differ
+            named = dict(sorted(space.spaces.items(), key=lambda item: str(item[0])))
         if not named:
             raise ValueError(f"observation space {space} is empty")
         self._keys = list(named)
@@ -176,7 +178,10 @@ class JoinedEncoder(Encoder):
                 raise ValueError(f"expected obs with {self._keys}, got {observations!r}") from error
             batch = found.shape[: found.ndim - len(part.observation_shape)]
             columns.append(found.reshape(*batch, -1))
-        return torch.cat(columns, -1)
+        try:
+            return torch.cat(columns, -1)
+        except RuntimeError as error:
+            raise ValueError(f"expected obs of one batch size in all of {self._keys}: {error}") from error
 
     def forward(self, observations: Tensor) -> Tensor:
         columns = []

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NoReturn
 
+from gymnasium.spaces import Dict, Tuple
+
 import torchpolicy.envs.native
 from torchpolicy.checks import check_choice, check_count
 from torchpolicy.encoders import make_encoder
@@ -100,6 +102,8 @@ def tensor_environment(
     for name in ("observation_space", "action_space", "time_limit"):
         if not hasattr(made, name):
             raise ValueError(f"{kind} should have the attribute {name}")
+    if isinstance(made.observation_space, Dict | Tuple):
+        raise ValueError(f"{kind} is an environment on tensors: its observations have to be of one space, not a Dict")
     make_encoder(made.observation_space)
     make_head(made.action_space)
     limit = check_count(f"time_limit of {kind}", made.time_limit, at_least=1)

@@ -54,6 +54,8 @@ def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
     Raises:
         ValueError: If it cannot be traced, or not be written.
     """
+    if not isinstance(policy, Policy):
+        raise ValueError(f"policy must be a torchpolicy.Policy (wrap a module in one), got {type(policy).__name__}")
     path = Path(path)
     if path.suffix != ".pt2":
         raise ValueError(f"path should end in .pt2, got {path}")
@@ -68,8 +70,11 @@ def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{kind} cannot be exported: {type(error).__name__}: {reason}") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.export.save(exported, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.export.save(exported, path)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path} cannot be written: {str(error).splitlines()[0]}") from error
     return path
 
 

@@ -1,5 +1,6 @@
 """A run put together and checked, before anything of it is started."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.population import numbers_each
 from torchpolicy.runs import name_of
 from torchpolicy.search.base import Search
-from torchpolicy.spaces import Array
+from torchpolicy.spaces import Array, space_to_json
 from torchpolicy.tensor_rollout import choose_slots
 
 DEFAULT_TOTAL_STEPS = 1_000_000
@@ -180,6 +181,12 @@ def _check_policy(policy: Policy, first: Array | None) -> None:
             )
     if policy.device.type != "cpu":
         raise ValueError(f"{kind} is on {policy.device}: only cpu is supported")
+    for space in (policy.observation_space, policy.action_space):
+        space_to_json(space)
+    try:
+        json.dumps(policy.settings)
+    except TypeError as error:
+        raise ValueError(f"policy_args cannot be saved: {error}") from error
     for name, value in policy.state_dict().items():
         if not isinstance(value, Tensor):
             raise ValueError(f"{kind} keeps {name}, which is no tensor and cannot be saved")

@@ -41,7 +41,7 @@ class Outcome:
     Attributes:
         returns: (P, E) float64, undiscounted sums of rewards; NaN for a failed episode.
         lengths: (P, E) int64, in steps.
-        truncated: (P, E) bool, whether an episode was cut off by a time limit.
+        truncated: (P, E) bool, whether an episode was cut off, and did not come to an end of its own in that step.
         failures: In the order of candidates and episodes.
         moments: (P, E, 2, *O) float64, sums of the deviations of observations from the normaliser's mean, and of
             their squares; zero for a failed episode. None where nobody asked.

@@ -66,6 +66,11 @@ class Plan:
             check_range("seconds", self.seconds, 0, inf, open_low=True)
         check_range("checkpoint_seconds", self.checkpoint_seconds, 0, inf)
 
+    @property
+    def budget(self) -> list[float | None]:
+        """Generations, steps and seconds."""
+        return [each if each is None else float(each) for each in (self.generations, self.total_steps, self.seconds)]
+
     def is_settled(self, scores: Sequence[tuple[int, float]]) -> bool:
         """Whether held-out scores, (generation, score) in their order, have stayed within the tolerance long enough."""
         if self.tolerance is None or not scores:

@@ -121,7 +121,7 @@ def read_config(run_dir: str | Path, env: object = None) -> dict[str, Any]:
     config = read_json(Path(run_dir) / CONFIG)
     if env is None and ":" in str(config.get("env")):
         raise ValueError(
-            f"the run was in an environment of your own, {config['env']}: name it with --env pkg.mod:callable"
+            f"the run was in an environment of your own, or a package's: name it again, --env {config['env']}"
         )
     return config
 
@@ -283,6 +283,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Tensor):
         return value.tolist() if value.numel() <= 1000 else {"is": f"{value.dtype} {tuple(value.shape)}"}
+    if isinstance(value, np.ndarray):
+        return _plain(torch.from_numpy(value)) if value.dtype.kind in "biuf" else value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, float) and not isfinite(value):

@@ -9,6 +9,7 @@ from typing import Any
 
 from torchpolicy.catalog import make_writers
 from torchpolicy.checkpoint import load_checkpoint
+from torchpolicy.environments import is_own_code
 from torchpolicy.film import Filming
 from torchpolicy.job import Job
 from torchpolicy.plan import RunError
@@ -57,6 +58,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             if trainer.finished and saved_generation(run_dir) == trainer.generation:
                 if group.rank == 0:
                     ends = {"its target is reached": trainer.reached, "its score has settled": trainer.settled}
+                    ends["a callback ended it"] = trainer.ended
                     why = next((text for text, it_is in ends.items() if it_is), "its budget is used up")
                     print(f"{run_dir} is finished: {why}", file=sys.stderr)
                 return
@@ -87,7 +89,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
 
 def _filming(config: Mapping[str, Any]) -> Filming | None:
     """What draws the policy in an environment of Gymnasium's; code of the user's own may not know how to."""
-    if ":" in config["env"]:
+    if is_own_code(config["env"]):
         return None
     return Filming(config["env"], config["env_args"], config["max_episode_steps"], config["seed"])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from torchpolicy.catalog import suggestion
-from torchpolicy.environments import is_own_code
+from torchpolicy.runs import name_of
 
 RECORDED = (
     *("env_args", "backend", "compile", "max_episode_steps", "seed", "target", "generations", "total_steps"),
@@ -19,6 +19,9 @@ FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots",
 """Those that only say what came of it."""
 
 KNOWN = ("env", "algorithm", "hyperparameters", "policy", "policy_args", *RECORDED)
+
+OF_THE_ENVIRONMENT = ("env_args", "backend", "max_episode_steps", "target")
+"""Those that do not go with another environment."""
 
 ELSEWHERE = ("preset", "workers", "log_dir", "run_dir")
 """What a TOML may say besides."""
@@ -44,9 +47,16 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
         settings = _of_run(path, table, given)
     else:
         _check(path, table, (*KNOWN, *ELSEWHERE))
-        settings = table | table.pop("hyperparameters", {})
-    if "policy" in given:
-        settings.pop("policy_args", None)
+        hyperparameters = table.pop("hyperparameters", {})
+        odd = [name for name in hyperparameters if name in (*KNOWN, *ELSEWHERE)]
+        if odd:
+            raise ValueError(f"{path}: {', '.join(odd)} is no hyperparameter: it stands above the tables")
+        settings = table | hyperparameters
+    for whole, args in (("policy", "policy_args"), ("env", "env_args")):
+        if whole not in given or name_of(given[whole]) == settings.get(whole):  # else the file's are of another
+            given = given | ({args: settings.get(args, {}) | given[args]} if args in given else {})
+        else:
+            settings.pop(args, None)
     settings |= given
     for name in ("env", "algorithm"):
         if name not in settings:
@@ -65,17 +75,22 @@ def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[s
     missing = [name for name in ("env", "algorithm", "policy", "initial_weights", *RECORDED) if name not in config]
     if missing:
         raise ValueError(f"{path}: lacks {', '.join(missing)}: is it the config.json of a run?")
-    if is_own_code(config["env"]) and "env" not in given:
-        raise ValueError(f"{path}: the run was in an environment of your own, {config['env']}: name it with --env")
-    if config["initial_weights"] == "given" and "policy" not in given:
-        raise ValueError(f"{path}: the run began with weights that it was given: name them with --from, or policy=")
+    if ":" in config["env"] and "env" not in given:
+        raise ValueError(
+            f"{path}: the run was in an environment of your own, or a package's: name it again, --env {config['env']}"
+        )
     if config["policy"] is None and "policy" not in given:
         raise ValueError(f"{path}: the run's policy was of your own: name it with --policy")
-    lost = [name for name, value in config["hyperparameters"].items() if isinstance(value, dict)]
+    if config["initial_weights"] == "given" and "policy" not in given:
+        raise ValueError(f"{path}: the run began with weights that it was given: name them with --from, or policy=")
+    both = (config["hyperparameters"] | config["env_args"]).items()
+    lost = [name for name, value in both if isinstance(value, dict) and "is" in value]
     if lost:
         raise ValueError(f"{path}: {', '.join(lost)} of the run was an object, which the file does not hold")
     settings: dict[str, Any] = {name: config[name] for name in ("env", "algorithm", *RECORDED)}
     settings |= config["hyperparameters"] | (config["policy"] or {}) | {"preset": False}
+    if "env" in given and name_of(given["env"]) != config["env"]:
+        settings = {name: value for name, value in settings.items() if name not in OF_THE_ENVIRONMENT}
     return settings
 
 

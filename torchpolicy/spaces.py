@@ -16,9 +16,11 @@ def space_to_json(space: Space[Any]) -> dict[str, Any]:
         ValueError: If it is of a kind that policies do not know.
     """
     if isinstance(space, Discrete):
-        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+        dtype = np.dtype(space.dtype).name
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": dtype}
     if isinstance(space, MultiDiscrete):
-        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
+        dtype = np.dtype(space.dtype).name
+        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist(), "dtype": dtype}
     if isinstance(space, MultiBinary):
         return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
     if isinstance(space, Box):
@@ -40,9 +42,10 @@ def space_from_json(description: dict[str, Any]) -> Space[Any]:
     """The inverse of :func:`space_to_json`."""
     kind = description.get("type")
     if kind == "Discrete":
-        return Discrete(description["n"], start=description["start"])
+        return Discrete(description["n"], start=description["start"], dtype=np.dtype(description["dtype"]).type)
     if kind == "MultiDiscrete":
-        return MultiDiscrete(description["nvec"], start=description["start"])
+        dtype = np.dtype(description["dtype"])
+        return MultiDiscrete(np.array(description["nvec"]), dtype.type, start=np.array(description["start"]))
     if kind == "MultiBinary":
         return MultiBinary(description["n"])
     if kind == "Box":

@@ -162,8 +162,8 @@ class TensorRollout(Rollout):
         """Enter episodes that ended, by the numbers of their pairs (n,), played in slots `ended` (n,); their steps."""
         lengths, fault = lanes.lengths.numpy()[ended], lanes.fault.numpy()[ended]
         moments = None if outcome.moments is None else lanes.moments.numpy()[ended]
-        limit = self.environment.time_limit or np.inf
-        outcome.enter(pairs, lengths, lanes.totals.numpy()[ended], lengths >= limit, moments)
+        truncated = ~self._env.terminal(lanes.state).numpy()[ended]
+        outcome.enter(pairs, lengths, lanes.totals.numpy()[ended], truncated, moments)
         for index in np.flatnonzero(fault):
             candidate, episode = divmod(int(pairs[index]), len(seeds))
             outcome.fail(Episode(candidate, episode, seeds), int(lengths[index]), FAULTS[int(fault[index])])

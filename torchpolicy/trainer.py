@@ -48,6 +48,7 @@ class Trainer:
         generation: How many are done.
         env_steps: In training, by all sessions.
         reached: Whether the target was.
+        ended: Whether a callback ended an earlier session of the same budget.
         validations: (generation, held-out score of the center), by all sessions.
         save_error: Why the last checkpoint could not be written, if it could not.
     """
@@ -71,7 +72,7 @@ class Trainer:
         self.metrics: list[Metrics] = []
         self.generation = 0
         self.env_steps = 0
-        self.reached = False
+        self.reached = self.ended = False
         self.validations: list[tuple[int, float]] = []
         self.save_error: OSError | None = None
         self._saved = -1  # generation of the last checkpoint
@@ -88,7 +89,7 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.reached or self.settled or self._progress() >= 1
+        return self.reached or self.settled or self.ended or self._progress() >= 1
 
     @property
     def settled(self) -> bool:
@@ -135,11 +136,15 @@ class Trainer:
                 self.report.note(
                     f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}: done"
                 )
+            if state["generation"] != self._saved:
+                self._save(state)
             self._callbacks.call("on_end", self)
             self._callbacks.over()
         except BaseException as error:
             self.load_state_dict(state)
             self._callbacks.call("on_exception", self, error)
+            if self._callbacks.blame not in str(error):
+                self.report.note(self._callbacks.blame)
             raise
         finally:
             if state["generation"] != self._saved:
@@ -152,6 +157,8 @@ class Trainer:
             "env_steps": self.env_steps,
             "reached": self.reached,
             "target": self.plan.target,
+            "ended": self.ended or self._callbacks.asked,
+            "budget": self.plan.budget,
             "validations": [list(each) for each in self.validations],
             "failing": self._failing,
             "diagnosis": self._diagnosis.state_dict(),
@@ -167,6 +174,7 @@ class Trainer:
         self.policy.load_state_dict(state["policy"])
         self.generation, self.env_steps = state["generation"], state["env_steps"]
         self.reached = state["reached"] and state["target"] == self.plan.target
+        self.ended = state["ended"] and state["budget"] == self.plan.budget
         self.validations = [(generation, score) for generation, score in state["validations"]]
         self._failing = state["failing"]
         self._diagnosis.load_state_dict(state["diagnosis"])

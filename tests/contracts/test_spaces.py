@@ -187,7 +187,7 @@ def test_one_and_many_are_encoded_alike(seen: str) -> None:
     [
         ("multidiscrete", np.array([5, 1]), "observation is array.*its space is .5, -2. to .6, 0."),
         ("image", np.zeros((2, 2, 1)), "observation has shape .2, 2, 1. of float64, .* of uint8"),
-        ("dict", {"place": 0.1}, "its space has .'place', 'kind'."),
+        ("dict", {"place": 0.1}, "its space has .'kind', 'place'."),
         ("dict", {"place": 0.1, "kind": {"of": 3}}, "in 'kind': in 'of': observation is 3, its space is 0 to 2"),
         ("tuple", np.zeros(3), "its space has .0, 1."),
     ],
@@ -226,3 +226,72 @@ def test_samples_are_as_probable_as_they_say(done: str) -> None:
     probabilities = head.log_prob(output.expand(len(kinds), -1), kinds).exp()
     assert (counts / 20_000).tolist() == pytest.approx(probabilities.tolist(), abs=0.015)
     assert float(probabilities.sum()) == pytest.approx(1, abs=0.01)
+
+
+class Odd(Match):
+    """As Match, in a space of one's choice."""
+
+    def __init__(self, done: str, space: Any = None) -> None:
+        super().__init__("discrete", done)
+        self.action_space = self.action_space if space is None else space
+
+
+@pytest.mark.parametrize("space", [Discrete(3, start=5, dtype=np.int32), MultiDiscrete([3, 2], np.int32, start=[1, 0])])
+def test_a_dtype_goes_with_the_policy(space: Any, tmp_path: Path) -> None:
+    done = "discrete" if isinstance(space, Discrete) else "multidiscrete"
+    args = {"done": done, "space": space}
+    result = tp.train(Odd, "cem", env_args=args, generations=2, eval_episodes=3, run_dir=tmp_path / "run")
+    loaded = tp.load(result.run_dir)
+    assert loaded.action_space == space
+    assert np.asarray(loaded.act(0)).dtype == np.int32
+
+
+def test_what_cannot_be_saved_is_refused_before_training() -> None:
+    class Numbered(Odd):
+        observation_space = Dict({0: Discrete(2)})  # type: ignore[dict-item, assignment]
+
+        def __init__(self) -> None:
+            super().__init__("discrete")
+            self.observation_space = type(self).observation_space
+
+        def _look(self) -> Any:
+            return {0: 1}
+
+    with pytest.raises(ValueError, match="cannot be saved"):
+        tp.train(Numbered, "cem", generations=1)
+    with pytest.raises(ValueError, match="policy_args cannot be saved"):
+        tp.train("CartPole-v1", "cem", policy="linear", policy_args={"features": "fourier", "bandwidth": np.float32(2)})
+
+
+def test_equal_spaces_are_encoded_alike_whatever_the_order_of_their_keys() -> None:
+    parts = {"goal": Box(-1, 1, (1,)), "body": Box(-1, 1, (2,))}
+    views = {"goal": np.float32([0.5]), "body": np.float32([0.1, -0.7])}
+    first, second = Dict(list(parts.items())), Dict(parts)
+    assert first == second
+    assert list(first.spaces) != list(second.spaces)
+    assert torch.equal(make_encoder(first).pack(views), make_encoder(second).pack(views))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"place": np.zeros(2), "kind": {"of": np.zeros(3, int)}}, "one batch size in all of"),
+        ({"place": np.zeros(2)}, "expected obs with"),
+        ({"place": "here", "kind": {"of": 1}}, "expected obs of shape"),
+    ],
+)
+def test_act_names_what_does_not_fit(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tp.LinearPolicy(SEEN["dict"][0], Discrete(2)).act(given)
+
+
+def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
+    policy = tp.LinearPolicy(Box(-1, 1, (3,)), Discrete(2))
+    (tmp_path / "folder.pt2").mkdir()
+    for what, path, message in (
+        (policy, "policy.onnx", "should end in .pt2"),
+        (policy, "folder.pt2", "cannot be written"),
+        (torch.nn.Linear(3, 2), "policy.pt2", "wrap a module in one"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            tp.export(what, tmp_path / path)  # type: ignore[arg-type]

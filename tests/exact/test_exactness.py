@@ -188,7 +188,7 @@ def test_code_of_ones_own_is_given_again() -> None:
 
     whole = train(Guess, policy=make(), generations=4, population=6)
     train(Guess, policy=make(), generations=2, population=6, run_dir="part")
-    with pytest.raises(ValueError, match=r"environment of your own, worlds:Guess: name it with --env"):
+    with pytest.raises(ValueError, match=r"name it again, --env worlds:Guess"):
         tp.resume("part")
     with pytest.raises(ValueError, match="around a module of your own: name it with policy="):
         tp.resume("part", env=Guess)

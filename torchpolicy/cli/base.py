@@ -90,10 +90,11 @@ def print_result(result: Result) -> None:
     """Where the run is, what it reached, and what to type next; once, by the first process."""
     if os.environ.get("RANK", "0") != "0":
         return
-    folder = shlex.quote(str(result.run_dir))
+    folder, env = shlex.quote(str(result.run_dir)), str(result.environment["env"])
+    again = f" --env {env}" if ":" in env else ""
     print(f"run    {result.run_dir}")
     print(f"test   {result.evaluation}")
-    print(f"next   torchpolicy eval {folder} --episodes 100 --seed 1")
+    print(f"next   torchpolicy eval {folder}{again} --episodes 100 --seed 1")
     print(f"       tensorboard --logdir {folder}", flush=True)
 
 

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import tyro
 
-from torchpolicy.cli.base import RunOptions, as_options, parse
+from torchpolicy.cli.base import as_options, parse
 from torchpolicy.exporting import export
+from torchpolicy.trained import load, load_run
 
 
 @as_options
-class ExportOptions(RunOptions):
+class ExportOptions:
     """Write the policy as a program that needs torch and nothing else, to act greedily on batches of observations.
 
     In Python, act = torch.export.load("policy.pt2").module() is a function from observations to actions.
@@ -18,6 +19,12 @@ class ExportOptions(RunOptions):
     For example: torchpolicy export runs/CartPole-v1/cem-s0-20261122-101420 -o cartpole.pt2
     """
 
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The run's folder, or one that the callback KeepPolicies keeps, RUN/kept/generation-100."""
+    policy: str | None = None
+    """pkg.mod:factory, for a run of a policy of your own."""
+    env: str | None = None
+    """Beside --policy, for a run in an environment of your own: pkg.mod:callable."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("policy.pt2")
     """The program; its name ends in .pt2."""
 
@@ -25,5 +32,6 @@ class ExportOptions(RunOptions):
 def run(arguments: list[str]) -> None:
     """``torchpolicy export RUN …``."""
     options = parse(ExportOptions, "torchpolicy export", arguments)
-    policy, _ = options.load()
+    own = options.policy is not None
+    policy = load_run(options.run, env=options.env, policy=options.policy)[0] if own else load(options.run)
     print(export(policy, options.out))

@@ -113,8 +113,8 @@ def _config_of(arguments: list[str]) -> str | None:
     """The file of ``--config``, which has to be known before the options are, for it may name the algorithm."""
     for place, word in enumerate(arguments):
         name, equals, path = word.partition("=")
-        if name == "--config" and (equals or place + 1 < len(arguments)):
-            return path or arguments[place + 1]
+        if name == "--config":
+            return path if equals else "".join(arguments[place + 1 : place + 2])
     return None
 
 
@@ -128,6 +128,7 @@ def _given(options: dict[str, Any], arguments: list[str]) -> dict[str, Any]:
         given[name] = parse_pairs(f"--{name.replace('_', '-')}", given[name])
     if "hidden" in said:
         given["policy_args"] = given.get("policy_args", {}) | {"hidden": options["hidden"]}
+        given.setdefault("policy", "mlp")
     return given
 
 

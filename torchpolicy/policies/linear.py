@@ -76,6 +76,8 @@ class LinearPolicy(Policy):
         super().__init__(nn.Sequential(*layers, layer) if layers else layer, observation_space, action_space)
         if type(self) is LinearPolicy and not isinstance(features, nn.Module):
             options: dict[str, Any] = {"bias": bias}
+            if initial_scale != 1:
+                options["initial_scale"] = initial_scale
             if features is not None:
                 options["features"] = features
             if features == "polynomial":
