@@ -9,7 +9,8 @@ from pathlib import Path
 
 SCRIPTS = (
     *("peers.py", "cartpole.py", "cartpole.py --plot", "simulators.py", "slots.py", "shell.py", "ask_tell.py"),
-    *("deep_cem.py", "population_forward.py", "gymnasium_stepping.py", "processes.py", "checkpoints.py", "tables.py"),
+    *("deep_cem.py", "population_forward.py", "low_rank.py", "gymnasium_stepping.py", "processes.py", "checkpoints.py"),
+    "tables.py",
 )
 
 

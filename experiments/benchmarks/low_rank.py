@@ -1,0 +1,86 @@
+"""Asking and telling with noise of rank 1, a million weights and 256 candidates, one thread; and its memory.
+
+The network is 17-980-980-6. Memory is the peak of a new process over what it had after a first generation, when the
+search and its optimiser have their vectors, in units of a dense population's P D 4 bytes.
+
+python experiments/benchmarks/low_rank.py
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+import torch
+from ask_tell import memory, seconds
+from gymnasium.spaces import Box
+from machine import describe
+
+import torchpolicy as tp
+from torchpolicy.catalog import entry
+from torchpolicy.search.base import Search
+
+SEARCHES = ("nes", "pgpe", "ars")
+POPULATION, HIDDEN = 256, (980, 980)
+SECONDS, MEMORY = 0.1, 0.05
+"""The goals."""
+
+
+def make(name: str) -> Search:
+    """A search over a million weights."""
+    policy = tp.MLPPolicy(Box(-1, 1, (17,)), Box(-1, 1, (6,)), hidden=HIDDEN)
+    vector = tp.ParamVector(policy.net)
+    settings = {"population": POPULATION, "std": 0.02, "slices": vector.slices, "noise_rank": 1}
+    return entry("search", name, Search)(vector.read(), **settings)  # type: ignore[arg-type, type-abstract]
+
+
+def measure(name: str, repeats: int) -> dict[str, float]:
+    """Seconds of asking and of telling."""
+    search = make(name)
+    scores = torch.randn(POPULATION, generator=torch.Generator().manual_seed(0))
+    ask, tell = [], []
+    for _ in range(repeats + 1):
+        ask.append(seconds(search.ask))
+        candidates = search.ask()
+        tell.append(seconds(lambda candidates=candidates: search.tell(candidates, scores)))
+    return {"weights": search.dim, "ask": median(ask[1:]), "tell": median(tell[1:])}
+
+
+def peak(name: str) -> float:
+    """Memory of what three generations take beyond the search itself, in this process, in dense populations."""
+    search = make(name)
+    scores = torch.randn(POPULATION)
+    search.tell(search.ask(), scores)  # its optimiser has its vectors now
+    before = memory("VmRSS")
+    for _ in range(3):
+        search.tell(search.ask(), scores)
+    return float(max(0, memory("VmHWM") - before) / (POPULATION * search.dim * 4))
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "low_rank.json")
+    parser.add_argument("--memory", help=argparse.SUPPRESS)  # a search
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.memory:
+        print(peak(arguments.memory))
+        return
+    rows = []
+    for name in SEARCHES:
+        row = measure(name, arguments.repeats)
+        words = [sys.executable, __file__, "--memory", name]
+        share = float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        reached = row["ask"] + row["tell"] <= SECONDS and share <= MEMORY
+        rows.append({"search": name, **row, "memory": round(share, 4), "reached": reached})
+        print(rows[-1], flush=True)
+    goals = {"ask + tell, seconds": SECONDS, "memory, dense populations": MEMORY}
+    arguments.out.write_text(json.dumps({**describe(), "goals": goals, "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
