@@ -252,17 +252,18 @@ def _shared(layer: nn.Linear, matrix: Shared, weights: dict[int, Tensor]) -> For
     if layer.bias is not None:
         bias = _of_members(layer.bias, weights, size)
     left, right = matrix.left.transpose(1, 2), matrix.right  # (P, r, out), (P, in, r)
-    in_vectors = matrix.left.shape[2] == 1
+    in_vectors, shared = left.shape[1] == 1, matrix.weight.T
+    thin_left, thin_right = left[:, 0], right[:, :, 0]
 
     def forward(inputs: Tensor) -> Tensor:
         flat = inputs.reshape(size, -1, layer.in_features)
         if in_vectors and flat.shape[1] == 1:  # thin products of one observation each, as what they are
             rows = flat.squeeze(1)
-            own = torch.addcmul(bias, torch.linalg.vecdot(rows, right.squeeze(2)).unsqueeze(1), left.squeeze(1))
-            outputs = own.addmm_(rows, matrix.weight.T)
+            own = torch.addcmul(bias, torch.linalg.vecdot(rows, thin_right).unsqueeze(1), thin_left)
+            outputs = own.addmm_(rows, shared)
         else:
             own = torch.baddbmm(bias.unsqueeze(1), torch.bmm(flat, right), left)
-            outputs = own.flatten(0, 1).addmm_(flat.flatten(0, 1), matrix.weight.T)
+            outputs = own.flatten(0, 1).addmm_(flat.flatten(0, 1), shared)
         return outputs.view(*inputs.shape[:-1], layer.out_features)
 
     return forward
