@@ -10,6 +10,7 @@ python experiments/low_rank.py table
 import argparse
 import json
 import tempfile
+from itertools import accumulate
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -31,8 +32,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 NOISE: dict[str, int | None] = {"dense": None, "rank 1": 1}
 
 
+COARSE = 10
+"""Points of a curve, from which on it says something of a time."""
+
+
 def run(env: str, width: int, rank: int | None, seed: int) -> dict[str, Any]:
-    """A row, with the curve of the center's held-out scores: (env steps, seconds, score)."""
+    """A row, with the curve of the center's held-out scores: (env steps, seconds of training, score)."""
     with tempfile.TemporaryDirectory() as folder:
         result = tp.train(
             env,
@@ -42,19 +47,19 @@ def run(env: str, width: int, rank: int | None, seed: int) -> dict[str, Any]:
             seed=seed,
             preset=False,
             target=None,
-            eval_every=20,
+            eval_every=5,
             eval_episodes=50,
             log_dir=folder,
             **SETTINGS[env],
         )
     rows, last = result.metrics, result.metrics[-1]
+    seconds = list(accumulate(sum(row[f"time/{part}_s"] for part in ("ask", "rollout", "update")) for row in rows))
     curve = [
-        (row["rollout/env_steps"], round(row["time/elapsed"], 2), round(row["eval/mean_reward"], 2))
-        for row in rows
+        (row["rollout/env_steps"], round(spent, 2), round(row["eval/mean_reward"], 2))
+        for row, spent in zip(rows, seconds, strict=True)
         if "eval/mean_reward" in row
     ]
-    parts = ("ask", "rollout", "update")
-    training = sum(row[f"time/{part}_s"] for row in rows[1:] for part in parts)
+    training = seconds[-1] - seconds[0]
     steps = last["rollout/env_steps"] - rows[0]["rollout/env_steps"]
     return {
         "width": width,
@@ -96,7 +101,8 @@ def table() -> None:
                     f"{iqm(scores):.1f} ({low:.1f} to {high:.1f})",
                     f"{median(r['env steps/s'] for r in mine):,.0f}",
                 ]
-                cells += [f"{mean(at(row['curve'], end) for row in mine):.1f}"]
+                scored = [at(row["curve"], end) for row in mine if len(row["curve"]) >= COARSE]
+                cells += [f"{mean(scored):.1f}" if scored else ""]
                 print(f"| {' | '.join(cells)} |")
 
 
