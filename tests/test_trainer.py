@@ -141,3 +141,15 @@ def test_a_score_that_moves_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "evaluate_vector", answer)
     assert len(train(target=None, generations=20, tolerance=3.0, tolerance_generations=4).metrics) == 20
     assert len(train(target=None, generations=20, tolerance=4.5, tolerance_generations=4).metrics) == 5
+
+
+def test_a_large_population_is_told_of_before_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torchpolicy.session.WORTH_TELLING", 2**20)
+    common: dict[str, Any] = {"policy_args": {"hidden": (64, 64)}, "population": 64, "generations": 1}
+    tp.train(Guess, "nes", **common, eval_episodes=2)
+    said = capsys.readouterr().err
+    assert said.index("the weights of a population, and of all slots, take 0.0 GiB") < said.index("generation 1 |")
+    tp.train(Guess, "nes", **common, eval_episodes=2, noise_rank=1)
+    assert "the weights of a population" not in capsys.readouterr().err

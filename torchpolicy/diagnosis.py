@@ -35,8 +35,6 @@ def signal(candidates: Tensor | Population, scores: Tensor, center: Tensor, *, m
         center: (D,), that they were drawn around.
         mirrored: Whether rows 2i and 2i + 1 lie on either side of the center.
     """
-    if isinstance(candidates, Population):
-        return _signal_of_factors(candidates, scores)
     count = min(len(scores), SAMPLE)
     every = -(-len(center) * count // NUMBERS)  # rounded up
     scores = scores[:count].double()
@@ -46,6 +44,8 @@ def signal(candidates: Tensor | Population, scores: Tensor, center: Tensor, *, m
     scores = scores[fine]
     if len(scores) < 2 or (scores == scores[0]).all():
         return float("nan")
+    if isinstance(candidates, Population):
+        return _signal_of_factors(candidates[:count][fine], centered_ranks(scores))
     deviations = candidates[:count, ::every] - center[::every]
     if len(scores) < count:
         deviations = deviations[fine]
@@ -58,16 +58,10 @@ def signal(candidates: Tensor | Population, scores: Tensor, center: Tensor, *, m
     return float(((weights @ deviations).square() / variance)[moved].sum() / chance) if chance > 0 else float("nan")
 
 
-def _signal_of_factors(candidates: Population, scores: Tensor) -> float:
-    """The same where noise has a low rank, and all of it is told by factors."""
-    scores = scores.double()
-    fine = scores.isfinite()
-    if fine.sum() < 2 or (scores[fine] == scores[fine][0]).all():
-        return float("nan")
-    weights = torch.zeros_like(scores)
-    weights[fine] = centered_ranks(scores[fine])
+def _signal_of_factors(candidates: Population, weights: Tensor) -> float:
+    """The same where noise has a low rank: each number of it has variance 1, and all of them are looked at."""
     along = candidates.weighted_sum(weights) / candidates.std
-    by_draw = torch.zeros(int(candidates.draws.max()) + 1).double()
+    by_draw = weights.new_zeros(int(candidates.draws.max()) + 1)
     by_draw.index_add_(0, candidates.draws, weights * candidates.signs)
     chance = by_draw.square().sum() * len(along)
     return float(along.double().square().sum() / chance) if chance > 0 else float("nan")

@@ -54,6 +54,7 @@ class Job:
         slots: Of the rollout.
         compile: Whether it is compiled.
         callbacks: The user's.
+        noise_rank: Of the search's noise, if that is low.
         memory: Bytes that a population will take, with the weights of all slots.
         config: All of it as plain values, for ``config.json``.
     """
@@ -65,6 +66,7 @@ class Job:
     slots: int
     compile: bool
     callbacks: Sequence[Callback]
+    noise_rank: int | None
     memory: int
     config: dict[str, Any]
 
@@ -149,13 +151,12 @@ def make_job(
         "compile": compile,
         "device": "cpu",
     }
-    return Job(environment, trained, made, settled, slots, compile, called, _memory(made, trained, slots), config)
+    memory = _memory(made, ParamVector(trained.net), slots, noise_rank)
+    return Job(environment, trained, made, settled, slots, compile, called, noise_rank, memory, config)
 
 
-def _memory(algorithm: Algorithm, policy: Policy, slots: int) -> int:
+def _memory(algorithm: Algorithm, vector: ParamVector, slots: int, rank: int | None) -> int:
     """Bytes of a population and of the weights in all slots."""
-    vector = ParamVector(policy.net)
-    rank = algorithm.noise_rank if isinstance(algorithm, Search) else None
     drawn = 0
     if isinstance(algorithm, Search):
         drawn = algorithm.population // (2 if algorithm.mirrored and rank else 1)  # a pair has its factors in common

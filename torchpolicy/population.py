@@ -75,9 +75,10 @@ class Population:
         """One member, the center."""
         none: dict[str, Tensor | Factors] = {}
         for name, shape in slices.shapes.items():
-            factors = Factors(*(center.new_zeros(1, side, rank) for side in shape)) if len(shape) == 2 else None
-            whole = factors is None or not is_low_rank(shape, rank)
-            none[name] = center.new_zeros(1, shape.numel()) if whole or factors is None else factors
+            if is_low_rank(shape, rank):
+                none[name] = Factors(*(center.new_zeros(1, side, rank) for side in shape))
+            else:
+                none[name] = center.new_zeros(1, shape.numel())
         draws, signs = torch.zeros(1, dtype=torch.int64), center.new_zeros(1)
         return Population(center, torch.ones_like(center), slices, none, draws, signs)
 

@@ -1,4 +1,4 @@
-"""What a run tells: metrics to its writers, pictures, notes. Nothing that fails in it stops the run."""
+"""What a run tells: metrics to its writers, pictures, notes. No full disk and no renderer stops the run by it."""
 
 from collections.abc import Callable, Sequence
 from operator import methodcaller

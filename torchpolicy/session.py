@@ -46,7 +46,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             slots=job.slots,
             group=group,
             compile=job.compile,
-            noise_rank=getattr(job.algorithm, "noise_rank", None),
+            noise_rank=job.noise_rank,
         )
         stack.enter_context(rollout)
         state, refused = load_checkpoint(checkpoints)

@@ -39,6 +39,7 @@ TABLES = (
     Table("deep_cem", "DeepCEM on CartPole-v1 until the batch's mean exceeds 195"),
     Table("population_forward", "Forward of a population, microseconds", ("microseconds",)),
     Table("low_rank", "Noise of rank 1: asking and telling a million weights, seconds"),
+    Table("low_rank", "Noise of rank 1: a run with ten million weights", ("whole_run",)),
     Table("gymnasium_stepping", "CartPole-v1 through Gymnasium: env steps a second"),
     Table("processes", "Two processes against one and against bare stepping", ("results",)),
     Table("checkpoints", "Checkpoints"),

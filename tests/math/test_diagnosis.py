@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from torchpolicy import CEM, ParamVector
+from torchpolicy import CEM, NES, ParamVector
 from torchpolicy.diagnosis import Diagnosis, signal, spread, ties
+from torchpolicy.population import Population
 
 CENTER = torch.arange(20.0)
 
@@ -31,6 +32,25 @@ def test_signal_of_very_many_weights_is_that_of_some() -> None:
     candidates = torch.randn(5000, 1000, generator=generator)  # more than is looked at, both ways
     value = signal(candidates, candidates[:, 0], torch.zeros(1000), mirrored=False)
     assert value == pytest.approx(1 + 4096 / 63, rel=0.05)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_signal_of_low_rank_noise_is_that_of_its_dense_form(rank: int) -> None:
+    vector = ParamVector(torch.nn.Sequential(torch.nn.Linear(9, 20), torch.nn.Linear(20, 9)))
+    noise, slope = [], []
+    for seed in range(30):
+        search = NES(vector.read(), population=100, std=0.1, slices=vector.slices, noise_rank=rank, seed=seed)
+        asked = search.ask()
+        assert isinstance(asked, Population)
+        chance = torch.randn(100, generator=torch.Generator().manual_seed(1000 + seed))
+        chance[7] = torch.nan
+        along = asked.dense()[:, 5] - asked.center[5]
+        noise.append(signal(asked, chance, asked.center, mirrored=True))
+        slope.append(signal(asked, along, asked.center, mirrored=True))
+        assert slope[-1] == pytest.approx(signal(asked.dense(), along, asked.center, mirrored=True), rel=0.3)
+    assert sum(noise) / 30 == pytest.approx(1, abs=0.2)
+    assert sum(slope) / 30 > 1.05
+    assert torch.tensor(signal(asked, torch.ones(100), asked.center, mirrored=True)).isnan()
 
 
 def test_signal_knows_no_units_and_leaves_out_what_failed() -> None:

@@ -49,7 +49,7 @@ class ARS(Search):
         std_decay: Factor of std, every generation.
         min_std: Floor of a std that decays, in units of the first std.
         noise_rank: Rank of the noise in each matrix, for large networks: then all candidates share one product with
-            the center's matrix, and :meth:`ask` returns a :class:`Population`. None: noise of its own for each number.
+            the center's matrix, and `ask` returns a `Population`. None: noise of its own for each number.
         slices: Where each tensor lies in the center, ``ParamVector(module).slices``, for `noise_rank`.
         seed: Of the search's own random stream.
         maximize: Whether higher scores are better.
