@@ -1,8 +1,8 @@
 """Asking and telling with noise of rank 1, a million weights and 256 candidates, one thread; and its memory.
 
 The network is 17-980-980-6. Memory is the peak of a new process over what it had after a first generation, when the
-search and its optimiser have their vectors, in units of a dense population's P D 4 bytes. Beside it, the peak of a whole
-run with ten million weights, three generations of NES on CartPole-v1.
+search and its optimiser have their vectors, in units of a dense population's P D 4 bytes. Beside it, the peak of a
+whole run with ten million weights, three generations of NES on CartPole-v1.
 
 python experiments/benchmarks/low_rank.py
 """
@@ -66,24 +66,11 @@ def peak(name: str) -> float:
 def whole_run() -> dict[str, Any]:
     """Peak memory of a run with ten million weights, everything in it."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [
-            *[
-                "train",
-                "nes",
-                "--env",
-                "CartPole-v1",
-                "--hidden",
-                "3150",
-                "3150",
-                "--noise-rank",
-                "1",
-                "--generations",
-                "3",
-            ]
-        ]
-        words += ["--eval-episodes", "5", "--run-dir", folder]
+        words = ["train", "nes", "--env", "CartPole-v1", "--hidden", "3150", "3150", "--noise-rank", "1"]
+        words += ["--generations", "3", "--eval-episodes", "5", "--run-dir", folder]
         subprocess.run([sys.executable, "-m", "torchpolicy", *words], check=True, capture_output=True)
-    return {"weights": 9_950_852, "peak, GB": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6, 2)}
+        weights = tp.ParamVector(tp.load(folder).net).dim
+    return {"weights": weights, "peak, GB": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6, 2)}
 
 
 def main() -> None:
