@@ -306,7 +306,7 @@ def test_a_box_of_float64_and_a_scalar_observation_learn() -> None:
         ({"target": "high"}, "target must be 'auto', 'none' or a number, got 'high'"),
         ({"workers": 0}, "workers must be an integer >= 1, got 0"),
         ({"checkpoint_seconds": -1}, "checkpoint_seconds must be a number in"),
-        ({"device": "cuda"}, "device='cuda' is not supported"),
+        ({"device": "gpu"}, "device must be cpu, cuda or cuda:N, got 'gpu'"),
         ({"algorithm": tp.CEM(torch.zeros(3))}, "the search is over 3 numbers, the policy's net has 10"),
         ({"algorithm": tp.CEM(torch.zeros(10), maximize=False)}, "the search minimises"),
         ({"algorithm": tp.CEM(torch.zeros(10)), "std": 2.0}, "hyperparameters go with an algorithm chosen by name"),

@@ -18,6 +18,7 @@ ORDER = (
         "heads",
         "checkpoint",
         "processes",
+        "device",
     ),
     *("normalizer", "features", "layers", "policies.base", "policies.*", "members"),
     *("envs.tensor", "envs.base", "envs.*", "envs.native", "envs.native.*", "environments"),

@@ -6,6 +6,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from torchpolicy.callbacks import Callback
@@ -23,7 +24,6 @@ from torchpolicy.preset import describe, find_preset, settle
 from torchpolicy.runs import MAY_CHANGE, load_evaluation, load_policy, read_config
 from torchpolicy.settings import RECORDED
 from torchpolicy.trained import evaluate
-from torchpolicy.version import __version__
 from torchpolicy.writers.jsonl import read_rows
 
 
@@ -93,7 +93,7 @@ def train(
     backend: str = "auto",
     compile: bool = False,
     workers: int = 1,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     max_episode_steps: int | None = None,
     log_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
@@ -145,7 +145,8 @@ def train(
             and a C++ compiler, and results are no longer Gymnasium's to the last bit: for large populations.
         workers: Processes on this machine; any number gives the same result. Under ``torchrun`` its
             processes are used, and this is ignored.
-        device: ``"cpu"`` for now.
+        device: Where networks compute, and the search: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``. Environments on tensors
+            are stepped there, too; others stay on the CPU. The same kind of device gives the same result.
         max_episode_steps: Time limit of an episode, in place of the environment's own.
         log_dir: Where run folders are made.
         run_dir: The run's folder itself. A run of equal configuration that it holds is resumed.
@@ -160,8 +161,6 @@ def train(
         ValueError: If an argument is unknown, out of range, or does not fit the others.
         RunError: If more than half of the candidates failed in two generations running, or a callback failed.
     """
-    if device != "cpu":
-        raise ValueError(f"device={device!r} is not supported in torchpolicy {__version__}")
     check_count("workers", workers, at_least=1)
     for name, flag in {"preset": preset, "compile": compile, "normalize_observations": normalize_observations}.items():
         if flag not in (True, False, None):
@@ -193,6 +192,7 @@ def train(
         max_episode_steps=max_episode_steps,
         backend=backend,
         compile=compile,
+        device=str(device),
         tolerance=tolerance,
         tolerance_generations=tolerance_generations,
         checkpoint_seconds=checkpoint_seconds,

@@ -78,7 +78,10 @@ class Ascent:
                 raise ValueError(f"optimizer's {name} should be finite")
         self._optimizer.state.clear()
         if state:
-            self._optimizer.state[self._parameter] = {name: _copy(value) for name, value in state.items()}
+            self._optimizer.state[self._parameter] = {
+                name: value.to(expected[name], copy=True) if isinstance(value, Tensor) else value
+                for name, value in state.items()
+            }
 
     def _trial(self, like: Tensor, learning_rate: float) -> dict[str, Any]:
         """The state of a new optimiser after one step on a vector like this."""

@@ -176,6 +176,9 @@ def make_algorithm(
         return chosen(vector.read(), seed=seed, **hyperparameters)
     if hyperparameters:
         raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")
+    place = algorithm.vector.device if isinstance(algorithm, Learner) else algorithm.center.device
+    if place != policy.device:
+        raise ValueError(f"the algorithm is on {place}, and the run on {policy.device}: make it of what is there")
     if isinstance(algorithm, Learner):
         if algorithm.policy is not policy:
             raise ValueError("the learner improves another policy: leave policy= out, or give the learner's own")

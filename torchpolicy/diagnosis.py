@@ -49,7 +49,7 @@ def signal(candidates: Tensor | Population, scores: Tensor, center: Tensor, *, m
     deviations = candidates[:count, ::every] - center[::every]
     if len(scores) < count:
         deviations = deviations[fine]
-    weights = centered_ranks(scores).to(deviations.dtype)
+    weights = centered_ranks(scores).to(deviations)
     if mirrored:
         deviations, weights = deviations[0::2], weights[0::2] - weights[1::2]
     variance = deviations.square().mean(0)
@@ -62,8 +62,8 @@ def _signal_of_factors(candidates: Population, weights: Tensor) -> float:
     """The same where noise has a low rank: each number of it has variance 1, and all of them are looked at."""
     along = candidates.weighted_sum(weights) / candidates.std
     by_draw = weights.new_zeros(int(candidates.draws.max()) + 1)
-    by_draw.index_add_(0, candidates.draws, weights * candidates.signs)
-    chance = by_draw.square().sum() * len(along)
+    by_draw.index_add_(0, candidates.draws.cpu(), weights * candidates.signs.cpu())
+    chance = float(by_draw.square().sum()) * len(along)
     return float(along.double().square().sum() / chance) if chance > 0 else float("nan")
 
 

@@ -23,7 +23,7 @@ class Greedy(nn.Module):
     def __init__(self, policy: Policy) -> None:
         super().__init__()
         self._policy = policy
-        self._normalize = None if policy.normalizer is None else policy.normalizer.frozen(policy.dtype)
+        self._normalize = None if policy.normalizer is None else policy.normalizer.frozen(policy.dtype, policy.device)
         policy.normalizer = None
 
     def forward(self, observations: Any) -> Tensor:

@@ -89,7 +89,7 @@ def mean_and_variance(candidates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]
     columns = max(1, BLOCK // len(rows))
     for start in range(0, len(mean), columns):
         part = slice(start, start + columns)
-        chosen = candidates[:, part].index_select(0, rows)
+        chosen = candidates[:, part].index_select(0, rows.to(candidates.device))
         torch.mean(chosen, 0, out=mean[part])
         torch.var(chosen, 0, out=variance[part])
     return mean, variance

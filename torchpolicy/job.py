@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from math import isfinite, nan
 from typing import Any
 
@@ -23,6 +24,7 @@ from torchpolicy.catalog import (
     make_policy,
 )
 from torchpolicy.checks import check_seed
+from torchpolicy.device import find_device
 from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.envs.base import Environment
 from torchpolicy.learn.base import Learner
@@ -83,6 +85,7 @@ def make_job(
     max_episode_steps: int | None,
     backend: str,
     compile: bool,
+    device: str,
     hyperparameters: Mapping[str, Any],
     preset: str | None,
     weights_given: bool,
@@ -104,9 +107,10 @@ def make_job(
     algorithm_kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
     check_hyperparameters(algorithm_kind, hyperparameters)
     environment = make_environment(env, env_args, max_episode_steps, backend)
+    place = find_device(device)
     on_tensors = environment.tensor_env is not None
     if compile:
-        _check_compiler(on_tensors, environment.name)
+        _check_compiler(on_tensors, environment.name, place)
     if issubclass(algorithm_kind, Learner) and (plan["reevaluate"] or plan["survival_bonus"]):
         raise ValueError(f"{algorithm_kind.__name__} has no candidates: reevaluate and survival_bonus are for searches")
     if plan["episodes"] is None:
@@ -116,7 +120,7 @@ def make_job(
     goal = None
     if plan["generations"] is plan["total_steps"] is plan["seconds"] is None:
         plan["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
-    trained = make_policy(policy, policy_args or {}, environment.spaces, seed)
+    trained = _moved(make_policy(policy, policy_args or {}, environment.spaces, seed), place)
     if plan["normalize_observations"] is None:
         plan["normalize_observations"] = trained.normalizer is not None
     settled = Plan(seed=seed, target=_parse_target(target, auto=goal), **plan)
@@ -149,7 +153,7 @@ def make_job(
         "slots": slots,
         "backend": "native" if on_tensors else "gymnasium",
         "compile": compile,
-        "device": "cpu",
+        "device": device,
     }
     memory = _memory(made, ParamVector(trained.net), slots, noise_rank)
     return Job(environment, trained, made, settled, slots, compile, called, noise_rank, memory, config)
@@ -180,8 +184,6 @@ def _check_policy(policy: Policy, first: Array | None) -> None:
             raise ValueError(
                 f"{type(policy).__name__} overrides {method}, which a run does not call: put it into the net"
             )
-    if policy.device.type != "cpu":
-        raise ValueError(f"{kind} is on {policy.device}: only cpu is supported")
     for space in (policy.observation_space, policy.action_space):
         space_to_json(space)
     try:
@@ -195,9 +197,9 @@ def _check_policy(policy: Policy, first: Array | None) -> None:
     was_training = policy.training
     try:
         members = vector.read().repeat(2, 1)
-        inputs = torch.zeros(policy.encoder.input_shape, dtype=policy.dtype)
+        inputs = torch.zeros(policy.encoder.input_shape, dtype=policy.dtype, device=policy.device)
         if first is not None:
-            inputs = policy.encode(torch.from_numpy(np.asarray(first)))
+            inputs = policy.encode(torch.from_numpy(np.asarray(first)).to(policy.device))
         output = population_forward(policy.net.eval(), vector, members)(inputs.expand(2, 1, *inputs.shape))
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
@@ -208,10 +210,19 @@ def _check_policy(policy: Policy, first: Array | None) -> None:
         raise ValueError(f"{kind} turns the first observation into an output that is not finite: {output[0, 0]}")
 
 
-def _check_compiler(on_tensors: bool, name: str) -> None:
+def _moved(policy: Policy, device: torch.device) -> Policy:
+    """The policy, on a device."""
+    if policy.device.type != "cpu" and policy.device != device:
+        raise ValueError(f"the policy is on {policy.device}, and the run on {device}: give it device=")
+    return policy.to(device)
+
+
+def _check_compiler(on_tensors: bool, name: str, device: torch.device) -> None:
     """Refuse to compile what cannot be, or without a compiler."""
     if not on_tensors:
         raise ValueError(f"compile=True is for environments on tensors, which {name} is not (see backend)")
+    if device.type != "cpu" and not find_spec("triton"):
+        raise ValueError(f"compile=True on {device.type} needs the package triton, which is not installed")
     if not any(compiler and shutil.which(compiler) for compiler in COMPILERS):
         raise ValueError("compile=True needs a C++ compiler, g++ or clang++, and there is none")
 

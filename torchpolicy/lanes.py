@@ -63,7 +63,7 @@ class Lanes(NamedTuple):
     @staticmethod
     def beginning(states: Tensor) -> Tensor:
         """The table (K + 4, E) of episodes that begin in states (K, E)."""
-        fresh = torch.zeros(len(states) + 4, states.shape[1], dtype=states.dtype)
+        fresh = states.new_zeros(len(states) + 4, states.shape[1])
         fresh[:-4], fresh[-2] = states, 1
         return fresh
 
@@ -124,7 +124,7 @@ class Stepper:
         noise_rank: int | None = None,
     ) -> None:
         self._env, self._encoder, self._head, self._dtype = env, policy.encoder, policy.head, policy.dtype
-        self._slots, self._limit, self._compile = slots, limit, compile
+        self._slots, self._limit, self._compile, self._device = slots, limit, compile, policy.device
         self.state_dtype = torch.float32 if compile else torch.float64
         vector_seen = len(self._encoder.observation_shape) == 1 and self._encoder.observation_dtype is None
         self._narrow = compile and vector_seen and is_narrow(policy.net) and noise_rank is None
@@ -141,8 +141,9 @@ class Stepper:
     @cache  # noqa: B019 - lives as long as the rollout
     def _compiled(self, method: str) -> tuple[StepFunction, int]:
         function = getattr(self, method)
-        state = torch.from_numpy(self._env.initial(np.random.default_rng(0))).to(self.state_dtype)
-        lanes = Lanes.of(Lanes.beginning(state.unsqueeze(1)).repeat(1, self._slots), torch.zeros(self._slots, 0))
+        state = torch.from_numpy(self._env.initial(np.random.default_rng(0))).to(self._device, self.state_dtype)
+        table = Lanes.beginning(state.unsqueeze(1)).repeat(1, self._slots)
+        lanes = Lanes.of(table, table.new_zeros(self._slots, 0))
         with _Count() as counted:
             function(lanes, 1, None)
         chunk = max(1, min(COMPILED_CHUNK, LONGEST // counted.calls))

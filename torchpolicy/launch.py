@@ -7,7 +7,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import torch
+
 from torchpolicy.job import Job
+from torchpolicy.plan import RunError
 from torchpolicy.processes import Group, Stopped
 from torchpolicy.runs import create_run_folder, locked, open_run, versions
 from torchpolicy.session import run_job
@@ -38,6 +41,9 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
                 run_workers(job, folder, workers)
             else:
                 run_job(job, folder, group)
+        except torch.OutOfMemoryError as error:
+            reason = str(error).partition(". ")[0]
+            raise RunError(f"{reason}: take a smaller population, or noise_rank=1 for a large network") from error
         except Stopped as stop:
             if group.rank == 0:
                 print(f"stopped; to go on: torchpolicy resume {shlex.quote(str(folder))}", file=sys.stderr)

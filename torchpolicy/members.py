@@ -89,7 +89,7 @@ class Members:
                 continue
             self._weights[name] = torch.zeros(shape, dtype=vector.dtype, device=vector.device)
             if members_last:
-                self._weights[name] = torch.zeros(*parameter.shape, size, dtype=vector.dtype).movedim(-1, 0)
+                self._weights[name] = parameter.new_zeros(*parameter.shape, size).movedim(-1, 0)
             elif id(parameter) in linear:
                 self._weights[name] = self._weights[name].transpose(1, 2).contiguous().transpose(1, 2)
         self._by_id = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}

@@ -45,13 +45,13 @@ class Normalizer(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Normalised observations (*B, *O)."""
-        return self.frozen(observations.dtype)(observations)
+        return self.frozen(observations.dtype, observations.device)(observations)
 
-    def frozen(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        """The function as it is now, for observations of a dtype."""
+    def frozen(self, dtype: torch.dtype, device: torch.device | str) -> Callable[[Tensor], Tensor]:
+        """The function as it is now, for observations of a dtype on a device."""
         if self.count == 0:
             return lambda observations: observations
-        mean, std = self.mean.to(dtype), self.std.to(dtype)
+        mean, std = self.mean.to(device, dtype), self.std.to(device, dtype)
         return lambda observations: ((observations - mean) / std).clamp_(-LIMIT, LIMIT)
 
     @torch.no_grad()

@@ -71,16 +71,6 @@ class Outcome:
         if self.moments is not None and moments is not None:
             self.moments[episode.candidate, episode.episode] = moments
 
-    def enter(
-        self, pairs: Array, lengths: Array, totals: Array, truncated: Array, moments: Array | None = None
-    ) -> None:
-        """Enter several episodes (n,), by the numbers of their pairs: candidate * E + episode."""
-        self.returns.reshape(-1)[pairs] = totals
-        self.lengths.reshape(-1)[pairs] = lengths
-        self.truncated.reshape(-1)[pairs] = truncated
-        if self.moments is not None and moments is not None:
-            self.moments.reshape(-1, *self.moments.shape[2:])[pairs] = moments
-
     def fail(self, episode: Episode, step: int, reason: str) -> None:
         """Enter an episode that failed."""
         self.finish(episode, step, np.nan, truncated=False)

@@ -62,8 +62,7 @@ class Population:
 
     def __getitem__(self, rows: Any) -> "Population":
         """The members of some rows, in their order."""
-        rows = torch.arange(len(self))[rows].reshape(-1)
-        return replace(self, draws=self.draws[rows], signs=self.signs[rows])
+        return replace(self, draws=self.draws[rows].reshape(-1), signs=self.signs[rows].reshape(-1))
 
     def with_center(self) -> "Population":
         """The same and one member more, the center."""
@@ -79,7 +78,7 @@ class Population:
                 none[name] = Factors(*(center.new_zeros(1, side, rank) for side in shape))
             else:
                 none[name] = center.new_zeros(1, shape.numel())
-        draws, signs = torch.zeros(1, dtype=torch.int64), center.new_zeros(1)
+        draws, signs = center.new_zeros(1, dtype=torch.int64), center.new_zeros(1)
         return Population(center, torch.ones_like(center), slices, none, draws, signs)
 
     def own(self, name: str) -> Tensor:
@@ -107,7 +106,7 @@ class Population:
         total = torch.empty_like(self.center)
         for name, where in self.slices.items():
             noise = self.noise[name]
-            each = self._by_draw(weights * self.signs, noise)
+            each = self._by_draw(weights, self.signs, noise)
             if isinstance(noise, Factors):
                 left, right = (noise.left * each.view(-1, 1, 1)).transpose(0, 1).flatten(1), noise.right
                 summed = (left @ right.transpose(1, 2).reshape(left.shape[1], -1)).flatten()
@@ -121,7 +120,7 @@ class Population:
         total = torch.empty_like(self.center)
         for name, where in self.slices.items():
             noise = self.noise[name]
-            each = self._by_draw(weights * self.signs.square(), noise)
+            each = self._by_draw(weights, self.signs.square(), noise)
             if isinstance(noise, Factors):
                 grams = (torch.bmm(side.transpose(1, 2), side) for side in noise)  # (K, r, r) each
                 squares = torch.mul(*grams).sum((1, 2))  # |A B^T|^2 is the sum of A^T A times B^T B, place by place
@@ -131,10 +130,11 @@ class Population:
             torch.mul(summed, self.std[where].square(), out=total[where])
         return total
 
-    def _by_draw(self, weights: Tensor, noise: Tensor | Factors) -> Tensor:
-        """Weights of members (P,) added up by their draws, (K,)."""
+    def _by_draw(self, weights: Tensor, factors: Tensor, noise: Tensor | Factors) -> Tensor:
+        """Weights of members (P,), times factors (P,), added up by their draws, (K,)."""
         draws = noise.left if isinstance(noise, Factors) else noise
-        return draws.new_zeros(len(draws)).index_add(0, self.draws, weights.to(draws))
+        weighted = weights.to(factors.device) * factors
+        return draws.new_zeros(len(draws)).index_add(0, self.draws, weighted.to(draws))
 
 
 class LowRankNoise:
@@ -165,7 +165,7 @@ class LowRankNoise:
                 noise[name] = Factors(left, right / self.rank**0.5)
             else:
                 noise[name] = self._normal((draws, shape.numel()), center, generator)
-        each, signs = torch.arange(draws), center.new_ones(draws)
+        each, signs = torch.arange(draws, device=center.device), center.new_ones(draws)
         if mirrored:
             each, signs = each.repeat_interleave(2), torch.stack([signs, -signs], 1).flatten()
         return Population(center, std, self.slices, noise, each, signs)

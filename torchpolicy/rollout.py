@@ -1,6 +1,7 @@
 """The loop for environments stepped one by one: slots that play a queue of (candidate, episode) pairs."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from math import ceil, isfinite
 from time import perf_counter
 from typing import ClassVar, Self
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from torchpolicy.action_noise import ActionNoise
+from torchpolicy.device import Ferry
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.episodes import Episodes, Recording
-from torchpolicy.members import Members
+from torchpolicy.members import Forward, Members
 from torchpolicy.normalizer import Moments
 from torchpolicy.outcome import Episode, Outcome
 from torchpolicy.params import ParamVector
@@ -43,7 +45,8 @@ class Rollout:
 
     Args:
         environment: Where to play.
-        policy: Whose network the weight vectors are for. Put into eval mode.
+        policy: Whose network the weight vectors are for. Put into eval mode. The network computes on its device; all
+            else stays on the CPU, beside the environments.
         slots: S, environments stepped together; a multiple of 32. Part of the result: another S
             may change the last bits of a forward.
         sampled: Sample actions, with noise from each episode's own stream, rather than act greedily.
@@ -86,6 +89,7 @@ class Rollout:
         self.slots = slots
         self.group = group
         self._encoder, self._head, self._dtype = policy.encoder, policy.head, policy.dtype
+        self._device = policy.device
         self._vector = ParamVector(policy.net)
         self.noise_rank = noise_rank
         self._members = Members(policy.net, self._vector, slots, noise_rank=noise_rank)  # member s plays in slot s
@@ -114,6 +118,8 @@ class Rollout:
             candidates = Population.of_center(center, self._vector.slices, self.noise_rank)
         if isinstance(candidates, Population):
             self._members.settle(candidates.center)
+        else:
+            candidates = candidates.to(self._device)
         outcome = Outcome.empty(len(candidates), len(seeds))
 
         def become(slot: Index, candidate: Index) -> None:
@@ -134,10 +140,11 @@ class Rollout:
             The outcome of one candidate, P = 1, and the episodes that did not fail, in the order of their seeds.
         """
         outcome = Outcome.empty(1, len(seeds))
-        choices = self._head.choose(torch.zeros(self.slots, self._head.input_size, dtype=self._dtype))
+        output = torch.zeros(self.slots, self._head.input_size, dtype=self._dtype, device=self._device)
+        choices = self._head.choose(output).numpy(force=True)
         dtype = self._encoder.observation_dtype or self._dtype
         seen = torch.zeros(self.slots, *self._encoder.observation_shape, dtype=dtype)
-        recording = Recording(seen.numpy(), choices.numpy())
+        recording = Recording(seen.numpy(), choices)
         self._members.write(slice(None), self._vector.read().expand(self.slots, -1))
         self._run(outcome, seeds, sampled=True, observe=observe, recording=recording)
         return outcome.gathered(self.group), recording.gathered(self.group)
@@ -176,8 +183,13 @@ class Rollout:
         envs, tick, busy = self._envs, 0, 0
         policy_seconds = env_seconds = 0.0
         normalizer = self.policy.normalizer
-        normalize = None if normalizer is None else normalizer.frozen(self._dtype)
-        noise = ActionNoise(self._head, self.slots) if sampled else None
+        normalize = None if normalizer is None else normalizer.frozen(self._dtype, "cpu")
+        forward: Forward = self._members
+        encoder, head = self._encoder, self._head
+        if self._device.type != "cpu":
+            forward = Ferry(self._members, self._device)
+            encoder, head = deepcopy(encoder).cpu(), deepcopy(head).cpu()
+        noise = ActionNoise(head, self.slots) if sampled else None
         moments = None
         if observe and normalizer is not None:
             moments = Moments(normalizer, self.slots)
@@ -205,15 +217,15 @@ class Rollout:
         live = list(episodes)
         while live:
             ready = perf_counter()
-            inputs = self._encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
+            inputs = encoder.forward(self._observations).to(self._dtype)  # (S, 1, *input_shape)
             if moments is not None:
                 moments.add(inputs.squeeze(1).numpy())
-            output = self._members(inputs if normalize is None else normalize(inputs)).squeeze(1)  # all S, always
+            output = forward(inputs if normalize is None else normalize(inputs)).squeeze(1)  # all S, always
             mute = _find_not_finite("output of the network", live, output.numpy())  # these are not stepped
-            choices = self._head.choose(output, None if noise is None else noise.next()[0])
+            choices = head.choose(output, None if noise is None else noise.next()[0])
             if recording is not None:
                 recording.before(envs.observations, choices.numpy())
-            actions = self._head.to_env(self._head.to_actions(choices))
+            actions = head.to_env(head.to_actions(choices))
             chosen = perf_counter()
             ended, failed = envs.step([slot for slot in live if slot not in mute] if mute else live, actions)
             stepped = perf_counter()

@@ -9,6 +9,7 @@ from typing import Any
 
 from torchpolicy.catalog import make_writers
 from torchpolicy.checkpoint import load_checkpoint
+from torchpolicy.device import deterministic
 from torchpolicy.environments import is_own_code
 from torchpolicy.film import Filming
 from torchpolicy.job import Job
@@ -39,7 +40,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
         Stopped: By a signal.
     """
     checkpoints = run_dir / "checkpoints"
-    with one_thread(), stoppable(signals), ExitStack() as stack:
+    with one_thread(), deterministic(job.policy.device), stoppable(signals), ExitStack() as stack:
         rollout = make_rollout(
             job.environment,
             job.policy,

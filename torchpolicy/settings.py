@@ -9,13 +9,13 @@ from torchpolicy.catalog import suggestion
 from torchpolicy.runs import name_of
 
 RECORDED = (
-    *("env_args", "backend", "compile", "max_episode_steps", "seed", "target", "generations", "total_steps"),
+    *("env_args", "backend", "compile", "device", "max_episode_steps", "seed", "target", "generations", "total_steps"),
     *("seconds", "tolerance", "tolerance_generations", "normalize_observations", "episodes", "reevaluate"),
     *("survival_bonus", "eval_episodes", "eval_every", "checkpoint_seconds"),
 )
 """Fields of ``config.json`` that are keywords of :func:`torchpolicy.train` as they are."""
 
-FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots", "device", "versions")
+FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots", "versions")
 """Those that only say what came of it."""
 
 KNOWN = ("env", "algorithm", "hyperparameters", "policy", "policy_args", *RECORDED)

@@ -23,10 +23,10 @@ from torchpolicy.processes import ALONE, Group
 from torchpolicy.rollout import SLOTS, Index, Rollout
 from torchpolicy.spaces import Array
 
-WIDEST, COMPILED_WIDEST = 4096, 16384
+WIDEST, COMPILED_WIDEST, GPU_WIDEST = 4096, 16384, 2**20
 """Slots at most, by default."""
 
-ROOM = 2**28
+ROOM, GPU_ROOM = 2**28, 2**33
 """Bytes for the weights of the networks in all slots, by default."""
 
 REFILL = 64
@@ -106,76 +106,110 @@ class TensorRollout(Rollout):
         observe: bool,
         recording: Recording | None = None,
     ) -> None:
-        count, slots = len(seeds), self.slots
+        count, slots, device = len(seeds), self.slots, self._device
         starts = np.stack([self._env.initial(np_random(int(seed))[0]) for seed in seeds], 1)
-        fresh = Lanes.beginning(torch.from_numpy(starts).to(self._stepper.state_dtype))  # (K + 4, E)
+        fresh = Lanes.beginning(torch.from_numpy(starts).to(device, self._stepper.state_dtype))  # (K + 4, E)
         normalization = self._normalization()
         watched = observe and normalization is not None
         moments_shape = (2, *self._encoder.input_shape) if watched else (0,)
-        outcome.moments = np.zeros((*outcome.returns.shape, *moments_shape)) if watched else None
         step, chunk = self._stepper.function(watched=watched, sampled=sampled)
         noise = ActionNoise(self._head, slots, chunk) if sampled else None
         queue = Queue(self.group.claim(outcome.returns.size))
         share = ceil(outcome.returns.size / self.group.size)  # leave the other processes theirs
-        pairs, started = np.full(slots, -1), np.zeros(slots, np.int64)  # what plays in each slot, or -1, and since when
+        pairs = torch.full((slots,), -1, device=device)  # what plays in each slot, or -1
+        started = torch.zeros(slots, dtype=torch.int64, device=device)  # since when
         table = fresh[:, :1].repeat(1, slots)  # (K + 4, S)
-        lanes = Lanes.of(table, torch.zeros((slots, *moments_shape), dtype=torch.float64))
+        lanes = Lanes.of(table, torch.zeros((slots, *moments_shape), dtype=torch.float64, device=device))
         lanes.alive.zero_()
-        tick = busy = 0
+        played = Played(outcome.returns.size, moments_shape, device)
+        tick = 0
         while True:
-            free = np.flatnonzero(lanes.alive.numpy() == 0)
+            free = _zeros(lanes.alive)
             if len(free) >= (slots // REFILL if queue else slots):
-                ended = free[pairs[free] >= 0]
-                busy += self._enter(outcome, seeds, pairs[ended], lanes, ended)
+                ended = free[pairs.index_select(0, free) >= 0]
+                rows, numbers = table.index_select(1, ended), pairs.index_select(0, ended)
+                rows[-2] = ~self._env.terminal(tuple(rows[:-4]))  # in place of whether it goes on
+                played.enter(numbers, rows[-4:], lanes.moments.index_select(0, ended) if watched else None)
                 if recording is not None:
-                    for slot in ended[lanes.fault.numpy()[ended] == 0]:
-                        begin = int(started[slot])
-                        recording.keep(int(pairs[slot]), int(slot), begin, begin + int(lanes.lengths[slot]))
-                pairs[ended] = -1
-                numbers = queue.take(len(free) if tick else min(slots, share))
+                    ended_rows = zip(
+                        *(row.tolist() for row in (numbers, ended, started[ended], *rows[-3::2])), strict=True
+                    )
+                    for number, slot, begin, length, fault in ended_rows:
+                        if not fault:
+                            recording.keep(number, slot, begin, begin + int(length))
+                pairs.index_fill_(0, ended, -1)
+                numbers = torch.from_numpy(queue.take(len(free) if tick else min(slots, share))).to(device)
                 if not len(numbers) and len(free) == slots:
                     break
-                begun = free[: len(numbers)]
-                pairs[begun], started[begun] = numbers, tick
-                slot, episode = torch.from_numpy(begun), torch.from_numpy(numbers % count)
-                become(slot, torch.from_numpy(numbers // count))
-                table.index_copy_(1, slot, fresh.index_select(1, episode))
-                lanes.moments[slot] = 0
+                begun, episodes = free[: len(numbers)], numbers % count
+                pairs.index_copy_(0, begun, numbers)
+                started.index_fill_(0, begun, tick)
+                become(begun, numbers // count)
+                table.index_copy_(1, begun, fresh.index_select(1, episodes))
+                if watched:
+                    lanes.moments.index_fill_(0, begun, 0)
                 if noise is not None:
-                    for place, number in zip(begun, numbers, strict=True):
-                        noise.restart(place, int(seeds[number % count]))
+                    for slot, episode in zip(begun.tolist(), episodes.tolist(), strict=True):
+                        noise.restart(slot, int(seeds[episode]))
             now = perf_counter()
-            steps = step(lanes, chunk, normalization, *(() if noise is None else (noise.next(),)))
+            steps = step(lanes, chunk, normalization, *(() if noise is None else (noise.next().to(device),)))
+            if device.type != "cpu":
+                torch.accelerator.synchronize(device)
             seconds = perf_counter() - now
             if self.compile and not sampled and step not in self._compiled:
                 self._compiled.add(step)
+                torch.set_flush_denormal(False)  # some compilers' libraries turn it on for all the process
                 self.compile_seconds += seconds
             self.seconds["step"] += seconds
             if recording is not None:
                 for each in steps:
-                    recording.before(each.seen.numpy(), each.choices.numpy())
-                    recording.after(each.rewards.numpy())
+                    recording.before(each.seen.numpy(force=True), each.choices.numpy(force=True))
+                    recording.after(each.rewards.numpy(force=True))
             tick += chunk
-        outcome.slot_utilisation = busy / max(1, tick * slots)
-
-    def _enter(self, outcome: Outcome, seeds: Sequence[int], pairs: Array, lanes: Lanes, ended: Array) -> int:
-        """Enter episodes that ended, by the numbers of their pairs (n,), played in slots `ended` (n,); their steps."""
-        lengths, fault = lanes.lengths.numpy()[ended], lanes.fault.numpy()[ended]
-        moments = None if outcome.moments is None else lanes.moments.numpy()[ended]
-        truncated = ~self._env.terminal(lanes.state).numpy()[ended]
-        outcome.enter(pairs, lengths, lanes.totals.numpy()[ended], truncated, moments)
-        for index in np.flatnonzero(fault):
-            candidate, episode = divmod(int(pairs[index]), len(seeds))
-            outcome.fail(Episode(candidate, episode, seeds), int(lengths[index]), FAULTS[int(fault[index])])
-        return int(lengths.sum())
+        played.report(outcome, seeds)
+        outcome.slot_utilisation = outcome.env_steps / max(1, tick * slots)
 
     def _normalization(self) -> Normalization | None:
         """Of this call of play."""
         normalizer = self.policy.normalizer
         if normalizer is None:
             return None
-        limit = torch.tensor(LIMIT if normalizer.count else torch.inf, dtype=self._dtype)
+        limit = torch.full((), LIMIT if normalizer.count else torch.inf, dtype=self._dtype, device=self._device)
         return Normalization(normalizer.mean, normalizer.mean.to(self._dtype), normalizer.std.to(self._dtype), limit)
+
+
+class Played:
+    """What episodes on tensors came to, on their device until all are over.
+
+    Args:
+        count: Pairs of a candidate and an episode.
+        moments_shape: Of the moments of one.
+        device: Of the lanes.
+    """
+
+    def __init__(self, count: int, moments_shape: tuple[int, ...], device: torch.device) -> None:
+        self._table = torch.zeros(4, count, dtype=torch.float64, device=device)
+        self._moments = torch.zeros((count, *moments_shape), dtype=torch.float64, device=device)
+
+    def enter(self, pairs: Tensor, rows: Tensor, moments: Tensor | None) -> None:
+        """Episodes of pairs (n,) have ended, with `rows` (4, n): return, length, whether truncated, and fault."""
+        self._table.index_copy_(1, pairs, rows.double())
+        if moments is not None:
+            self._moments.index_copy_(0, pairs, moments)
+
+    def report(self, outcome: Outcome, seeds: Sequence[int]) -> None:
+        """Enter all of it."""
+        shape = outcome.returns.shape
+        totals, lengths, truncated, fault = self._table.numpy(force=True)
+        outcome.returns = totals.reshape(shape)
+        outcome.lengths = lengths.astype(np.int64).reshape(shape)
+        outcome.truncated = (truncated > 0).reshape(shape)
+        if self._moments.shape[1]:
+            self._moments[torch.from_numpy(fault > 0)] = 0
+            outcome.moments = self._moments.view(*shape, *self._moments.shape[1:]).numpy(force=True)
+        for pair in np.flatnonzero(fault):
+            candidate, episode = divmod(int(pair), len(seeds))
+            outcome.fail(Episode(candidate, episode, seeds), int(lengths[pair]), FAULTS[int(fault[pair])])
 
 
 class Queue:
@@ -202,6 +236,13 @@ class Queue:
         return np.concatenate(taken)
 
 
+def _zeros(values: Tensor) -> Tensor:
+    """Where values (S,) are 0, (n,) int64."""
+    if values.device.type == "cpu":  # NumPy is three times as fast
+        return torch.from_numpy(np.flatnonzero(values.numpy() == 0))
+    return (values == 0).nonzero().squeeze(1)
+
+
 def choose_slots(
     environment: Environment,
     policy: Policy,
@@ -214,8 +255,11 @@ def choose_slots(
     if environment.tensor_env is None:
         return SLOTS
     vector = ParamVector(policy.net)
-    room = ROOM // max(1, numbers_each(vector.slices, noise_rank) * vector.dtype.itemsize)
-    return min(COMPILED_WIDEST if compile else WIDEST, 32 * ceil(episodes / 32), max(32, room - room % 32))
+    widest, room = COMPILED_WIDEST if compile else WIDEST, ROOM
+    if vector.device.type != "cpu":
+        widest, room = GPU_WIDEST, GPU_ROOM
+    fitting = room // max(1, numbers_each(vector.slices, noise_rank) * vector.dtype.itemsize)
+    return min(widest, 32 * ceil(episodes / 32), max(32, fitting - fitting % 32))
 
 
 def make_rollout(

@@ -43,6 +43,9 @@ TABLES = (
     Table("gymnasium_stepping", "CartPole-v1 through Gymnasium: env steps a second"),
     Table("processes", "Two processes against one and against bare stepping", ("results",)),
     Table("checkpoints", "Checkpoints"),
+    Table("gpu", "On a GPU: goals", ("goals",)),
+    Table("gpu", "CartPole-v1 on a GPU", ("plays",)),
+    Table("gpu", "Forward of a population on a GPU, microseconds", ("forwards",)),
 )
 
 

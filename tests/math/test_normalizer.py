@@ -96,7 +96,7 @@ def test_the_frozen_function_stays_as_it_was() -> None:
     data = np.random.default_rng(0).normal(3, 2, size=(40, 2))
     normalizer = told(data, [40])
     observations = torch.from_numpy(data).float()
-    function, copy = normalizer.frozen(torch.float32), observations.clone()
+    function, copy = normalizer.frozen(torch.float32, "cpu"), observations.clone()
     before = function(observations)
     assert torch.equal(before, normalizer(observations))
     normalizer.update(*moments_of(normalizer, [data * 9]))

@@ -72,6 +72,8 @@ class TrainOptions:
     """native: our own twin of an environment, on tensors; auto: where its returns are Gymnasium's to the last bit."""
     compile: bool = False
     """Step an environment on tensors in one compiled graph, in float32: for large populations."""
+    device: str = "cpu"
+    """Where networks compute, and environments on tensors: cpu, cuda, or cuda:1 for one of several."""
     max_episode_steps: int | None = None
     """Time limit of an episode, in place of the environment's own."""
     log_dir: Path = Path("runs")

@@ -130,8 +130,9 @@ class Learner(ABC):
         gradient, loss, entropy = torch.zeros_like(self.vector.read()), 0.0, 0.0
         for begin in range(0, count, CHUNK):
             chunk = slice(begin, begin + CHUNK)
-            output = self.policy(observations[chunk])
-            log_likelihood = (weights[chunk] * self.policy.head.log_prob(output, choices[chunk])).sum()
+            seen, chosen, weighed = (each[chunk].to(self.policy.device) for each in (observations, choices, weights))
+            output = self.policy(seen)
+            log_likelihood = (weighed * self.policy.head.log_prob(output, chosen)).sum()
             with torch.set_grad_enabled(entropy_bonus > 0):
                 mean_entropy = self.policy.head.entropy(output).sum() / count
             objective = log_likelihood + entropy_bonus * mean_entropy

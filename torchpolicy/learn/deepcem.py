@@ -126,8 +126,8 @@ class DeepCEM(Learner):
         losses, entropies = zip(*self._fit(elite, weights), strict=True)
         with torch.no_grad():
             extra = (self.extra_std * self.extra_std_decay**self.generation) ** 2
-            output = self.policy(elite.observations)
-            self.policy.head.fit_spread(output, elite.choices, weights, extra, self.min_std)
+            seen, chosen_, weighed = (x.to(self.policy.device) for x in (elite.observations, elite.choices, weights))
+            self.policy.head.fit_spread(self.policy(seen), chosen_, weighed, extra, self.min_std)
         return {
             "learn/loss": sum(losses) / len(losses),
             "learn/entropy": sum(entropies) / len(entropies),

@@ -145,7 +145,7 @@ class Search(ABC):
             raise ValueError(f"not the state of a {type(self).__name__}: missing or unknown {odd}")
         for name, value in expected.items():
             new = state[name]
-            if type(new) is not type(value):
+            if type(new) is not type(value) and not (isinstance(new, Tensor) and isinstance(value, Tensor)):
                 raise ValueError(f"{name} should be a {type(value).__name__}, got {type(new).__name__}")
             if isinstance(value, Tensor) and (new.shape != value.shape or new.dtype != value.dtype):
                 expectation = f"shape {tuple(value.shape)} of {value.dtype}"
@@ -159,7 +159,8 @@ class Search(ABC):
             if name == "generator":
                 self.generator.set_state(value)
             elif not isinstance(value, dict):
-                setattr(self, name, value.clone() if isinstance(value, Tensor) else value)
+                like = expected[name]  # on the device that the search is on
+                setattr(self, name, value.to(like, copy=True) if isinstance(value, Tensor) else value)
 
     def _check_std(self, std: float | Tensor) -> Tensor:
         """A first std, one number or (D,), as a vector (D,) that suits the search's kind of noise."""

@@ -1,6 +1,8 @@
-"""evotorch's CEM on a Gymnasium environment with an MLP of 64-64: env steps per second, the first generation left out.
+"""evotorch's CEM on a Gymnasium environment with an MLP: env steps per second, the first generation left out.
 
-python simulator_evotorch.py ENV KIND ENVS ACTORS NORMALIZE POPULATION GENERATIONS SEED, KIND: gym or vec; ENVS of vec;
+python simulator_evotorch.py ENV KIND ENVS ACTORS NORMALIZE UNITS POPULATION GENERATIONS SEED
+
+KIND: gym or vec; ENVS of vec; UNITS of both hidden layers;
 ACTORS are processes of Ray, or 0 for this process alone; NORMALIZE: 0 or 1, for observations.
 """
 
@@ -18,11 +20,11 @@ from evotorch.neuroevolution import GymNE, VecGymNE
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own spelling
 logging.disable(logging.CRITICAL)
 env, kind = sys.argv[1:3]
-envs, actors, normalize, population, generations, seed = (int(argument) for argument in sys.argv[3:])
+envs, actors, normalize, units, population, generations, seed = (int(argument) for argument in sys.argv[3:])
 torch.set_num_threads(1)
 torch.manual_seed(seed)
 
-net = "Linear(obs_length, 64) >> Tanh() >> Linear(64, 64) >> Tanh() >> Linear(64, act_length)"
+net = f"Linear(obs_length, {units}) >> Tanh() >> Linear({units}, {units}) >> Tanh() >> Linear({units}, act_length)"
 settings = {"observation_normalization": bool(normalize), "num_actors": actors or None}
 problem = GymNE(env, net, **settings) if kind == "gym" else VecGymNE(env, net, max_num_envs=envs, **settings)
 searcher = CEM(problem, popsize=population, parenthood_ratio=0.2, stdev_init=1.0)

@@ -1,0 +1,164 @@
+"""Runs on another device than the CPU: the same code, without a GPU, on a device that keeps tensors apart."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from elsewhere import NAME, in_process_with_device
+from torch import nn
+
+import torchpolicy as tp
+from torchpolicy.environments import make_environment
+from torchpolicy.tensor_rollout import make_rollout
+
+SMALL = {"generations": 4, "eval_every": 2, "eval_episodes": 4, "preset": False}
+
+RUNS: list[dict[str, Any]] = [
+    {"env": "CartPole-v1", "algorithm": "cem"},
+    {"env": "CartPole-v1", "algorithm": "cem", "backend": "gymnasium"},
+    {"env": "CartPole-v1", "algorithm": "ars", "population": 10, "policy_args": {"hidden": (8,)}},
+    {"env": "CartPole-v1", "algorithm": "nes", "noise_rank": 1, "policy": "residual", "normalize_observations": True},
+    {"env": "CartPole-v1", "algorithm": "pgpe", "noise_rank": 1, "policy_args": {"hidden": (9, 9)}, "population": 10}
+    | {"backend": "gymnasium", "normalize_observations": True},
+    {"env": "Pendulum-v1", "algorithm": "snes", "max_episode_steps": 20, "normalize_observations": True},
+    {"env": "FrozenLake-v1", "algorithm": "snes", "population": 20},
+    {"env": "MountainCar-v0", "algorithm": "cem", "max_episode_steps": 30, "population": 8},
+    {"env": "MountainCarContinuous-v0", "algorithm": "cem", "max_episode_steps": 30, "population": 8}
+    | {"backend": "native"},
+    {"env": "CartPole-v1", "algorithm": "deepcem", "episodes": 10, "memory": 2},
+    {"env": "Pendulum-v1", "algorithm": "deepcem", "episodes": 10, "max_episode_steps": 20},
+    {"env": "Pendulum-v1", "algorithm": "reinforce", "episodes": 10, "max_episode_steps": 20, "backend": "native"},
+]
+
+
+def run(folder: Path, device: str, settings: dict[str, Any]) -> tuple[list[float], str]:
+    """Weights and metrics, but for times."""
+    result = tp.train(**SMALL | settings, device=device, log_dir=folder)
+    weights = tp.ParamVector(result.policy.net)
+    assert weights.device.type == device
+    rows = [{name: value for name, value in row.items() if "time/" not in name} for row in result.metrics]
+    return weights.read().tolist(), repr([*rows, result.evaluation.returns])
+
+
+def all_on_both(folder: Path) -> list[list[tuple[list[float], str]]]:
+    return [[run(folder, device, settings) for device in ("cpu", NAME)] for settings in RUNS]
+
+
+def test_a_run_is_the_same_on_a_device_that_computes_alike(tmp_path: Path) -> None:
+    for settings, (here, there) in zip(RUNS, in_process_with_device(all_on_both, tmp_path), strict=True):
+        assert here == there, settings
+
+
+def stop_and_go_on(folder: Path) -> list[tuple[list[float], str]]:
+    settings = {"env": "CartPole-v1", "algorithm": "nes", "policy_args": {"hidden": (9, 9)}, "noise_rank": 1}
+    whole = run(folder, NAME, settings)
+    first = tp.train(**SMALL | settings | {"generations": 2}, device=NAME, run_dir=folder / "parts")
+    again = tp.resume(first.run_dir, generations=4)
+    return [whole, (tp.ParamVector(again.policy.net).read().tolist(), repr(again.evaluation.returns))]
+
+
+def test_it_goes_on_there_from_a_checkpoint(tmp_path: Path) -> None:
+    (weights, metrics), (resumed, returns) = in_process_with_device(stop_and_go_on, tmp_path)
+    assert weights == resumed
+    assert returns[:-1] in metrics
+
+
+def policy() -> tp.LinearPolicy:
+    return tp.LinearPolicy(*make_environment("CartPole-v1").spaces)
+
+
+def use_the_policy(folder: Path) -> Any:
+    """What a policy that is there does: scores, an action, its export, its files."""
+    result = tp.train("CartPole-v1", "cem", device=NAME, run_dir=folder / "run", **SMALL)
+    observation = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    own = result.policy
+    loaded = tp.load(result.run_dir)
+    return {
+        "scores": [result.evaluate(5, 3).mean, tp.evaluate(loaded, "CartPole-v1", episodes=5, seed=3).mean],
+        "actions": [int(own.act(observation)), int(loaded.act(observation))],
+        "devices": [own.device.type, loaded.device.type],
+        "device": tp.read_settings(result.run_dir / "config.json")["device"],
+    }
+
+
+def test_its_policy_is_used_there_and_loaded_on_the_cpu(tmp_path: Path) -> None:
+    found = in_process_with_device(use_the_policy, tmp_path)
+    assert found["scores"][0] == found["scores"][1]
+    assert found["actions"][0] == found["actions"][1]
+    assert found["devices"] == [NAME, "cpu"]
+    assert found["device"] == NAME
+
+
+def refusals(folder: Path) -> list[str]:
+    env = "CartPole-v1"
+    there = policy().to(NAME)
+    search = tp.CEM(torch.zeros(10))
+    told = []
+    for arguments in (
+        {"device": f"{NAME}:3"},
+        {"device": NAME, "workers": 2},
+        {"device": "cpu", "policy": there},
+        {"device": NAME, "algorithm": search, "policy": nn.Linear(4, 2)},
+    ):
+        with pytest.raises(ValueError, match=r"\w") as caught:
+            tp.train(**{"env": env, "algorithm": "cem"} | SMALL | arguments, log_dir=folder)
+        told.append(str(caught.value))
+    return told
+
+
+def test_what_cannot_be_is_told_in_a_line(tmp_path: Path) -> None:
+    number, workers, policy, search = in_process_with_device(refusals, tmp_path)
+    assert f"'{NAME}:3' is not here" in number
+    assert "start them with torchrun" in workers
+    assert f"the policy is on {NAME}:0, and the run on cpu" in policy
+    assert f"the algorithm is on cpu, and the run on {NAME}:0" in search
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_without_a_gpu_nothing_runs_elsewhere_instead(device: str) -> None:
+    with pytest.raises(ValueError, match=f"device '{device}' is not here: torch .* finds 0 of its kind"):
+        tp.train("CartPole-v1", "cem", device=device)
+
+
+class Greedy(tp.NES):
+    """Wants more than there is, the second time."""
+
+    def _sample(self) -> Any:
+        if self.generation == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has ...")
+        return super()._sample()
+
+
+def test_what_does_not_fit_is_told_in_a_line_and_nothing_is_lost(tmp_path: Path) -> None:
+    search = Greedy(tp.ParamVector(policy().net).read(), population=4)
+    with pytest.raises(tp.RunError, match=r"^CUDA out of memory: take a smaller population"):
+        tp.train("CartPole-v1", search, run_dir=tmp_path / "run", eval_episodes=2)
+    assert [path.name[:13] for path in (tmp_path / "run" / "checkpoints").iterdir()].count("ckpt-00000001") == 1
+
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@cuda
+@pytest.mark.parametrize("settings", RUNS)
+def test_on_a_gpu_it_is_the_same_twice(tmp_path: Path, settings: dict[str, Any]) -> None:
+    assert run(tmp_path / "one", "cuda", settings) == run(tmp_path / "two", "cuda", settings)
+
+
+@cuda
+@pytest.mark.parametrize("compiled", [False, True])
+def test_cartpole_is_solved_on_a_gpu(tmp_path: Path, compiled: bool) -> None:
+    result = tp.train("CartPole-v1", "cem", device="cuda", compile=compiled, log_dir=tmp_path)
+    assert result.evaluation.mean >= 475
+
+
+@cuda
+def test_steps_on_a_gpu_are_those_on_the_cpu() -> None:
+    vectors, lengths = torch.randn(64, tp.ParamVector(policy().net).dim), []
+    for device in ("cpu", "cuda"):
+        with make_rollout(make_environment("CartPole-v1"), policy().to(device)) as rollout:
+            lengths.append(rollout.play(vectors, [1, 2]).lengths)
+    assert (lengths[0] == lengths[1]).mean() > 0.95  # but where a last bit tips the scales

@@ -1,0 +1,74 @@
+"""Where networks compute: the processor, or a GPU beside it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+KINDS = ("cpu", "cuda")
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `name`: ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Of several GPUs, ``cuda`` alone is the first, or with ``torchrun`` one for each process in turn.
+
+    Raises:
+        ValueError: If there is none of that name here.
+    """
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        device = None
+    if device is None or device.type not in KINDS:
+        raise ValueError(f"device must be cpu, cuda or cuda:N, got {name!r}")
+    if device.type == "cpu":
+        return torch.device("cpu")
+    found = torch.get_device_module(device)
+    count = found.device_count() if found.is_available() else 0
+    index = int(os.environ.get("LOCAL_RANK", 0)) % max(1, count) if device.index is None else device.index
+    if index >= count:
+        raise ValueError(f"device {name!r} is not here: torch {torch.__version__} finds {count} of its kind")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product; without it they may differ
+    return torch.device(device.type, index)
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """On a GPU, let torch take what gives the same bits every time, and warn where it has nothing of the kind."""
+    if device.type == "cpu":  # always so, with one thread
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+class Ferry:
+    """A function that computes on a GPU, for inputs on the CPU: in and out by way of pinned memory.
+
+    Args:
+        function: From a tensor to a tensor there; both of the same shape at each call.
+        device: There.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        self._function, self._device = function, device
+        self._in = self._out = torch.empty(0)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Outputs for `inputs`, both on the CPU; they are overwritten by the next call."""
+        if self._in.shape != inputs.shape:
+            self._in = torch.empty_like(inputs, pin_memory=True)
+        self._in.copy_(inputs)
+        outputs = self._function(self._in.to(self._device, non_blocking=True))
+        if self._out.shape != outputs.shape:
+            self._out = torch.empty(outputs.shape, dtype=outputs.dtype, pin_memory=True)
+        self._out.copy_(outputs, non_blocking=True)
+        torch.accelerator.synchronize(self._device)
+        return self._out
