@@ -306,6 +306,8 @@ def test_a_box_of_float64_and_a_scalar_observation_learn() -> None:
         ({"target": "high"}, "target must be 'auto', 'none' or a number, got 'high'"),
         ({"workers": 0}, "workers must be an integer >= 1, got 0"),
         ({"checkpoint_seconds": -1}, "checkpoint_seconds must be a number in"),
+        ({"std_scale": 0.5, "std": 2.0}, "leave std out, or std_scale"),
+        ({"std_scale": 0.0}, r"std_scale must be a number in \(0, inf\), got 0.0"),
         ({"device": "gpu"}, "device must be cpu, cuda or cuda:N, got 'gpu'"),
         ({"algorithm": tp.CEM(torch.zeros(3))}, "the search is over 3 numbers, the policy's net has 10"),
         ({"algorithm": tp.CEM(torch.zeros(10), maximize=False)}, "the search minimises"),
@@ -461,3 +463,30 @@ def test_what_a_command_does_is_a_call(tmp_path: Path) -> None:
     assert own.evaluate(episodes=3).mean == own.evaluate(episodes=3).mean
     with pytest.raises(ValueError, match=r'as "pkg\.mod:name"'):
         own.record()
+
+
+def test_std_scale_is_of_each_layers_initial_scale() -> None:
+    def first(**settings: Any) -> torch.Tensor:
+        spread: list[torch.Tensor] = []
+
+        class Look(tp.callbacks.Callback):
+            def on_start(self, run: Any) -> None:
+                spread.append(run.algorithm.std)
+
+        common = {"policy_args": {"hidden": (8,)}, "callbacks": [Look()], "generations": 1, "eval_episodes": 2}
+        tp.train("CartPole-v1", "cem", **common, **settings)
+        return spread[0]
+
+    torch.testing.assert_close(first(std_scale=0.25), first() / 4)
+    assert len(first().unique()) == 2  # two layers
+    torch.testing.assert_close(first(std=0.3), torch.full_like(first(), 0.3))
+
+
+def test_a_run_with_noise_of_low_rank_is_scored_again_to_the_last_bit(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"policy_args": {"hidden": (64, 64)}, "noise_rank": 1, "generations": 2}
+    result = tp.train(
+        "Pendulum-v1", "nes", **settings, eval_episodes=70, seed=3, run_dir=tmp_path / "run", preset=False
+    )
+    assert result.evaluate(70, seed=3).returns.tolist() == result.evaluation.returns.tolist()
+    own = tp.evaluate(tp.load(result.run_dir), "Pendulum-v1", 70, seed=3, noise_rank=1).returns
+    assert own.tolist() == result.evaluation.returns.tolist()

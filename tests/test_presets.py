@@ -129,3 +129,8 @@ def test_no_target_is_no_target_beside_a_preset_too(tmp_path: Path) -> None:
             "CartPole-v1", "snes", target=target, total_steps=1000, eval_episodes=2, run_dir=tmp_path / str(number)
         )
         assert json.loads((tmp_path / str(number) / "config.json").read_text())["target"] is None
+
+
+def test_who_scales_std_takes_no_std_of_a_preset() -> None:
+    _, taken = settle({"std_scale": 0.5, "std": None}, {"std": 2.0, "population": 10})
+    assert taken == {"population": 10}

@@ -44,10 +44,12 @@ class Result:
     evaluation: Evaluation
     metrics: list[dict[str, float]]
     environment: Mapping[str, Any] = field(repr=False)
+    _noise_rank: int | None = field(repr=False)
 
     def evaluate(self, episodes: int = 100, seed: int = 1, *, sampled: bool = False) -> Evaluation:
         """Score the policy on other episodes; see :func:`evaluate`."""
-        return evaluate(self.policy, episodes=episodes, seed=seed, sampled=sampled, **self.environment)
+        settings = {**self.environment, "noise_rank": self._noise_rank}
+        return evaluate(self.policy, episodes=episodes, seed=seed, sampled=sampled, **settings)
 
     def record(self, path: str | Path = "episode.gif", seed: int = 1) -> Path:
         """Draw an episode of the policy into a file; see :func:`record`.
@@ -155,7 +157,7 @@ def train(
         callbacks: Objects whose hooks are called along the way, and may end the run (:mod:`torchpolicy.callbacks`).
             With workers, copies of them in the first process.
         **hyperparameters: Of the algorithm, by the names of its constructor. A `std` that is not
-            given is each layer's own initial scale (:meth:`ParamVector.initial_scale`).
+            given is each layer's own initial scale (:meth:`ParamVector.initial_scale`), times `std_scale`.
 
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.
@@ -266,4 +268,4 @@ def _result(job: Job, folder: Path, env: str | EnvFactory) -> Result:
     if not isinstance(env, str):
         environment["backend"] = "auto"  # an environment of the user's own is what it is
     policy = load_policy(folder, job.policy)
-    return Result(policy, folder, load_evaluation(folder), metrics, {"env": env} | environment)
+    return Result(policy, folder, load_evaluation(folder), metrics, {"env": env} | environment, job.noise_rank)

@@ -6,12 +6,14 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gymnasium import Space
 from torch import nn
 
+from torchpolicy.checks import check_range
 from torchpolicy.imports import import_name
 from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
@@ -25,6 +27,9 @@ PolicyFactory = Callable[[Space[Any], Space[Any]], Policy | nn.Module]
 
 RUN_ARGUMENTS = ("center", "policy", "slices", "seed", "maximize")
 """Arguments of an algorithm that a run sets itself; the others are its hyperparameters."""
+
+STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, default=1.0, annotation=float)
+"""What a run gives every algorithm that has a std: the first one, in units of each layer's initial scale."""
 
 Algorithm = Search | Learner
 
@@ -65,9 +70,15 @@ def make_writers(run_dir: Path, resumed_at: int | None) -> list[Writer]:
 
 
 def hyperparameters_of(algorithm: type[Algorithm]) -> dict[str, inspect.Parameter]:
-    """Hyperparameters of an algorithm: the arguments of its constructor that a run leaves open."""
+    """Hyperparameters of an algorithm: the arguments of its constructor that a run leaves open, and `STD_SCALE`."""
     parameters = inspect.signature(algorithm).parameters
-    return {name: parameter for name, parameter in parameters.items() if name not in RUN_ARGUMENTS}
+    found: dict[str, inspect.Parameter] = {}
+    for name, parameter in parameters.items():
+        if name not in RUN_ARGUMENTS:
+            found[name] = parameter
+        if name == "std":
+            found[STD_SCALE.name] = STD_SCALE
+    return found
 
 
 def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> None:
@@ -169,10 +180,15 @@ def make_algorithm(
         if issubclass(chosen, Learner):
             return chosen(policy, seed=seed, **hyperparameters)
         vector = ParamVector(policy.net)
+        hyperparameters = {**hyperparameters}
+        scale = hyperparameters.pop(STD_SCALE.name, STD_SCALE.default)
         if "std" in hyperparameters_of(chosen) and hyperparameters.get("std") is None:
-            hyperparameters = {**hyperparameters, "std": vector.initial_scale()}
+            check_range("std_scale", scale, 0, inf, open_low=True)
+            hyperparameters["std"] = vector.initial_scale() * scale
+        elif scale != STD_SCALE.default:
+            raise ValueError("std_scale is of each layer's initial scale: leave std out, or std_scale")
         if hyperparameters.get("noise_rank") is not None:
-            hyperparameters = {**hyperparameters, "slices": vector.slices}
+            hyperparameters["slices"] = vector.slices
         return chosen(vector.read(), seed=seed, **hyperparameters)
     if hyperparameters:
         raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")

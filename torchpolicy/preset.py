@@ -35,7 +35,7 @@ def settle(given: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[dict[st
     """All settings, and those of them that come from the preset.
 
     A setting of the user's counts before the preset's, and that before the default. Who gives a budget
-    takes neither budget nor target from the preset.
+    takes neither budget nor target from the preset, and who scales std takes no std.
 
     Args:
         given: By the user; None, or a target of ``"auto"``, where nothing was said.
@@ -46,7 +46,9 @@ def settle(given: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[dict[st
     taken = {
         name: value
         for name, value in preset.items()
-        if (name not in mine or mine[name] == "auto") and not (has_budget and name in (*BUDGETS, "target"))
+        if (name not in mine or mine[name] == "auto")
+        and not (has_budget and name in (*BUDGETS, "target"))
+        and not (name == "std" and "std_scale" in mine)
     }
     return {**given, **DEFAULTS, **mine, **taken}, taken
 

@@ -73,6 +73,7 @@ def evaluate(
     max_episode_steps: int | None = None,
     backend: str = "auto",
     sampled: bool = False,
+    noise_rank: int | None = None,
 ) -> Evaluation:
     """Score a policy on episodes that training never uses.
 
@@ -87,6 +88,8 @@ def evaluate(
         max_episode_steps: As for :func:`train`.
         backend: As for :func:`train`.
         sampled: Sample actions rather than act greedily.
+        noise_rank: Of the run that trained it. Given that of one with noise of low rank, as `Result.evaluate` and the
+            command do, the matrices are held once for all episodes, and returns have the last bits of the run's own.
 
     Raises:
         ValueError: If an argument is out of range, or the policy does not fit the environment.
@@ -97,5 +100,5 @@ def evaluate(
     seed = check_seed(seed)
     environment = make_environment(env, env_args, max_episode_steps, backend)
     vector = ParamVector(policy.net).read()
-    with make_rollout(environment, policy, sampled=sampled) as rollout, one_thread():
+    with make_rollout(environment, policy, sampled=sampled, noise_rank=noise_rank) as rollout, one_thread():
         return evaluate_vector(rollout, vector, seed=seed, stream=Stream.TEST, episodes=episodes)

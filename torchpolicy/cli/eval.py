@@ -4,6 +4,7 @@ import json
 from math import isfinite
 
 from torchpolicy.cli.base import RunOptions, as_options, parse
+from torchpolicy.runs import read_config
 from torchpolicy.trained import evaluate
 
 
@@ -24,7 +25,8 @@ def run(arguments: list[str]) -> None:
     """``torchpolicy eval RUN …``."""
     options = parse(EvalOptions, "torchpolicy eval", arguments)
     policy, environment = options.load()
-    evaluation = evaluate(policy, episodes=options.episodes, seed=options.seed, **environment)
+    rank = read_config(options.run, options.env)["hyperparameters"].get("noise_rank")
+    evaluation = evaluate(policy, episodes=options.episodes, seed=options.seed, noise_rank=rank, **environment)
     if not options.json:
         print(evaluation)
         return

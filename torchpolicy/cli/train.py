@@ -22,6 +22,13 @@ from torchpolicy.trained import load_run
 EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --workers 2"
 
 
+OF_STD = {
+    "std": "First standard deviation, of all weights. If not set, each layer's initial scale times std_scale.",
+    "std_scale": "First standard deviation in units of each layer's initial scale.",
+}
+"""What is said of a std where a run is set up from the shell."""
+
+
 @as_options
 class TrainOptions:
     """Of every algorithm."""
@@ -148,10 +155,11 @@ def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
     described = docstring_parser.parse(algorithm.__doc__ or "")
     texts = {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in described.params}
     fields: list[Any] = []
+    hints |= {"std": float | None, "std_scale": float}
+    texts |= OF_STD
     for parameter in hyperparameters_of(algorithm).values():
-        kind, default, text = _as_words(hints[parameter.name]), parameter.default, texts[parameter.name]
-        if parameter.name == "std":
-            kind, default, text = float | None, None, "First standard deviation; each layer's initial scale if not set."
+        kind, text = _as_words(hints[parameter.name]), texts[parameter.name]
+        default = None if parameter.name == "std" else parameter.default
         fields.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text)], default))
     hyperparameters: Any = as_options(
         dataclasses.make_dataclass("Hyperparameters", fields, namespace={"__doc__": f"Of {name}."})
