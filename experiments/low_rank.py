@@ -6,7 +6,8 @@ and a fifth of it for a learning rate, for all alike: of the nine pairs tried wi
 four on the lander (64 units), three seeds each, the one that solves both.
 
 python experiments/low_rank.py run --env CartPole-v1 --widths 16 64 256 --seeds 5     adds to what is in the results
-python experiments/low_rank.py table
+python experiments/low_rank.py table      prints the tables of all that lies there
+python experiments/low_rank.py picture    draws their curves, results/low_rank.png
 """
 
 import argparse
@@ -20,7 +21,7 @@ from statistics import mean, median
 from typing import Any
 
 import gymnasium
-import torch
+import numpy as np
 from benchmarks.machine import describe
 
 import torchpolicy as tp
@@ -31,7 +32,8 @@ RESULTS = Path(__file__).parent / "results" / "low_rank"
 SETTINGS: dict[str, dict[str, Any]] = {
     "CartPole-v1": {"total_steps": 500_000},
     "LunarLanderContinuous-v3": {"total_steps": 1_000_000, "normalize_observations": True, "population": 100},
-    "HalfCheetah-v5": {"total_steps": 2_000_000, "normalize_observations": True, "population": 100},
+    "HalfCheetah-v5": {"total_steps": 3_000_000, "normalize_observations": True, "population": 40}
+    | {"eval_every": 2, "eval_episodes": 10},
 }
 
 NOISE: dict[str, int | None] = {"dense": None, "rank 1": 1}
@@ -40,8 +42,8 @@ NOISE: dict[str, int | None] = {"dense": None, "rank 1": 1}
 STD, LEARNING_RATE = 0.5, 0.2
 """In units of each layer's initial scale, and of its mean."""
 
-COARSE = 10
-"""Points of a curve, from which on it says something of a time."""
+THRESHOLDS = {"CartPole-v1": 475.0, "LunarLanderContinuous-v3": 200.0, "HalfCheetah-v5": 1000.0}
+"""Where an environment counts as solved; HalfCheetah's is ours."""
 
 
 def run(env: str, width: int, rank: int | None, seed: int) -> dict[str, Any]:
@@ -64,10 +66,8 @@ def run(env: str, width: int, rank: int | None, seed: int) -> dict[str, Any]:
             seed=seed,
             preset=False,
             target=None,
-            eval_every=5,
-            eval_episodes=50,
             log_dir=folder,
-            **SETTINGS[env],
+            **{"eval_every": 5, "eval_episodes": 50, **SETTINGS[env]},
         )
     share = (time.process_time() - processor) / (time.perf_counter() - begin)
     rows, last = result.metrics, result.metrics[-1]
@@ -100,30 +100,74 @@ def at(curve: list[list[float]], seconds: float) -> float:
     return scores[-1] if scores else float("nan")
 
 
+def time_to(curve: list[list[float]], threshold: float) -> float:
+    """Seconds until a curve first reaches a score."""
+    return next((elapsed for _, elapsed, score in curve if score >= threshold), float("inf"))
+
+
+def results() -> list[dict[str, Any]]:
+    """Contents of the files there are, in the order above."""
+    paths = [RESULTS / f"{env}.json" for env in SETTINGS]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
 def table() -> None:
     """Print what is in the results, for the README."""
-    for path in sorted(RESULTS.glob("*.json")):
-        content = json.loads(path.read_text())
-        print(f"\n**{content['env']}**, {content['total_steps']:,} env steps, commit {content['commit']}\n")
-        print(
-            "| width | parameters | noise | seeds | score (95 % interval) | env steps/s | at the time of rank 1's end |"
-        )
-        print("|---|---|---|---|---|---|---|")
-        rows = content["rows"]
+    for content in results():
+        env, rows = content["env"], content["rows"]
+        commits = ", ".join(sorted({row["commit"] for row in rows}))
+        print(f"\n**{env}**, {content['total_steps']:,} env steps, commit {commits}\n")
+        heads = ["width", "parameters", "noise", "seeds", "score (95 % interval)", "env steps/s"]
+        heads += [f"seconds to {THRESHOLDS[env]:g}", "at the time of rank 1's end"]
+        print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
         for width in sorted({row["width"] for row in rows}):
             end = median(row["curve"][-1][1] for row in rows if (row["width"], row["noise"]) == (width, "rank 1"))
             for noise in NOISE:
                 mine = [row for row in rows if (row["width"], row["noise"]) == (width, noise)]
-                scores = torch.tensor([row["mean"] for row in mine]).numpy()
+                scores = np.array([row["mean"] for row in mine])
                 low, high = iqm_interval(scores)
+                reached = median(time_to(row["curve"], THRESHOLDS[env]) for row in mine)
                 cells = [f"{width:,}", f"{mine[0]['parameters']:,}", noise, str(len(mine))]
-                cells += [
-                    f"{iqm(scores):.1f} ({low:.1f} to {high:.1f})",
-                    f"{median(r['env steps/s'] for r in mine):,.0f}",
-                ]
-                scored = [at(row["curve"], end) for row in mine if len(row["curve"]) >= COARSE]
-                cells += [f"{mean(scored):.1f}" if scored else ""]
+                cells += [f"{iqm(scores):.1f} ({low:.1f} to {high:.1f})"]
+                cells += [f"{median(row['env steps/s'] for row in mine):,.0f}", f"{reached:.1f}".replace("inf", "-")]
+                cells += [f"{mean(at(row['curve'], end) for row in mine):.1f}"]
                 print(f"| {' | '.join(cells)} |")
+
+
+def picture(path: Path) -> None:
+    """Held-out score over seconds of training: the median over seeds and their range, a panel a width."""
+    import matplotlib.pyplot as plt
+
+    found = results()
+    columns = max(len({row["width"] for row in content["rows"]}) for content in found)
+    size = (3.2 * columns + 0.6, 2.4 * len(found) + 0.4)
+    figure, panels = plt.subplots(len(found), columns, figsize=size, layout="constrained", squeeze=False)
+    for content, line in zip(found, panels, strict=True):
+        widths = sorted({row["width"] for row in content["rows"]})
+        for panel, width in zip(line, widths, strict=False):
+            for number, noise in enumerate(NOISE):
+                curves = [
+                    np.array(row["curve"]).T
+                    for row in content["rows"]
+                    if (row["width"], row["noise"]) == (width, noise)
+                ]
+                times = np.linspace(max(curve[1, 0] for curve in curves), min(curve[1, -1] for curve in curves), 200)
+                scores = np.array([np.interp(times, curve[1], curve[2]) for curve in curves])
+                panel.fill_between(times, scores.min(0), scores.max(0), color=f"C{number}", alpha=0.15, linewidth=0)
+                panel.plot(times, np.median(scores, 0), color=f"C{number}", label=noise)
+            panel.axhline(THRESHOLDS[content["env"]], color="gray", linewidth=0.8, linestyle="--")
+            panel.set_title(f"{content['env']}, {width:,} units", fontsize=10)
+        for panel in line:
+            panel.grid(alpha=0.2)
+            panel.spines[["top", "right"]].set_visible(False)
+        for panel in line[len(widths) :]:
+            panel.set_visible(False)
+        line[0].set_ylabel("held-out score")
+    for panel in panels[-1]:
+        panel.set_xlabel("seconds of training")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    figure.savefig(path, dpi=100)
 
 
 def main() -> None:
@@ -135,9 +179,13 @@ def main() -> None:
     runs.add_argument("--widths", type=int, nargs="+", default=[16, 64, 256, 1024])
     runs.add_argument("--seeds", type=int, default=5)
     commands.add_parser("table")
+    commands.add_parser("picture")
     arguments = parser.parse_args()
     if arguments.command == "table":
         table()
+        return
+    if arguments.command == "picture":
+        picture(RESULTS.with_suffix(".png"))
         return
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{arguments.env}.json"
