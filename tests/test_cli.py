@@ -202,6 +202,13 @@ def test_help_teaches_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cem" in capsys.readouterr().out
 
 
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -m torchpolicy train nes --help | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: ")
+    assert not done.stderr
+
+
 def test_ctrl_c_exits_130() -> None:
     words = ["train", "cem", "--env", "CartPole-v1", "--target", "none", "--seconds", "60"]
     process = subprocess.Popen(

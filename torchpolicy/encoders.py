@@ -115,10 +115,21 @@ class OneHotEncoder(Encoder):
     def check(self, observations: list[Any]) -> Array:
         array = _stacked(observations)
         whole = array.shape == (len(observations), *self.observation_shape) and array.dtype.kind in "iu"
-        if not (whole and (array >= self._low).all() and (array < self._end).all()):
+        if not (whole and self._holds(array)):
             last = (self._end - 1).tolist()
             raise ObservationError(f"observation is {observations[0]!r}, its space is {self._low.tolist()} to {last}")
         return array
+
+    def pack(self, observations: Any) -> Tensor:
+        packed = super().pack(observations)
+        if not torch.compiler.is_exporting() and not self._holds(packed.numpy(force=True)):
+            last = (self._end - 1).tolist()
+            raise ValueError(f"expected obs from {self._low.tolist()} to {last}, got {observations!r}")
+        return packed
+
+    def _holds(self, values: Array) -> bool:
+        """Whether all of them are in the space."""
+        return bool((values >= self._low).all() and (values < self._end).all())
 
     def forward(self, observations: Tensor) -> Tensor:
         if not self.observation_shape:

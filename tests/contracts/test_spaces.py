@@ -285,6 +285,14 @@ def test_act_names_what_does_not_fit(given: Any, message: str) -> None:
         tp.LinearPolicy(SEEN["dict"][0], Discrete(2)).act(given)
 
 
+@pytest.mark.parametrize("given", [99, -1, np.array([0, 4]), torch.tensor(5)])
+def test_act_refuses_what_is_not_in_a_discrete_space(given: Any) -> None:
+    policy = tp.LinearPolicy(Discrete(4), Discrete(2))
+    with pytest.raises(ValueError, match="expected obs from 0 to 3, got"):
+        policy.act(given)
+    assert policy.act(np.array([0, 3])).shape == (2,)
+
+
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     policy = tp.LinearPolicy(Box(-1, 1, (3,)), Discrete(2))
     (tmp_path / "folder.pt2").mkdir()

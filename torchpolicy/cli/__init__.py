@@ -1,6 +1,8 @@
 """The command ``torchpolicy``, one file a subcommand: each has a docstring, its help, and ``run(arguments)``."""
 
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,7 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0, 2 for a mistake, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who was reading has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (ValueError, RunError, OSError) as error:
         print(f"torchpolicy: {error}", file=sys.stderr)
         return 2
