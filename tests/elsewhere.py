@@ -109,6 +109,7 @@ def _elsewhere() -> Iterator[None]:
     module = SimpleNamespace(is_available=lambda: True, device_count=lambda: 1, is_initialized=lambda: True)
     module._is_in_bad_fork = lambda: False
     module.manual_seed_all = lambda seed: None
+    module.get_device_properties = lambda device: SimpleNamespace(name="a part of the CPU", total_memory=2**32)
     _setup_privateuseone_for_python_backend(NAME, module)
     torchpolicy.device.KINDS = ("cpu", NAME)
     torch.accelerator.synchronize = lambda device=None: None

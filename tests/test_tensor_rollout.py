@@ -1,6 +1,8 @@
 """Environments on tensors, of ours and of the user's own."""
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from torch import Tensor
 import torchpolicy as tp
 from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy, TensorEnv, TensorRollout
 from torchpolicy.environments import make_environment
+from torchpolicy.envs.native.cartpole import CartPole as TensorCartPole
 from torchpolicy.envs.tensor import Row
+from torchpolicy.lanes import Stepper
 from torchpolicy.tensor_rollout import make_rollout
 
 
@@ -232,3 +236,14 @@ def test_an_end_of_its_own_at_the_time_limit_is_no_truncation() -> None:
         np.testing.assert_array_equal(played[0].lengths, played[1].lengths)
         assert 0 < played[0].truncated.mean() < 1
         assert (played[0].truncated != (played[0].lengths == limit)).any() == (limit == 10)
+
+
+def test_what_was_compiled_goes_with_its_rollout() -> None:
+    environment = make_environment("CartPole-v1")
+    policy = LinearPolicy(*environment.spaces)
+    stepper = Stepper(TensorCartPole(), policy, ParamVector(policy.net), 32, 500, compile=True)
+    stepper.function(watched=False, sampled=False)
+    gone = weakref.ref(stepper)
+    del stepper
+    gc.collect()
+    assert gone() is None

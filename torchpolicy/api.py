@@ -148,7 +148,8 @@ def train(
         workers: Processes on this machine; any number gives the same result. Under ``torchrun`` its
             processes are used, and this is ignored.
         device: Where networks compute, and the search: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``. Environments on tensors
-            are stepped there, too; others stay on the CPU. The same kind of device gives the same result.
+            are stepped there, too, whose returns then differ from the CPU's in their last bits; others stay on the CPU.
+            The same kind of device gives the same result.
         max_episode_steps: Time limit of an episode, in place of the environment's own.
         log_dir: Where run folders are made.
         run_dir: The run's folder itself. A run of equal configuration that it holds is resumed.

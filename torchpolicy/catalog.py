@@ -10,6 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from gymnasium import Space
 from torch import nn
 
@@ -165,6 +166,14 @@ def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Spac
         ) from error
 
 
+def check_place(algorithm: str | Algorithm, device: torch.device) -> None:
+    """Refuse a search or learner that was made elsewhere than where a run is."""
+    if not isinstance(algorithm, str):
+        place = algorithm.vector.device if isinstance(algorithm, Learner) else algorithm.center.device
+        if place != device:
+            raise ValueError(f"the algorithm is on {place}, the run on {device}: make it of a policy that is there")
+
+
 def make_algorithm(
     algorithm: str | Algorithm, hyperparameters: Mapping[str, Any], policy: Policy, seed: int
 ) -> Algorithm:
@@ -192,9 +201,6 @@ def make_algorithm(
         return chosen(vector.read(), seed=seed, **hyperparameters)
     if hyperparameters:
         raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")
-    place = algorithm.vector.device if isinstance(algorithm, Learner) else algorithm.center.device
-    if place != policy.device:
-        raise ValueError(f"the algorithm is on {place}, and the run on {policy.device}: make it of what is there")
     if isinstance(algorithm, Learner):
         if algorithm.policy is not policy:
             raise ValueError("the learner improves another policy: leave policy= out, or give the learner's own")

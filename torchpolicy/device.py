@@ -1,13 +1,18 @@
 """Where networks compute: the processor, or a GPU beside it."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 KINDS = ("cpu", "cuda")
+
+HARMLESS = ("cumsum_cuda_kernel does not have", "TensorFloat32 tensor cores", ".*CUBLAS_WORKSPACE_CONFIG")
+"""Warnings of torch's: sums of a row are equal every time, products are not to be rounded, the workspace is set."""
 
 
 def find_device(name: str) -> torch.device:
@@ -35,6 +40,11 @@ def find_device(name: str) -> torch.device:
     return torch.device(device.type, index)
 
 
+def memory_of(device: torch.device) -> int:
+    """Bytes that a GPU has."""
+    return int(torch.get_device_module(device).get_device_properties(device).total_memory)
+
+
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
     """On a GPU, let torch take what gives the same bits every time, and warn where it has nothing of the kind."""
@@ -42,11 +52,34 @@ def deterministic(device: torch.device) -> Iterator[None]:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory: Any = torch.utils.deterministic
+    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    filling, precision = memory.fill_uninitialized_memory, convolutions.fp32_precision
+    torch.use_deterministic_algorithms(True, warn_only=before[1] if before[0] else True)
+    memory.fill_uninitialized_memory = False  # or every new tensor costs a kernel more
+    convolutions.fp32_precision = "ieee"
+    try:
+        with warnings.catch_warnings():
+            for harmless in HARMLESS:
+                warnings.filterwarnings("ignore", message=harmless)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        memory.fill_uninitialized_memory, convolutions.fp32_precision = filling, precision
+
+
+@contextmanager
+def by_place(device: torch.device) -> Iterator[None]:
+    """Around copies by indices that occur once: they give the same bits anyway, and are slow if told to."""
+    if device.type == "cpu" or not torch.are_deterministic_algorithms_enabled():
+        yield
+        return
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.use_deterministic_algorithms(True, warn_only=warn_only)
 
 
 class Ferry:

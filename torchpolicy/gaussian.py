@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchpolicy.population import Population
 
-BLOCK = 2**18
+BLOCK, GPU_BLOCK = 2**18, 2**26
 """Numbers to work on at a time."""
 
 
@@ -86,10 +86,10 @@ def mean_and_variance(candidates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]
         rows: (K,) int64, which; at least two.
     """
     mean, variance = torch.empty_like(candidates[0]), torch.empty_like(candidates[0])
-    columns = max(1, BLOCK // len(rows))
+    columns, rows = _width(candidates, len(rows)), rows.to(candidates.device)
     for start in range(0, len(mean), columns):
         part = slice(start, start + columns)
-        chosen = candidates[:, part].index_select(0, rows.to(candidates.device))
+        chosen = candidates[:, part].index_select(0, rows)
         torch.mean(chosen, 0, out=mean[part])
         torch.var(chosen, 0, out=variance[part])
     return mean, variance
@@ -97,7 +97,12 @@ def mean_and_variance(candidates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]
 
 def _blocks(candidates: Tensor, center: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Deviations of all candidates, (N, C), for C dimensions after the other."""
-    columns = max(1, BLOCK // len(candidates))
+    columns = _width(candidates, len(candidates))
     for start in range(0, len(center), columns):
         part = slice(start, start + columns)
         yield part, candidates[:, part] - center[part]
+
+
+def _width(candidates: Tensor, rows: int) -> int:
+    """Columns of so many rows to work on at a time."""
+    return max(1, (BLOCK if candidates.device.type == "cpu" else GPU_BLOCK) // rows)

@@ -19,6 +19,7 @@ from torchpolicy.catalog import (
     PolicyFactory,
     algorithm_class,
     check_hyperparameters,
+    check_place,
     hyperparameters_of,
     make_algorithm,
     make_policy,
@@ -120,6 +121,7 @@ def make_job(
     goal = None
     if plan["generations"] is plan["total_steps"] is plan["seconds"] is None:
         plan["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
+    check_place(algorithm, place)
     trained = _moved(make_policy(policy, policy_args or {}, environment.spaces, seed), place)
     if plan["normalize_observations"] is None:
         plan["normalize_observations"] = trained.normalizer is not None
@@ -201,8 +203,12 @@ def _check_policy(policy: Policy, first: Array | None) -> None:
         if first is not None:
             inputs = policy.encode(torch.from_numpy(np.asarray(first)).to(policy.device))
         output = population_forward(policy.net.eval(), vector, members)(inputs.expand(2, 1, *inputs.shape))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
+        if policy.device.type != "cpu":
+            reason += " (on a device, tensors of a module that are no parameters should be its buffers)"
         raise ValueError(f"{kind} cannot be evaluated for many weights at once (torch.func.vmap): {reason}") from error
     finally:
         policy.net.train(was_training)
@@ -213,7 +219,7 @@ def _check_policy(policy: Policy, first: Array | None) -> None:
 def _moved(policy: Policy, device: torch.device) -> Policy:
     """The policy, on a device."""
     if policy.device.type != "cpu" and policy.device != device:
-        raise ValueError(f"the policy is on {policy.device}, and the run on {device}: give it device=")
+        raise ValueError(f"the policy is on {policy.device}, the run on {device}: say device={str(policy.device)!r}")
     return policy.to(device)
 
 

@@ -1,7 +1,6 @@
 """What the slots of a rollout on tensors are at, and how they go on: for a compiler as well."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -27,6 +26,9 @@ not finite stays so."""
 
 CHUNK, COMPILED_CHUNK = 4, 8
 """Steps between looks at which slots have ended. A compiled loop of more runs out of registers."""
+
+STEPPERS = 200
+"""Compiled in one process, at most."""
 
 LONGEST = 1500
 """Calls of torch in a compiled graph, about: longer ones take minutes to compile."""
@@ -126,6 +128,7 @@ class Stepper:
         self._env, self._encoder, self._head, self._dtype = env, policy.encoder, policy.head, policy.dtype
         self._slots, self._limit, self._compile, self._device = slots, limit, compile, policy.device
         self.state_dtype = torch.float32 if compile else torch.float64
+        self._ready: dict[str, tuple[StepFunction, int]] = {}
         vector_seen = len(self._encoder.observation_shape) == 1 and self._encoder.observation_dtype is None
         self._narrow = compile and vector_seen and is_narrow(policy.net) and noise_rank is None
         self.members = Members(policy.net, vector, slots, members_last=self._narrow, noise_rank=noise_rank)
@@ -138,8 +141,9 @@ class Stepper:
             return self.steps, CHUNK
         return self._compiled("steps" if watched or not self._narrow else "narrow_steps")
 
-    @cache  # noqa: B019 - lives as long as the rollout
     def _compiled(self, method: str) -> tuple[StepFunction, int]:
+        if method in self._ready:
+            return self._ready[method]
         function = getattr(self, method)
         state = torch.from_numpy(self._env.initial(np.random.default_rng(0))).to(self._device, self.state_dtype)
         table = Lanes.beginning(state.unsqueeze(1)).repeat(1, self._slots)
@@ -147,7 +151,10 @@ class Stepper:
         with _Count() as counted:
             function(lanes, 1, None)
         chunk = max(1, min(COMPILED_CHUNK, LONGEST // counted.calls))
-        return torch.compile(function, dynamic=False, options=COMPILER), chunk
+        config: Any = torch._dynamo.config  # counts all steppers of a process; beyond the limit it would not compile
+        config.recompile_limit = max(config.recompile_limit, STEPPERS)
+        self._ready[method] = torch.compile(function, dynamic=False, options=COMPILER), chunk
+        return self._ready[method]
 
     def steps(
         self, lanes: Lanes, steps: int, normalization: Normalization | None, noise: Tensor | None = None

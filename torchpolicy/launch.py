@@ -28,6 +28,8 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
     with ExitStack() as stack:
         group = Group.of_torchrun()
         stack.callback(group.close)
+        if workers > 1 and group.size == 1 and (place := job.policy.device).type != "cpu":
+            raise ValueError(f"workers={workers}: forked processes cannot use {place}; start them with torchrun")
         _compare(job, group)
         folder = Path()
         if group.rank == 0:
@@ -42,8 +44,9 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
             else:
                 run_job(job, folder, group)
         except torch.OutOfMemoryError as error:
-            reason = str(error).partition(". ")[0]
-            raise RunError(f"{reason}: take a smaller population, or noise_rank=1 for a large network") from error
+            reason = ". ".join(str(error).split(". ")[:2])
+            advice = "take a smaller population, fewer episodes, or noise_rank=1 for a large network"
+            raise RunError(f"{reason}: {advice}") from error
         except Stopped as stop:
             if group.rank == 0:
                 print(f"stopped; to go on: torchpolicy resume {shlex.quote(str(folder))}", file=sys.stderr)
@@ -53,7 +56,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
 
 def _compare(job: Job, group: Group) -> None:
     """See that all processes were asked for the same, and would compute it alike."""
-    texts = group.gather(json.dumps({**job.config, **versions()}, default=str, sort_keys=True))
+    texts = group.gather(json.dumps({**job.config, **versions(job.config["device"])}, default=str, sort_keys=True))
     for rank, text in enumerate(texts):
         mine, theirs = json.loads(texts[0]), json.loads(text)
         odd = [key for key in mine if mine[key] != theirs.get(key)]

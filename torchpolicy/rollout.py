@@ -92,7 +92,6 @@ class Rollout:
         self._device = policy.device
         self._vector = ParamVector(policy.net)
         self.noise_rank = noise_rank
-        self._members = Members(policy.net, self._vector, slots, noise_rank=noise_rank)  # member s plays in slot s
         self._sampled = sampled
         self.seconds: dict[str, float] = dict.fromkeys(self.parts, 0.0)
         self.compile_seconds = 0.0
@@ -150,7 +149,8 @@ class Rollout:
         return outcome.gathered(self.group), recording.gathered(self.group)
 
     def _open(self) -> None:
-        """Make the environments."""
+        """Make the environments, and a member of the network for each: member s plays in slot s."""
+        self._members = Members(self.policy.net, self._vector, self.slots, noise_rank=self.noise_rank)
         dtype = self._encoder.observation_dtype or self._dtype
         self._envs = self.environment.make_slots(self.slots, torch.empty(0, dtype=dtype).numpy().dtype)
         self._observations = torch.from_numpy(self._envs.observations).unsqueeze(1)  # (S, 1, *O), shares memory

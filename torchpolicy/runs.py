@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from torchpolicy.catalog import policy_class
 from torchpolicy.checkpoint import CheckpointError, read_json, read_tensors, write_json, write_tensors
+from torchpolicy.device import find_device
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.outcome import Failure
 from torchpolicy.policies.base import Policy
@@ -78,9 +79,14 @@ def _make(folder: Path) -> bool:
     return True
 
 
-def versions() -> dict[str, str]:
-    """What the bits of a result may depend on, besides its configuration."""
+def versions(device: str = "cpu") -> dict[str, str]:
+    """What the bits of a result on a device may depend on, besides its configuration."""
+    gpu = {}
+    if device != "cpu":
+        properties = torch.get_device_module(device).get_device_properties(find_device(device))
+        gpu = {"gpu": f"{properties.name}, {torch.version.cuda}"}
     return {
+        **gpu,
         "torchpolicy": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -97,7 +103,7 @@ def open_run(run_dir: Path, config: Mapping[str, Any]) -> None:
         ValueError: If the folder holds a run of another configuration, with the fields that differ. Budgets
             and the cadence of checkpoints may change.
     """
-    record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions()})
+    record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions(config["device"])})
     path = run_dir / CONFIG
     if path.exists():
         before = read_json(path)

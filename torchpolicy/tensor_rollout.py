@@ -1,7 +1,7 @@
 """The loop for environments on tensors: all slots step together, and those that ended are refilled between chunks."""
 
 from collections.abc import Callable, Iterator, Sequence
-from math import ceil
+from math import ceil, prod
 from time import perf_counter
 
 import numpy as np
@@ -10,6 +10,7 @@ from gymnasium.utils.seeding import np_random
 from torch import Tensor
 
 from torchpolicy.action_noise import ActionNoise
+from torchpolicy.device import by_place, memory_of
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.episodes import Episodes, Recording
@@ -26,8 +27,11 @@ from torchpolicy.spaces import Array
 WIDEST, COMPILED_WIDEST, GPU_WIDEST = 4096, 16384, 2**20
 """Slots at most, by default."""
 
-ROOM, GPU_ROOM = 2**28, 2**33
-"""Bytes for the weights of the networks in all slots, by default."""
+ROOM, GPU_SHARE = 2**28, 16
+"""Bytes for the weights of the networks in all slots, by default; and what part of a GPU's memory they may take."""
+
+MOMENTS_BYTES = 48
+"""Of a number that is observed, for the normaliser, and while it is added up."""
 
 REFILL = 64
 """Slots are refilled when one of so many has ended."""
@@ -83,7 +87,12 @@ class TensorRollout(Rollout):
         self._make_stepper()
 
     def _widen(self, episodes: int) -> None:
-        """Take as many slots as there are episodes for; the same in every process."""
+        """Take as many slots as there are episodes for; the same in every process.
+
+        Each takes room for its share only, where bits do not depend on the width.
+        """
+        if self.noise_rank is None:
+            episodes = ceil(episodes / self.group.size)
         width = self._widest if self.compile else min(self._widest, 32 * ceil(episodes / 32))
         if width != self.slots:
             self.slots = width
@@ -125,29 +134,28 @@ class TensorRollout(Rollout):
         tick = 0
         while True:
             free = _zeros(lanes.alive)
-            if len(free) >= (slots // REFILL if queue else slots):
+            if len(free) >= (max(1, slots // REFILL) if queue else slots):
                 ended = free[pairs.index_select(0, free) >= 0]
                 rows, numbers = table.index_select(1, ended), pairs.index_select(0, ended)
                 rows[-2] = ~self._env.terminal(tuple(rows[:-4]))  # in place of whether it goes on
-                played.enter(numbers, rows[-4:], lanes.moments.index_select(0, ended) if watched else None)
                 if recording is not None:
-                    ended_rows = zip(
-                        *(row.tolist() for row in (numbers, ended, started[ended], *rows[-3::2])), strict=True
-                    )
-                    for number, slot, begin, length, fault in ended_rows:
+                    each = zip(*(row.tolist() for row in (numbers, ended, started[ended], *rows[-3::2])), strict=True)
+                    for number, slot, begin, length, fault in each:
                         if not fault:
                             recording.keep(number, slot, begin, begin + int(length))
-                pairs.index_fill_(0, ended, -1)
-                numbers = torch.from_numpy(queue.take(len(free) if tick else min(slots, share))).to(device)
-                if not len(numbers) and len(free) == slots:
+                new = torch.from_numpy(queue.take(len(free) if tick else min(slots, share))).to(device)
+                begun, episodes = free[: len(new)], new % count
+                with by_place(device):
+                    played.enter(numbers, rows[-4:], lanes.moments.index_select(0, ended) if watched else None)
+                if not len(new) and len(free) == slots:
                     break
-                begun, episodes = free[: len(numbers)], numbers % count
-                pairs.index_copy_(0, begun, numbers)
-                started.index_fill_(0, begun, tick)
-                become(begun, numbers // count)
-                table.index_copy_(1, begun, fresh.index_select(1, episodes))
-                if watched:
-                    lanes.moments.index_fill_(0, begun, 0)
+                with by_place(device):
+                    pairs.index_fill_(0, ended, -1).index_copy_(0, begun, new)
+                    started.index_fill_(0, begun, tick)
+                    table.index_copy_(1, begun, fresh.index_select(1, episodes))
+                    if watched:
+                        lanes.moments.index_fill_(0, begun, 0)
+                    become(begun, new // count)
                 if noise is not None:
                     for slot, episode in zip(begun.tolist(), episodes.tolist(), strict=True):
                         noise.restart(slot, int(seeds[episode]))
@@ -162,9 +170,9 @@ class TensorRollout(Rollout):
                 self.compile_seconds += seconds
             self.seconds["step"] += seconds
             if recording is not None:
-                for each in steps:
-                    recording.before(each.seen.numpy(force=True), each.choices.numpy(force=True))
-                    recording.after(each.rewards.numpy(force=True))
+                for taken in steps:
+                    recording.before(taken.seen.numpy(force=True), taken.choices.numpy(force=True))
+                    recording.after(taken.rewards.numpy(force=True))
             tick += chunk
         played.report(outcome, seeds)
         outcome.slot_utilisation = outcome.env_steps / max(1, tick * slots)
@@ -255,10 +263,12 @@ def choose_slots(
     if environment.tensor_env is None:
         return SLOTS
     vector = ParamVector(policy.net)
+    each = numbers_each(vector.slices, noise_rank) * vector.dtype.itemsize
     widest, room = COMPILED_WIDEST if compile else WIDEST, ROOM
     if vector.device.type != "cpu":
-        widest, room = GPU_WIDEST, GPU_ROOM
-    fitting = room // max(1, numbers_each(vector.slices, noise_rank) * vector.dtype.itemsize)
+        widest, room = GPU_WIDEST, memory_of(vector.device) // GPU_SHARE
+        each += 0 if policy.normalizer is None else MOMENTS_BYTES * prod(policy.encoder.input_shape)
+    fitting = room // max(1, each)
     return min(widest, 32 * ceil(episodes / 32), max(32, fitting - fitting % 32))
 
 

@@ -36,8 +36,6 @@ def run_workers(job: Job, run_dir: Path, count: int) -> None:
         RunError, ValueError: What ended a process.
         Stopped: By a signal, after a checkpoint.
     """
-    if job.policy.device.type != "cpu":
-        raise ValueError(f"workers={count}: forked processes cannot use {job.policy.device}; start them with torchrun")
     best = -1  # generation of the newest checkpoint
     failures = 0  # since then
     while (lost := _attempt(job, run_dir, count)) is not None:

@@ -26,7 +26,7 @@ from population_forward import make
 from torch import Tensor
 
 import torchpolicy as tp
-from torchpolicy.device import deterministic
+from torchpolicy.device import deterministic, find_device
 from torchpolicy.environments import make_environment
 from torchpolicy.population import Population
 from torchpolicy.tensor_rollout import choose_slots, make_rollout
@@ -126,9 +126,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu.json")
     arguments = parser.parse_args()
-    device = torch.device(arguments.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        sys.exit(f"torch {torch.__version__} finds no GPU here: nothing measured")
+    try:
+        device = find_device(arguments.device)
+    except ValueError as error:
+        sys.exit(f"{error}: nothing measured")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     torch.set_num_threads(1)
     plays, forwards = [], []

@@ -91,29 +91,52 @@ def test_its_policy_is_used_there_and_loaded_on_the_cpu(tmp_path: Path) -> None:
     assert found["device"] == NAME
 
 
+def parts_of_a_policy(folder: Path) -> list[str]:
+    """Where everything is of a policy around a module that is there, and what a search takes scores from."""
+    spaces = make_environment("Pendulum-v1").spaces
+    around = tp.Policy(nn.Linear(3, 1).to(NAME), *spaces)
+    around.act(np.zeros(3, np.float32))
+    tp.REINFORCE(around)
+    for kind in (tp.CEM, tp.ARS, tp.NES, tp.SNES, tp.PGPE):
+        search: tp.Search = kind(torch.zeros(5).to(NAME), population=8)
+        candidates = search.ask()
+        assert isinstance(candidates, torch.Tensor)
+        search.tell(candidates, (candidates - 3).square().sum(1))
+    return [str(tensor.device) for tensor in (*around.parameters(), *around.buffers(), search.center)]
+
+
+def test_a_policy_is_where_its_module_is_and_scores_may_be_there(tmp_path: Path) -> None:
+    assert set(in_process_with_device(parts_of_a_policy, tmp_path)) == {f"{NAME}:0"}
+
+
 def refusals(folder: Path) -> list[str]:
     env = "CartPole-v1"
     there = policy().to(NAME)
     search = tp.CEM(torch.zeros(10))
     told = []
+    learner = tp.DeepCEM(policy())
     for arguments in (
         {"device": f"{NAME}:3"},
         {"device": NAME, "workers": 2},
         {"device": "cpu", "policy": there},
         {"device": NAME, "algorithm": search, "policy": nn.Linear(4, 2)},
+        {"device": NAME, "algorithm": learner},
     ):
         with pytest.raises(ValueError, match=r"\w") as caught:
             tp.train(**{"env": env, "algorithm": "cem"} | SMALL | arguments, log_dir=folder)
         told.append(str(caught.value))
+    assert learner.policy.device.type == "cpu"  # not moved before it was refused
+    assert not list(folder.iterdir())
     return told
 
 
 def test_what_cannot_be_is_told_in_a_line(tmp_path: Path) -> None:
-    number, workers, policy, search = in_process_with_device(refusals, tmp_path)
+    number, workers, policy, search, learner = in_process_with_device(refusals, tmp_path)
     assert f"'{NAME}:3' is not here" in number
     assert "start them with torchrun" in workers
-    assert f"the policy is on {NAME}:0, and the run on cpu" in policy
-    assert f"the algorithm is on cpu, and the run on {NAME}:0" in search
+    assert f"the policy is on {NAME}:0, the run on cpu: say device='{NAME}:0'" in policy
+    assert f"the algorithm is on cpu, the run on {NAME}:0" in search
+    assert search == learner
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
@@ -134,7 +157,9 @@ class Greedy(tp.NES):
 
 def test_what_does_not_fit_is_told_in_a_line_and_nothing_is_lost(tmp_path: Path) -> None:
     search = Greedy(tp.ParamVector(policy().net).read(), population=4)
-    with pytest.raises(tp.RunError, match=r"^CUDA out of memory: take a smaller population"):
+    with pytest.raises(
+        tp.RunError, match=r"^CUDA out of memory. Tried to allocate 9.00 GiB: take a smaller population"
+    ):
         tp.train("CartPole-v1", search, run_dir=tmp_path / "run", eval_episodes=2)
     assert [path.name[:13] for path in (tmp_path / "run" / "checkpoints").iterdir()].count("ckpt-00000001") == 1
 
@@ -146,6 +171,21 @@ cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("settings", RUNS)
 def test_on_a_gpu_it_is_the_same_twice(tmp_path: Path, settings: dict[str, Any]) -> None:
     assert run(tmp_path / "one", "cuda", settings) == run(tmp_path / "two", "cuda", settings)
+
+
+@cuda
+def test_on_a_gpu_it_does_not_matter_which_slot_plays_what() -> None:
+    net = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 2))
+    spaces = make_environment("CartPole-v1").spaces
+    found = tp.Policy(net, *spaces).to("cuda")
+    search = tp.NES(tp.ParamVector(found.net).read(), population=256, std=0.3)
+    candidates = search.ask()
+    assert isinstance(candidates, torch.Tensor)
+    returns = []
+    for slots in (32, 256):
+        with make_rollout(make_environment("CartPole-v1"), found, slots=slots) as rollout:
+            returns += [rollout.play(candidates, [1]).returns, rollout.play(candidates.flip(0), [1]).returns[::-1]]
+    assert all(np.array_equal(returns[0], other) for other in returns)
 
 
 @cuda

@@ -51,8 +51,9 @@ def _threads() -> str:
 
 
 def _devices() -> str:
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return "cpu" + "".join(f", {name} (not used yet)" for name in gpus)
+    gpus = [f"cuda:{number} {torch.cuda.get_device_name(number)}" for number in range(torch.cuda.device_count())]
+    triton = " (and triton, for --compile there)" if importlib.util.find_spec("triton") else ""
+    return ", ".join(["cpu", *gpus]) + (triton if gpus else "")
 
 
 def _compiler() -> str:

@@ -19,7 +19,8 @@ class TensorEnv(ABC):
 
     A state is a tuple of K tensors (S,), one for each of its numbers, so that ``position, velocity = state``
     takes it apart; a vector that is observed is a tuple of tensors (S,), too. Written so, a compiler makes one
-    loop over the slots of it all. What is random goes into the first state.
+    loop over the slots of it all. What is random goes into the first state. For a run on a GPU, make new tensors like
+    those of the state (``state[0].new_zeros(...)``), which are there.
 
     Example::
 

@@ -157,12 +157,13 @@ class DeepCEM(Learner):
 
     def _fit(self, elite: Episodes, weights: Tensor) -> Iterator[tuple[float, float]]:
         """Climb the likelihood of the elite by minibatches; loss and entropy at each."""
+        seen, chosen, weights = (x.to(self.policy.device) for x in (elite.observations, elite.choices, weights))
         for _ in range(self.epochs):
-            order = torch.randperm(len(weights), generator=self.generator)
+            order = torch.randperm(len(weights), generator=self.generator).to(weights.device)
             for begin in range(0, len(order), self.minibatch):
                 batch = order[begin : begin + self.minibatch]
                 share = weights[batch] / weights[batch].sum()
-                yield self._climb(elite.observations[batch], elite.choices[batch], share, self.entropy_bonus)
+                yield self._climb(seen[batch], chosen[batch], share, self.entropy_bonus)
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {

@@ -51,9 +51,9 @@ class Policy(nn.Module):
             raise ValueError(f"net must be a torch module, got {type(net).__name__}")
         self.observation_space = observation_space
         self.action_space = action_space
-        self.encoder = make_encoder(observation_space)
         self.net = net
-        self.head = make_head(action_space, self.dtype)
+        self.encoder = make_encoder(observation_space).to(self.device)
+        self.head = make_head(action_space, self.dtype).to(self.device)
         self.normalizer: Normalizer | None = None
         self._check_fit()
 

@@ -101,7 +101,7 @@ class Search(ABC):
         Raises:
             ValueError: If the shapes disagree.
         """
-        scores = torch.as_tensor(scores, dtype=torch.float64).clone()
+        scores = torch.as_tensor(scores, dtype=torch.float64).to("cpu", copy=True)  # wherever candidates are
         if not isinstance(candidates, Population):
             candidates = torch.as_tensor(candidates, dtype=self.center.dtype, device=self.center.device)
         if len(candidates.shape) != 2 or candidates.shape[1] != self.dim:
@@ -194,7 +194,7 @@ class Search(ABC):
         suspect = ~candidates.sum(1).isfinite()  # one sum is much faster than a look at each number
         if suspect.any():
             suspect[suspect.clone()] = ~candidates[suspect].isfinite().all(1)
-        return suspect.to(scores.device) | ~fine
+        return suspect.cpu() | ~fine
 
 
 def clamp_std(std: Tensor, initial: Tensor, min_std: float) -> tuple[Tensor, float]:
@@ -211,7 +211,7 @@ def clamp_std(std: Tensor, initial: Tensor, min_std: float) -> tuple[Tensor, flo
 def check_std(std: float | Tensor, center: Tensor) -> Tensor:
     """A standard deviation, one number or (D,), as a vector (D,) like `center`."""
     try:
-        vector = torch.as_tensor(std, dtype=center.dtype, device=center.device)
+        vector = torch.as_tensor(std, dtype=center.dtype).to(center.device)
     except (TypeError, ValueError, RuntimeError):
         vector = torch.empty(0, 0)
     if isinstance(std, bool) or vector.ndim > 1 or (vector.ndim == 1 and vector.shape != center.shape):
