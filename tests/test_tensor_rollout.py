@@ -238,6 +238,7 @@ def test_an_end_of_its_own_at_the_time_limit_is_no_truncation() -> None:
         assert (played[0].truncated != (played[0].lengths == limit)).any() == (limit == 10)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_what_was_compiled_goes_with_its_rollout() -> None:
     environment = make_environment("CartPole-v1")
     policy = LinearPolicy(*environment.spaces)
