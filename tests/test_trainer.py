@@ -150,6 +150,6 @@ def test_a_large_population_is_told_of_before_it_is_taken(
     common: dict[str, Any] = {"policy_args": {"hidden": (64, 64)}, "population": 64, "generations": 1}
     tp.train(Guess, "nes", **common, eval_episodes=2)
     said = capsys.readouterr().err
-    assert said.index("the weights of a population, and of all slots, take 0.0 GiB") < said.index("generation 1 |")
+    assert said.index("this will take about 0.0 GiB of memory") < said.index("generation 1 |")
     tp.train(Guess, "nes", **common, eval_episodes=2, noise_rank=1)
     assert "the weights of a population" not in capsys.readouterr().err

@@ -41,6 +41,9 @@ from torchpolicy.tensor_rollout import choose_slots
 
 DEFAULT_TOTAL_STEPS = 1_000_000
 
+VECTORS = 35
+"""As long as the policy's weights, that a run holds at its peak: a search's, a checkpoint's and so on. Measured."""
+
 COMPILERS = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
 """Of which torch uses the first that there is."""
 
@@ -58,7 +61,7 @@ class Job:
         compile: Whether it is compiled.
         callbacks: The user's.
         noise_rank: Of the search's noise, if that is low.
-        memory: Bytes that a population will take, with the weights of all slots.
+        memory: Bytes that it will take, about, beside what torch does.
         config: All of it as plain values, for ``config.json``.
     """
 
@@ -162,11 +165,11 @@ def make_job(
 
 
 def _memory(algorithm: Algorithm, vector: ParamVector, slots: int, rank: int | None) -> int:
-    """Bytes of a population and of the weights in all slots."""
+    """Bytes that a run takes, about: a population, the weights in all slots, and vectors as long as the policy's."""
     drawn = 0
     if isinstance(algorithm, Search):
         drawn = algorithm.population // (2 if algorithm.mirrored and rank else 1)  # a pair has its factors in common
-    return (drawn + slots) * numbers_each(vector.slices, rank) * vector.dtype.itemsize
+    return ((drawn + slots) * numbers_each(vector.slices, rank) + VECTORS * vector.dim) * vector.dtype.itemsize
 
 
 @torch.no_grad()

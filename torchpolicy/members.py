@@ -82,16 +82,17 @@ class Members:
         self._weights: dict[str, Tensor] = {}  # (P, *shape), by name
         self._shared: dict[str, Shared] = {}
         for name, parameter in vector.parameters.items():
-            shape = (size, *parameter.shape)
             if noise_rank and id(parameter) in linear - others and is_low_rank(parameter.shape, noise_rank):
                 left, right = (parameter.new_zeros(size, side, noise_rank) for side in parameter.shape)
                 self._shared[name] = Shared(torch.zeros_like(parameter), left, right)
                 continue
-            self._weights[name] = torch.zeros(shape, dtype=vector.dtype, device=vector.device)
             if members_last:
                 self._weights[name] = parameter.new_zeros(*parameter.shape, size).movedim(-1, 0)
             elif id(parameter) in linear:
-                self._weights[name] = self._weights[name].transpose(1, 2).contiguous().transpose(1, 2)
+                out, into = parameter.shape
+                self._weights[name] = parameter.new_zeros(size, into, out).transpose(1, 2)
+            else:
+                self._weights[name] = parameter.new_zeros(size, *parameter.shape)
         self._by_id = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
         shared = {id(vector.parameters[name]): matrix for name, matrix in self._shared.items()}
         self._stages = [_stage(layer, self._by_id, size, shared) for layer in layers]

@@ -137,6 +137,26 @@ class Population:
         return draws.new_zeros(len(draws)).index_add(0, self.draws, weighted.to(draws))
 
 
+class WithCenter:
+    """Vectors (P, D) and the center (D,) as number P, without a copy of them all."""
+
+    def __init__(self, vectors: Tensor, center: Tensor) -> None:
+        self._vectors, self._center = vectors, center
+        self.shape = len(vectors) + 1, len(center)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        """One (D,), or those of some rows (n,), in their order."""
+        last = len(self._vectors)
+        if isinstance(rows, int):
+            return self._center if rows == last else self._vectors[rows]
+        found = self._vectors[rows.clamp(max=last - 1)]
+        found[rows == last] = self._center
+        return found
+
+
 class LowRankNoise:
     """Noise A B^T / sqrt r for each matrix (m, n), with normal A (m, r) and B (n, r), and plain noise for all else.
 

@@ -19,7 +19,7 @@ from torchpolicy.normalizer import Moments
 from torchpolicy.outcome import Episode, Outcome
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
-from torchpolicy.population import Population
+from torchpolicy.population import Population, WithCenter
 from torchpolicy.processes import ALONE, Group
 from torchpolicy.spaces import Array
 
@@ -31,7 +31,11 @@ REWARD_CHECK = 64
 """Steps between looks at the sums of rewards; they are looked at when an episode ends, too."""
 
 
+AT_ONCE = 2**22
+"""Numbers of weights that are copied at a time where many slots take their next candidates."""
+
 Index = int | Tensor
+Players = Tensor | Population | WithCenter
 
 
 class Rollout:
@@ -98,7 +102,7 @@ class Rollout:
         self._open()
 
     @torch.no_grad()
-    def play(self, candidates: Tensor | Population, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
+    def play(self, candidates: Players, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
         """Play every candidate through every episode.
 
         A slot whose episode ends takes the next pair of the queue in the same step, so that no slot
@@ -117,12 +121,17 @@ class Rollout:
             candidates = Population.of_center(center, self._vector.slices, self.noise_rank)
         if isinstance(candidates, Population):
             self._members.settle(candidates.center)
-        else:
+        if isinstance(candidates, Tensor):
             candidates = candidates.to(self._device)
         outcome = Outcome.empty(len(candidates), len(seeds))
+        block = max(1, AT_ONCE // self._vector.dim)
 
         def become(slot: Index, candidate: Index) -> None:
-            self._members.write(slot, candidates[candidate])
+            if isinstance(slot, int) or isinstance(candidate, int):
+                self._members.write(slot, candidates[candidate])
+                return
+            for some, rows in zip(torch.split(slot, block), torch.split(candidate, block), strict=True):
+                self._members.write(some, candidates[rows])
 
         self._run(outcome, seeds, become=become, sampled=self._sampled, observe=observe)
         return outcome.gathered(self.group)

@@ -4,12 +4,11 @@ from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from torchpolicy.outcome import Failure, Outcome
 from torchpolicy.plan import Plan
-from torchpolicy.population import Population
+from torchpolicy.population import Population, WithCenter
 from torchpolicy.rollout import Rollout
 from torchpolicy.search.base import Metrics
 from torchpolicy.seeding import Stream, episode_seeds
@@ -82,11 +81,11 @@ def score(rollout: Rollout, plan: Plan, candidates: Tensor | Population, center:
     )
 
 
-def _with(candidates: Tensor | Population, center: Tensor) -> Tensor | Population:
+def _with(candidates: Tensor | Population, center: Tensor) -> Population | WithCenter:
     """The candidates, and the center after them."""
     if isinstance(candidates, Population):
         return candidates.with_center()
-    return torch.cat([candidates, center[None]])
+    return WithCenter(candidates, center)
 
 
 def _mean_scores(outcome: Outcome, survival_bonus: float) -> Array:

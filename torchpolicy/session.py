@@ -21,7 +21,7 @@ from torchpolicy.tensor_rollout import make_rollout
 from torchpolicy.trainer import Trainer
 
 WORTH_TELLING = 2**29
-"""Bytes of a population."""
+"""Bytes of memory."""
 
 
 def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
@@ -74,7 +74,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
         if state is None and job.config["preset"]:
             trainer.report.note(f"preset {job.config['preset']}")
         if job.memory >= WORTH_TELLING:
-            trainer.report.note(f"the weights of a population, and of all slots, take {job.memory / 2**30:.1f} GiB")
+            trainer.report.note(f"this will take about {job.memory / 2**30:.1f} GiB of memory")
         if job.compile:
             trainer.report.note("compiling the loop, which takes some 5 to 60 s the first time")
         for reason in refused:

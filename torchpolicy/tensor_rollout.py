@@ -19,9 +19,9 @@ from torchpolicy.normalizer import LIMIT
 from torchpolicy.outcome import Episode, Outcome
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
-from torchpolicy.population import Population, numbers_each
+from torchpolicy.population import numbers_each
 from torchpolicy.processes import ALONE, Group
-from torchpolicy.rollout import SLOTS, Index, Rollout
+from torchpolicy.rollout import SLOTS, Index, Players, Rollout
 from torchpolicy.spaces import Array
 
 WIDEST, COMPILED_WIDEST, GPU_WIDEST = 4096, 16384, 2**20
@@ -69,7 +69,7 @@ class TensorRollout(Rollout):
         width = slots if compile else 32
         super().__init__(environment, policy, slots=width, sampled=sampled, group=group, noise_rank=noise_rank)
 
-    def play(self, candidates: Tensor | Population, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
+    def play(self, candidates: Players, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
         self._widen(len(candidates) * len(seeds))
         return super().play(candidates, seeds, observe=observe)
 
@@ -96,6 +96,7 @@ class TensorRollout(Rollout):
         width = self._widest if self.compile else min(self._widest, 32 * ceil(episodes / 32))
         if width != self.slots:
             self.slots = width
+            del self._stepper, self._members  # before others take as much room
             self._make_stepper()
 
     def _make_stepper(self) -> None:
