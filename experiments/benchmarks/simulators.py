@@ -73,6 +73,7 @@ def compare(case: Case, repeats: int, generations: int) -> dict[str, Any]:
     )
     return {
         "env": env,
+        "commit": describe()["commit"],
         "population": population,
         "normalized": normalize,
         "units": units,
@@ -95,11 +96,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "simulators.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
-    begin, end = arguments.cases
-    for case in CASES[begin:end]:
-        rows.append(compare(case, arguments.repeats, arguments.generations))
-        print(rows[-1], flush=True)
+    rows = json.loads(arguments.out.read_text())["rows"] if arguments.out.exists() else []
+    for case in CASES[slice(*arguments.cases)]:
+        row = compare(case, arguments.repeats, arguments.generations)
+        print(row, flush=True)
+        rows = [old for old in rows if any(old[key] != row[key] for key in ("env", "units", "normalized"))] + [row]
     head = {**describe(), "peers": versions()}
     arguments.out.write_text(json.dumps({**head, "rows": rows}, indent=2) + "\n")
 
