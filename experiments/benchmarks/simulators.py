@@ -97,7 +97,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rows = json.loads(arguments.out.read_text())["rows"] if arguments.out.exists() else []
-    for case in CASES[slice(*arguments.cases)]:
+    begin, end = arguments.cases
+    for case in CASES[begin:end]:
         row = compare(case, arguments.repeats, arguments.generations)
         print(row, flush=True)
         rows = [old for old in rows if any(old[key] != row[key] for key in ("env", "units", "normalized"))] + [row]
