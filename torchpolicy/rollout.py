@@ -127,7 +127,7 @@ class Rollout:
         block = max(1, AT_ONCE // self._vector.dim)
 
         def become(slot: Index, candidate: Index) -> None:
-            if isinstance(slot, int) or isinstance(candidate, int):
+            if isinstance(slot, int) or isinstance(candidate, int) or len(slot) <= block:
                 self._members.write(slot, candidates[candidate])
                 return
             for some, rows in zip(torch.split(slot, block), torch.split(candidate, block), strict=True):

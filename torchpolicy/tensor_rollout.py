@@ -132,13 +132,14 @@ class TensorRollout(Rollout):
         lanes = Lanes.of(table, torch.zeros((slots, *moments_shape), dtype=torch.float64, device=device))
         lanes.alive.zero_()
         played = Played(outcome.returns.size, moments_shape, device)
-        tick = 0
+        enough, tick = max(1, slots // REFILL), 0
         while True:
-            free = _zeros(lanes.alive)
-            if len(free) >= (max(1, slots // REFILL) if queue else slots):
+            found = _zeros(lanes.alive)
+            if len(found) >= (enough if queue else slots):
+                free = torch.as_tensor(found)
                 ended = free[pairs.index_select(0, free) >= 0]
                 rows, numbers = table.index_select(1, ended), pairs.index_select(0, ended)
-                rows[-2] = ~self._env.terminal(tuple(rows[:-4]))  # in place of whether it goes on
+                rows[-2] = ~self._env.terminal(rows[:-4].unbind())  # in place of whether it goes on
                 if recording is not None:
                     each = zip(*(row.tolist() for row in (numbers, ended, started[ended], *rows[-3::2])), strict=True)
                     for number, slot, begin, length, fault in each:
@@ -245,10 +246,10 @@ class Queue:
         return np.concatenate(taken)
 
 
-def _zeros(values: Tensor) -> Tensor:
+def _zeros(values: Tensor) -> Array | Tensor:
     """Where values (S,) are 0, (n,) int64."""
     if values.device.type == "cpu":  # NumPy is three times as fast
-        return torch.from_numpy(np.flatnonzero(values.numpy() == 0))
+        return np.flatnonzero(values.numpy() == 0)
     return (values == 0).nonzero().squeeze(1)
 
 
