@@ -163,8 +163,8 @@ def picture(path: Path) -> None:
         for panel in line[len(widths) :]:
             panel.set_visible(False)
         line[0].set_ylabel("held-out score")
-    for panel in panels[-1]:
-        panel.set_xlabel("seconds of training")
+    for column in panels.T:
+        [panel for panel in column if panel.get_visible()][-1].set_xlabel("seconds of training")
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=100)
