@@ -35,6 +35,9 @@ ROWWISE = (
 ELEMENTWISE = tuple(layer for layer in ROWWISE if layer not in (Fourier, Polynomial))
 """Those that take each number alone."""
 
+IN_PLACE: dict[type[nn.Module], Forward] = {nn.ReLU: torch.relu_, nn.Sigmoid: torch.sigmoid_, nn.Tanh: torch.tanh_}
+"""Those that may overwrite their input."""
+
 NARROW = 128
 """Products in all linear layers together, up to which a module is narrow."""
 
@@ -95,7 +98,7 @@ class Members:
                 self._weights[name] = parameter.new_zeros(size, *parameter.shape)
         self._by_id = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
         shared = {id(vector.parameters[name]): matrix for name, matrix in self._shared.items()}
-        self._stages = [_stage(layer, self._by_id, size, shared) for layer in layers]
+        self._stages = _stages(layers, self._by_id, size, shared)
 
     def settle(self, center: Tensor) -> None:
         """Give all members the center (D,) that a population is around, before it is written."""
@@ -207,6 +210,19 @@ def _leaves(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
             yield layer
 
 
+def _stages(
+    layers: Iterable[nn.Module], weights: dict[int, Tensor], population: int, shared: dict[int, Shared] | None
+) -> list[Forward]:
+    """A function for each layer; an activation overwrites what the linear layer before it has made."""
+    stages: list[Forward] = []
+    fresh = False
+    for layer in layers:
+        over = IN_PLACE.get(type(layer)) if fresh and not _is_hooked(layer) else None
+        stages.append(over or _stage(layer, weights, population, shared))
+        fresh = _is_linear(layer)
+    return stages
+
+
 def _stage(
     layer: nn.Module, weights: dict[int, Tensor], population: int, shared: dict[int, Shared] | None = None
 ) -> Forward:
@@ -217,7 +233,7 @@ def _stage(
             matrix = (shared or {}).get(id(layer.weight))
             return _linear(layer, weights, population) if matrix is None else _shared(layer, matrix, weights)
         if type(layer) is Residual:
-            inner = [_stage(part, weights, population, shared) for part in _layers(layer.body)]
+            inner = _stages(_layers(layer.body), weights, population, shared)
             return lambda inputs: inputs + reduce(lambda x, stage: stage(x), inner, inputs)
         if type(layer) is nn.LayerNorm:
             return _layer_norm(layer, weights, population)
@@ -257,14 +273,13 @@ def _shared(layer: nn.Linear, matrix: Shared, weights: dict[int, Tensor]) -> For
     thin_left, thin_right = left[:, 0], right[:, :, 0]
 
     def forward(inputs: Tensor) -> Tensor:
-        flat = inputs.reshape(size, -1, layer.in_features)
-        if in_vectors and flat.shape[1] == 1:  # thin products of one observation each, as what they are
-            rows = flat.squeeze(1)
+        if in_vectors and inputs.ndim == 3 and inputs.shape[1] == 1:  # thin products of one observation, as such
+            rows = inputs.squeeze(1)
             own = torch.addcmul(bias, torch.linalg.vecdot(rows, thin_right).unsqueeze(1), thin_left)
-            outputs = own.addmm_(rows, shared)
-        else:
-            own = torch.baddbmm(bias.unsqueeze(1), torch.bmm(flat, right), left)
-            outputs = own.flatten(0, 1).addmm_(flat.flatten(0, 1), shared)
+            return own.addmm_(rows, shared).unsqueeze(1)
+        flat = inputs.reshape(size, -1, layer.in_features)
+        own = torch.baddbmm(bias.unsqueeze(1), torch.bmm(flat, right), left)
+        outputs = own.flatten(0, 1).addmm_(flat.flatten(0, 1), shared)
         return outputs.view(*inputs.shape[:-1], layer.out_features)
 
     return forward
