@@ -17,18 +17,8 @@ from torchpolicy.population import Population, is_low_rank
 Forward = Callable[[Tensor], Tensor]
 
 ROWWISE = (
-    Fourier,
-    Polynomial,
-    nn.ELU,
-    nn.GELU,
-    nn.Identity,
-    nn.LeakyReLU,
-    nn.ReLU,
-    nn.Sigmoid,
-    nn.SiLU,
-    nn.Softplus,
-    nn.Softsign,
-    nn.Tanh,
+    *(Fourier, Polynomial, nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU),
+    *(nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Softsign, nn.Tanh),
 )
 """Layers without weights to search that take any dimensions before the last."""
 
