@@ -123,11 +123,11 @@ class DeepCEM(Learner):
             return None
         elite = episodes.select(chosen)
         weights = self._weights(elite)
-        losses, entropies = zip(*self._fit(elite, weights), strict=True)
+        seen, choices, shares = (x.to(self.policy.device) for x in (elite.observations, elite.choices, weights))
+        losses, entropies = zip(*self._fit(seen, choices, shares), strict=True)
         with torch.no_grad():
             extra = (self.extra_std * self.extra_std_decay**self.generation) ** 2
-            seen, chosen_, weighed = (x.to(self.policy.device) for x in (elite.observations, elite.choices, weights))
-            self.policy.head.fit_spread(self.policy(seen), chosen_, weighed, extra, self.min_std)
+            self.policy.head.fit_spread(self.policy(seen), choices, shares, extra, self.min_std)
         return {
             "learn/loss": sum(losses) / len(losses),
             "learn/entropy": sum(entropies) / len(entropies),
@@ -155,15 +155,14 @@ class DeepCEM(Learner):
             weights = torch.full((len(elite.rewards),), 1 / len(elite.rewards))
         return weights.to(self.vector.dtype)
 
-    def _fit(self, elite: Episodes, weights: Tensor) -> Iterator[tuple[float, float]]:
+    def _fit(self, observations: Tensor, choices: Tensor, weights: Tensor) -> Iterator[tuple[float, float]]:
         """Climb the likelihood of the elite by minibatches; loss and entropy at each."""
-        seen, chosen, weights = (x.to(self.policy.device) for x in (elite.observations, elite.choices, weights))
         for _ in range(self.epochs):
             order = torch.randperm(len(weights), generator=self.generator).to(weights.device)
             for begin in range(0, len(order), self.minibatch):
                 batch = order[begin : begin + self.minibatch]
                 share = weights[batch] / weights[batch].sum()
-                yield self._climb(seen[batch], chosen[batch], share, self.entropy_bonus)
+                yield self._climb(observations[batch], choices[batch], share, self.entropy_bonus)
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {
