@@ -110,3 +110,14 @@ def test_bits_of_a_row_do_not_depend_on_its_place(name: str) -> None:
     order = torch.randperm(32)
     shuffled = population_forward(module, vector, vectors[order].contiguous())(inputs[order])
     assert torch.equal(shuffled, outputs[order])
+
+
+@pytest.mark.parametrize("first", [nn.Identity(), nn.Flatten()])
+def test_what_goes_in_is_not_overwritten(first: nn.Module) -> None:
+    module = nn.Sequential(first, nn.Tanh(), nn.Linear(3, 2), nn.Tanh(), nn.Tanh())
+    vector = ParamVector(module)
+    vectors, inputs = torch.randn(4, vector.dim), torch.randn(4, 5, 3)
+    before = inputs.clone()
+    output = population_forward(module, vector, vectors)(inputs)
+    assert torch.equal(inputs, before)
+    torch.testing.assert_close(output, vmap_forward(module, member_weights(vector, vectors))(before))

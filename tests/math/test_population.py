@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 import torchpolicy as tp
+from torchpolicy.environments import make_environment
 from torchpolicy.gaussian import weighted_sums
 from torchpolicy.layers import Residual
 from torchpolicy.members import Members, population_forward
-from torchpolicy.population import Factors, LowRankNoise, Population
+from torchpolicy.population import Factors, LowRankNoise, Population, WithCenter
+from torchpolicy.tensor_rollout import make_rollout
 
 RANKS = [1, 3]
 
@@ -184,3 +186,24 @@ def test_a_million_weights_take_little() -> None:
     assert isinstance(drawn, Population)
     tensors = [noise if isinstance(noise, Factors) else [noise] for noise in drawn.noise.values()]
     assert sum(each.numel() for parts in tensors for each in parts) < 0.05 * 256 * vector.dim
+
+
+def test_the_center_is_one_more_row_without_a_copy() -> None:
+    vectors, center = torch.randn(5, 3), torch.randn(3)
+    together, dense = WithCenter(vectors, center), torch.cat([vectors, center[None]])
+    assert together.shape == dense.shape
+    assert len(together) == 6
+    for rows in (0, 5, torch.tensor([5, 1, 5]), torch.tensor([4]), torch.arange(6)):
+        assert torch.equal(together[rows], dense[rows])
+    assert torch.equal(vectors, dense[:5])
+
+
+@pytest.mark.parametrize("backend", ["native", "gymnasium"])
+def test_the_center_that_plays_along_is_the_center(backend: str) -> None:
+    environment = make_environment("CartPole-v1", backend=backend)
+    policy = tp.LinearPolicy(*environment.spaces)
+    vectors, center = torch.zeros(40, 10), torch.tensor([-0.1, -0.3, -1, -1, 0.1, 0.3, 1, 1, 0, 0])
+    with make_rollout(environment, policy) as rollout:
+        returns = rollout.play(WithCenter(vectors, center), [1]).returns[:, 0]
+    assert returns[-1] == 500
+    assert max(returns[:-1]) < 50
