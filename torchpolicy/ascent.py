@@ -1,7 +1,7 @@
 """Going up a gradient with an optimiser of torch."""
 
 from collections.abc import Callable
-from math import inf
+from math import inf, isclose, isfinite, nan
 from typing import Any
 
 import torch
@@ -12,6 +12,13 @@ from torchpolicy.checks import check_range
 from torchpolicy.clipup import ClipUp
 
 OptimizerFactory = Callable[..., Optimizer]
+
+FIRST_STEP, SCALED_FIRST_STEP = 0.2, 0.05
+"""Length of the first step by a default learning rate, over the length of the noise around the center: of an optimiser
+whose steps do not depend on the gradient's length, and of one whose steps do, which a clear signal makes longer."""
+
+FIRST_STEPS = {"clipup": 1 / 30}
+"""Likewise, of optimisers whose paper says it: ClipUp's fastest step, twice the first one, is |std| / 15."""
 
 KNOWN: dict[str, OptimizerFactory] = {
     name.lower(): value
@@ -28,7 +35,10 @@ class Ascent:
             :class:`ClipUp`), or a callable from (parameters, lr=) to an optimiser, such as
             ``partial(torch.optim.SGD, momentum=0.9)``.
         like: (D,), a vector of the kind that it will move.
-        learning_rate: The first.
+        learning_rate: The first learning rate.
+
+    Attributes:
+        learning_rate: The first learning rate.
 
     Raises:
         ValueError: If the optimiser is unknown, or needs more than a gradient.
@@ -44,11 +54,12 @@ class Ascent:
             )
         self._make = make
         try:
-            self._trial(torch.zeros(2), learning_rate)
+            self._trial(torch.ones(2), learning_rate)
         except Exception as error:
             raise ValueError(f"optimizer {optimizer!r} cannot be used here: {error}") from error
         self._parameter = torch.zeros_like(like)
         self._optimizer = make([self._parameter], lr=learning_rate)
+        self.learning_rate = learning_rate
 
     def step(self, vector: Tensor, gradient: Tensor, learning_rate: float) -> Tensor:
         """`vector` (D,) after one step up `gradient` (D,)."""
@@ -68,7 +79,7 @@ class Ascent:
         Raises:
             ValueError: If it is of another dimension, or damaged.
         """
-        expected = self._trial(self._parameter, 1.0) if state else {}
+        expected = self._trial(torch.ones_like(self._parameter), 1.0)[1] if state else {}
         if state.keys() != expected.keys():
             raise ValueError(f"not the state of this optimizer: it has {sorted(state)}, not {sorted(expected)}")
         for name, value in expected.items():
@@ -83,12 +94,56 @@ class Ascent:
                 for name, value in state.items()
             }
 
-    def _trial(self, like: Tensor, learning_rate: float) -> dict[str, Any]:
-        """The state of a new optimiser after one step on a vector like this."""
-        parameter = torch.zeros_like(like)
+    def _trial(self, gradient: Tensor, learning_rate: float) -> tuple[float, dict[str, Any]]:
+        """Length of a new optimiser's first step from zero up a gradient (D,), and its state after that."""
+        parameter = torch.zeros_like(gradient)
         optimizer = self._make([parameter], lr=learning_rate)
-        _step(optimizer, parameter, torch.ones_like(like))
-        return dict(optimizer.state[parameter])
+        _step(optimizer, parameter, -gradient)
+        return float(torch.linalg.vector_norm(parameter)), dict(optimizer.state[parameter])
+
+    @classmethod
+    def with_default(
+        cls,
+        optimizer: str | OptimizerFactory,
+        like: Tensor,
+        learning_rate: float | None,
+        *,
+        noise: float,
+        chance: float | None,
+    ) -> "Ascent":
+        """As the constructor, with the optimiser's own default where `learning_rate` is None.
+
+        Learning rates of different optimisers are different things: that of Adam is the step of each weight, that of SGD
+        a factor of the gradient. So the default is the one with which the first step has a certain share of `noise`.
+
+        Args:
+            optimizer: As for the constructor.
+            like: (D,), as for the constructor.
+            learning_rate: The first learning rate, or None.
+            noise: Length of the noise around the center, |std|.
+            chance: Root mean square of the gradient's entries where scores tell nothing; None where it has the units
+                of the scores, so that nobody knows.
+
+        Raises:
+            ValueError: If the learning rate is None and the optimiser has no default here.
+        """
+        if learning_rate is not None:
+            return cls(optimizer, like, learning_rate)
+        ascent = cls(optimizer, like, 1.0)
+        gradient = torch.full_like(like, 1.0 if chance is None else chance)
+        length, longer = (ascent._trial(factor * gradient, 1.0)[0] for factor in (1, 100))
+        scaled = longer > 1.5 * length
+        if scaled and chance is None:
+            raise ValueError(
+                f"learning_rate is needed: steps of {optimizer!r} have the length of the gradient, which is in the units "
+                "of the scores here (or take baseline='standardized' or 'ranks', or another optimizer)"
+            )
+        wanted = noise * (SCALED_FIRST_STEP if scaled else FIRST_STEPS.get(str(optimizer).lower(), FIRST_STEP))
+        found = wanted / length if length > 0 else nan
+        reached = ascent._trial(gradient, found)[0] if isfinite(found) else nan
+        if not isclose(reached, wanted, rel_tol=0.5):
+            raise ValueError(f"learning_rate is needed: {optimizer!r} has no default here")
+        return cls(optimizer, like, found)
 
 
 def _kind(value: Any) -> str:

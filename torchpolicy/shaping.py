@@ -51,6 +51,15 @@ SHAPINGS: dict[str, Shaping] = {"mean": minus_mean, "standardized": standardized
 """By the names that searches know them by."""
 
 
+def chance_of(baseline: str, count: int) -> float | None:
+    """Root mean square of what N scores count for by the shaping of that name; None where it is in their units."""
+    if baseline == "standardized":
+        return 1.0
+    if baseline == "ranks":
+        return float(centered_ranks(torch.arange(count)).square().mean().sqrt())
+    return None
+
+
 def _by_rank(scores: Tensor, values: Tensor) -> Tensor:
     """`values` (N,), worst to best, dealt out by rank; equal scores share the mean of theirs."""
     _, group, sizes = torch.unique(scores, return_inverse=True, return_counts=True)

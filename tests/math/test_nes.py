@@ -66,14 +66,16 @@ def test_update_is_the_papers(baseline: str, mirrored: bool) -> None:
         search.tell(x, scores)
         u = counted(baseline, scores.numpy())
         eps = (x.numpy()[-len(u) :] - center) / std
-        gradient = (u[:, None] * eps).mean(0) / std
-        center = center + 0.3 * 0.9**t * (gradient - 0.1 * center)
+        r = std / std.mean()
+        gradient = (u[:, None] * eps).mean(0) / std - 0.1 * center
+        center = center + 0.3 * 0.9**t * r * (r * gradient)
         np.testing.assert_allclose(search.center, center, rtol=1e-12)
     assert 0.6**4 < 0.3
 
 
 def test_update_by_adam_is_the_papers() -> None:
-    search = NES(torch.ones(3, dtype=torch.float64), population=6, std=0.5, learning_rate_decay=0.5, weight_decay=0.2)
+    rates = {"learning_rate": 0.1, "learning_rate_decay": 0.5}
+    search = NES(torch.ones(3, dtype=torch.float64), population=6, std=0.5, weight_decay=0.2, **rates)
     center, m, v = np.ones(3), np.zeros(3), np.zeros(3)
     for t in range(1, 5):
         x = search.ask()
@@ -87,13 +89,13 @@ def test_update_by_adam_is_the_papers() -> None:
 
 
 def test_gradient_is_that_of_the_expected_score() -> None:
-    """E[a x] has the gradient a, whatever the std."""
-    slope = torch.tensor([3.0, -1.0, 0.5])
+    """E[a x] has the gradient a, whatever the std; a step up the natural one is longer by the square of the proportions."""
+    slope, std = torch.tensor([3.0, -1.0, 0.5]), torch.tensor([0.5, 1.0, 2.0])
     for baseline, mirrored in (("center", False), ("mean", False), ("mean", True)):
         search = NES(
             torch.zeros(3),
             population=100_000,
-            std=torch.tensor([0.5, 1.0, 2.0]),
+            std=std,
             learning_rate=1.0,
             baseline=baseline,
             mirrored=mirrored,
@@ -101,7 +103,7 @@ def test_gradient_is_that_of_the_expected_score() -> None:
         )
         x = search.ask()
         search.tell(x, x @ slope)
-        assert search.center.tolist() == pytest.approx(slope.tolist(), abs=0.06)
+        assert (search.center / (std / std.mean()).square()).tolist() == pytest.approx(slope.tolist(), abs=0.06)
 
 
 def test_golden_first_generation() -> None:
@@ -122,6 +124,35 @@ GOLDEN_SAMPLE = [-1.0794191, 1.0510826, -0.9177988]
 GOLDEN_CENTER = [0.0770267, -0.0217414, 0.2655001]
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "clipup", "adam"])
+def test_every_weight_moves_as_far_as_its_noise_is_wide(optimizer: str) -> None:
+    """Two layers of one kind but of different std: in units of their noise, both come as far."""
+    wide, narrow = torch.full((500,), 0.5), torch.full((500,), 0.05)
+    search = NES(torch.zeros(1000), std=torch.cat([wide, narrow]), population=64, optimizer=optimizer)
+    slope = torch.cat([1 / wide, 1 / narrow])  # both layers count for the same in a score
+    for _ in range(20):
+        x = search.ask()
+        search.tell(x, x @ slope)
+    moved = search.center / search.std
+    assert float(moved[:500].norm() / moved[500:].norm()) == pytest.approx(1, abs=0.25)
+    assert float(moved.norm() / 1000**0.5) > 0.2
+
+
+def test_openai_es_is_the_recipe_that_the_docstring_gives() -> None:
+    """Salimans et al.: gradient of the ranks not divided by std, weight decay 0.005 of the weights, Adam."""
+    search = NES(torch.full((6,), 0.5), population=8, learning_rate=0.01, std=0.02, weight_decay=0.25)
+    center, m, v = np.full(6, 0.5), np.zeros(6), np.zeros(6)
+    for t in range(1, 6):
+        x = search.ask()
+        scores = torch.sin(3 * x).sum(1)
+        search.tell(x, scores)
+        eps = (x.numpy() - center) / 0.02
+        gradient = counted("ranks", scores.numpy()) @ eps / 8 - 0.005 * center
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        center = center + 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(search.center, center, rtol=1e-4)
+
+
 @pytest.mark.parametrize("baseline", BASELINES)
 @pytest.mark.parametrize(("scores", "failed"), [([4.0] * 6, 0), ([torch.nan] * 6, 6), ([torch.nan] * 5 + [1.0], 5)])
 def test_where_nothing_can_be_learned_it_stays(baseline: str, scores: list[float], failed: int) -> None:
@@ -140,7 +171,7 @@ def test_without_the_score_of_the_center_it_stays() -> None:
 
 
 def test_the_center_apart_from_all_others_is_learned_from() -> None:
-    search = NES(torch.ones(2), population=6, baseline="center", mirrored=False, optimizer="sgd")
+    search = NES(torch.ones(2), population=6, baseline="center", mirrored=False, optimizer="sgd", learning_rate=0.2)
     x = search.ask()
     metrics = search.tell(x, torch.tensor([0.0, 1, 1, 1, 1, 1]))
     assert metrics["search/stalled"] == 0
@@ -149,7 +180,7 @@ def test_the_center_apart_from_all_others_is_learned_from() -> None:
 
 @pytest.mark.parametrize("baseline", ["mean", "standardized", "ranks"])
 def test_half_a_pair_leaves_the_other_pairs_alone(baseline: str) -> None:
-    partly, alone = (NES(torch.ones(3), population=8, baseline=baseline, optimizer="sgd") for _ in range(2))
+    partly, alone = (NES(torch.ones(3), population=8, baseline=baseline) for _ in range(2))
     x = partly.ask()
     scores = torch.sin(x).sum(1)
     others = [0, 1, 2, 3, 6, 7]
@@ -191,6 +222,13 @@ def test_scores_that_differ_without_a_gradient_leave_it_where_it_is() -> None:
 def test_arguments_out_of_range_are_named(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NES(torch.zeros(2), **arguments)
+
+
+@pytest.mark.parametrize("baseline", ["mean", "center"])
+def test_sgd_on_plain_scores_has_no_default_learning_rate(baseline: str) -> None:
+    with pytest.raises(ValueError, match="learning_rate is needed: steps of 'sgd' have the length of the gradient"):
+        NES(torch.zeros(2), baseline=baseline, mirrored=False, optimizer="sgd")
+    NES(torch.zeros(2), baseline=baseline, mirrored=False)  # Adam's steps do not depend on it
 
 
 def test_a_population_that_is_odd_needs_no_pairs() -> None:

@@ -104,7 +104,7 @@ def test_sums_are_those_of_the_dense_deviations(rank: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        *((tp.NES, {"baseline": baseline, "optimizer": "sgd"}) for baseline in ("mean", "standardized", "ranks")),
+        *((tp.NES, {"baseline": baseline, "optimizer": "sgd", "learning_rate": 0.02}) for baseline in ("mean", "standardized", "ranks")),
         (tp.NES, {"mirrored": False, "optimizer": "sgd", "weight_decay": 0.1}),
         (tp.PGPE, {"std_learning_rate": 0.0}),
         (tp.ARS, {"top_directions": 3}),

@@ -5,7 +5,7 @@ Salimans, Ho, Chen, Sidor & Sutskever (2017), "Evolution strategies as a scalabl
 reinforcement learning".
 """
 
-from math import inf
+from math import inf, sqrt
 from typing import Any, Literal
 
 import torch
@@ -17,7 +17,7 @@ from torchpolicy.gaussian import draw, weighted_sum
 from torchpolicy.params import Slices
 from torchpolicy.population import Population
 from torchpolicy.search.base import Metrics, Search
-from torchpolicy.shaping import SHAPINGS, pair_differences
+from torchpolicy.shaping import SHAPINGS, chance_of, pair_differences
 
 
 class NES(Search):
@@ -38,14 +38,20 @@ class NES(Search):
 
     What a score counts for, u, is told by `baseline`: f_i - f(center) (the plain formula; the first
     candidate is the center then), f_i less the mean, standardized, or the centered rank in
-    [-1/2, 1/2]. The plain formula is ``baseline="center", mirrored=False, optimizer="sgd"``, OpenAI-ES
-    ``baseline="ranks", mirrored=True, optimizer="adam", learning_rate=0.01, std=0.02, weight_decay=0.005``.
+    [-1/2, 1/2]. The plain formula is ``baseline="center", mirrored=False, optimizer="sgd"``. OpenAI-ES is
+    ``baseline="ranks", mirrored=True, optimizer="adam", learning_rate=0.01, std=0.02, weight_decay=0.25``: its own
+    gradient is not divided by std, so that its weight decay of 0.005 is 0.005 / 0.02 here.
+
+    Where std has a number for each weight, all of this is done for center / r, with r = std over its mean: a natural
+    gradient, whose steps are as long for each weight as its noise is wide, instead of the same for all.
 
     Args:
         center: (D,), where the search starts.
         population: P, candidates a generation; even with mirrored pairs.
         std: Standard deviation of the samples, one number or (D,).
-        learning_rate: Of the optimizer. None: a fifth of the mean of std.
+        learning_rate: Learning rate of the optimizer, in units of the weights. None: the one with which the first step
+            has a fifth of the length of the noise, that is a fifth of the mean of std with adam (a twentieth with sgd and
+            others whose steps grow with the gradient, a thirtieth with clipup).
         baseline: What a score is compared with: center, mean, standardized or ranks.
         mirrored: Sample in pairs, center + std eps and center - std eps.
         optimizer: Any class of torch.optim by its name, or clipup; from Python also a callable from
@@ -102,14 +108,21 @@ class NES(Search):
         check_range("std_decay", std_decay, 0, 1, open_low=True)
         check_range("min_std", min_std, 0, 1, open_low=True)
         self.initial_std = self._check_std(std)
-        self.learning_rate = float(self.initial_std.mean()) / 5 if learning_rate is None else learning_rate
         self.baseline = baseline
         self.optimizer = optimizer
         self.weight_decay = weight_decay
         self.learning_rate_decay = learning_rate_decay
         self.std_decay = std_decay
         self.min_std = min_std
-        self.ascent = Ascent(optimizer, self.center, self.learning_rate)
+        mean_std, chance = float(self.initial_std.mean()), chance_of(baseline, self.population)
+        self.ascent = Ascent.with_default(
+            optimizer,
+            self.center,
+            learning_rate,
+            noise=mean_std * sqrt(self.dim),
+            chance=None if chance is None else chance / (sqrt(self.population) * mean_std),
+        )
+        self.learning_rate = self.ascent.learning_rate
 
     @property
     def std(self) -> Tensor:
@@ -129,13 +142,21 @@ class NES(Search):
             return None
         if self.mirrored:
             weights = pair_differences(weights)
-        gradient = weighted_sum(candidates, self.center, weights) / (len(weights) * self.std**2)
+        deviations = weighted_sum(candidates, self.center, weights)  # sum_i u_i std eps_i
+        gradient = deviations / (len(weights) * self.std * self.std.mean())  # with respect to center / r
+        proportions = self._proportions
+        scaled, decay = self.center / proportions, self.weight_decay * self.center * proportions
         step = self.learning_rate * self.learning_rate_decay**self.generation
-        self.center = self.ascent.step(self.center, gradient - self.weight_decay * self.center, step)
+        self.center = self.center + proportions * (self.ascent.step(scaled, gradient - decay, step) - scaled)
         return {
             "search/std_mean": float(self.std.mean()),
             "search/gradient_norm": float(torch.linalg.vector_norm(gradient)),
         }
+
+    @property
+    def _proportions(self) -> Tensor:
+        """r, (D,): std over its mean."""
+        return self.initial_std / self.initial_std.mean()
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"initial_std": self.initial_std.clone(), "ascent": self.ascent.state_dict()}

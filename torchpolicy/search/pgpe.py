@@ -4,7 +4,7 @@ Sehnke, Osendorfer, Rueckstiess, Graves, Peters & Schmidhuber (2010), "Parameter
 Toklu, Liskowski & Srivastava (2020), "ClipUp: a simple and powerful optimizer for distribution-based policy evolution".
 """
 
-from math import inf
+from math import inf, sqrt
 from typing import Any, Literal
 
 import torch
@@ -16,7 +16,7 @@ from torchpolicy.gaussian import weighted_sums
 from torchpolicy.params import Slices
 from torchpolicy.population import Population
 from torchpolicy.search.base import Metrics, Search, clamp_std
-from torchpolicy.shaping import SHAPINGS, pair_differences
+from torchpolicy.shaping import SHAPINGS, chance_of, pair_differences
 
 
 class PGPE(Search):
@@ -42,8 +42,10 @@ class PGPE(Search):
         center: (D,), where the search starts.
         population: P, candidates a generation; even.
         std: First standard deviation, one number or (D,).
-        learning_rate: Of the center's optimizer. None: |std| / 30, which with ClipUp, whose fastest step is
-            twice that, is the paper's ratio of 15 between |std| and the maximum speed.
+        learning_rate: Learning rate of the center's optimizer. None: with clipup |std| / 30, whose fastest step is
+            twice as long, the paper's ratio of 15 between |std| and the maximum speed; with others the one with which
+            the first step has a fifth of the length of the noise (a twentieth with sgd and others whose steps grow with
+            the gradient).
         std_learning_rate: Of std.
         std_max_change: Share of itself that an entry of std may change by in a generation.
         baseline: What a score is compared with: mean, standardized or ranks.
@@ -95,15 +97,21 @@ class PGPE(Search):
         check_range("min_std", min_std, 0, 1, open_low=True)
         self.initial_std = self._check_std(std)
         self.std = self.initial_std.clone()
-        length = float(torch.linalg.vector_norm(self.initial_std))
-        self.learning_rate = length / 30 if learning_rate is None else learning_rate
         self.std_learning_rate = std_learning_rate
         self.std_max_change = std_max_change
         self.baseline = baseline
         self.optimizer = optimizer
         self.learning_rate_decay = learning_rate_decay
         self.min_std = min_std
-        self.ascent = Ascent(optimizer, self.center, self.learning_rate)
+        length, chance = float(torch.linalg.vector_norm(self.initial_std)), chance_of(baseline, self.population)
+        self.ascent = Ascent.with_default(
+            optimizer,
+            self.center,
+            learning_rate,
+            noise=length,
+            chance=None if chance is None else chance * length / sqrt(self.dim * self.population),
+        )
+        self.learning_rate = self.ascent.learning_rate
 
     def _sample(self) -> Tensor | Population:
         return self._draw(self.std)
