@@ -113,8 +113,8 @@ class Ascent:
     ) -> "Ascent":
         """As the constructor, with the optimiser's own default where `learning_rate` is None.
 
-        Learning rates of different optimisers are different things: that of Adam is the step of each weight, that of SGD
-        a factor of the gradient. So the default is the one with which the first step has a certain share of `noise`.
+        Learning rates of different optimisers are different things: Adam's is the step of each weight, that of SGD a
+        factor of the gradient. So the default is the one whose first step is a certain share of `noise` long.
 
         Args:
             optimizer: As for the constructor.
@@ -135,8 +135,8 @@ class Ascent:
         scaled = longer > 1.5 * length
         if scaled and chance is None:
             raise ValueError(
-                f"learning_rate is needed: steps of {optimizer!r} have the length of the gradient, which is in the units "
-                "of the scores here (or take baseline='standardized' or 'ranks', or another optimizer)"
+                f"learning_rate is needed: steps of {optimizer!r} have the length of the gradient, which is in the "
+                "units of the scores here (or take baseline='standardized' or 'ranks', or another optimizer)"
             )
         wanted = noise * (SCALED_FIRST_STEP if scaled else FIRST_STEPS.get(str(optimizer).lower(), FIRST_STEP))
         found = wanted / length if length > 0 else nan

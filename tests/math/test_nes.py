@@ -89,7 +89,7 @@ def test_update_by_adam_is_the_papers() -> None:
 
 
 def test_gradient_is_that_of_the_expected_score() -> None:
-    """E[a x] has the gradient a, whatever the std; a step up the natural one is longer by the square of the proportions."""
+    """E[a x] has the gradient a, whatever the std; the natural one is longer by the square of the proportions."""
     slope, std = torch.tensor([3.0, -1.0, 0.5]), torch.tensor([0.5, 1.0, 2.0])
     for baseline, mirrored in (("center", False), ("mean", False), ("mean", True)):
         search = NES(

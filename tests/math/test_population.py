@@ -13,6 +13,7 @@ from torchpolicy.gaussian import weighted_sums
 from torchpolicy.layers import Residual
 from torchpolicy.members import Members, population_forward
 from torchpolicy.population import Factors, LowRankNoise, Population, WithCenter
+from torchpolicy.shaping import SHAPINGS
 from torchpolicy.tensor_rollout import make_rollout
 
 RANKS = [1, 3]
@@ -104,7 +105,7 @@ def test_sums_are_those_of_the_dense_deviations(rank: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        *((tp.NES, {"baseline": baseline, "optimizer": "sgd", "learning_rate": 0.02}) for baseline in ("mean", "standardized", "ranks")),
+        *((tp.NES, {"baseline": name, "optimizer": "sgd", "learning_rate": 0.02}) for name in SHAPINGS),
         (tp.NES, {"mirrored": False, "optimizer": "sgd", "weight_decay": 0.1}),
         (tp.PGPE, {"std_learning_rate": 0.0}),
         (tp.ARS, {"top_directions": 3}),

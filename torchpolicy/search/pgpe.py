@@ -43,9 +43,9 @@ class PGPE(Search):
         population: P, candidates a generation; even.
         std: First standard deviation, one number or (D,).
         learning_rate: Learning rate of the center's optimizer. None: with clipup |std| / 30, whose fastest step is
-            twice as long, the paper's ratio of 15 between |std| and the maximum speed; with others the one with which
-            the first step has a fifth of the length of the noise (a twentieth with sgd and others whose steps grow with
-            the gradient).
+            twice as long, the paper's ratio of 15 between |std| and the maximum speed; with others the one whose
+            first step is a fifth as long as the noise (a twentieth with sgd and others whose steps grow with the
+            gradient).
         std_learning_rate: Of std.
         std_max_change: Share of itself that an entry of std may change by in a generation.
         baseline: What a score is compared with: mean, standardized or ranks.

@@ -1,0 +1,180 @@
+"""Which defaults a search should have in a run: the first std, the population, and warm-up episodes.
+
+Three questions, each asked of several searches and environments with five seeds from 100 on, which the ladder does not
+report. Nothing else is tuned: all settings but the one in question are the defaults.
+
+std         the first std, in units of each layer's initial scale (U(-b, b) with half-width b): 1, 1/sqrt(3), which is
+            the standard deviation of that distribution, and half of it; MLPs of 64-64 and 256-256
+population  SNES with an MLP of 64-64 and xNES with a linear policy: once, twice and four times the papers' default, which
+            is for functions without noise
+warm_up     observations normalised in the first generation too, by what 32 episodes of the first policy saw, or not
+
+python experiments/defaults.py run std --env CartPole-v1 --jobs 2     adds the rows that are not there yet
+python experiments/defaults.py table                                  prints the tables of all that lies there
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
+from math import floor, log, sqrt
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from benchmarks.machine import describe
+
+import torchpolicy as tp
+from torchpolicy.summary import iqm, iqm_interval
+
+RESULTS = Path(__file__).parent / "results" / "defaults"
+SEEDS = range(100, 105)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "CartPole-v1": {"total_steps": 200_000, "eval_every": 5, "eval_episodes": 50},
+    "LunarLanderContinuous-v3": {"total_steps": 400_000, "normalize_observations": True}
+    | {"eval_every": 5, "eval_episodes": 50},
+    "HalfCheetah-v5": {"total_steps": 1_000_000, "normalize_observations": True}
+    | {"eval_every": 5, "eval_episodes": 10},
+}
+
+SCALES = (1.0, 1 / sqrt(3), 0.5 / sqrt(3))
+POPULATIONS = (1, 2, 4)
+WARM_UP = 32
+"""Episodes."""
+
+
+def settings_of(env: str, algorithm: str) -> dict[str, Any]:
+    """Settings of a run. HalfCheetah's episodes have 1,000 steps, so a population there is half of the default."""
+    half = env == "HalfCheetah-v5" and algorithm in ("nes", "pgpe")
+    return SETTINGS[env] | ({"population": 32} if half else {})
+
+
+def cases(question: str) -> Iterator[dict[str, Any]]:
+    """What is asked, the environments and seeds aside: algorithm, hidden units, and the value in question."""
+    if question == "std":
+        for hidden in ([64, 64], [256, 256]):
+            for algorithm in ("nes", "pgpe", "snes"):
+                for scale in SCALES:
+                    yield {"algorithm": algorithm, "hidden": hidden, "value": scale}
+    elif question == "population":
+        for algorithm, hidden in (("snes", [64, 64]), ("xnes", [])):
+            for factor in POPULATIONS:
+                yield {"algorithm": algorithm, "hidden": hidden, "value": factor}
+    else:
+        for algorithm in ("nes", "snes"):
+            for warm in (False, True):
+                yield {"algorithm": algorithm, "hidden": [64, 64], "value": warm}
+
+
+def run(question: str, env: str, case: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A row. Seconds are of the processor: machines are shared."""
+    settings, value = settings_of(env, case["algorithm"]), case["value"]
+    with closing(gymnasium.make(env)) as made:
+        spaces = made.observation_space, made.action_space
+    policy: tp.Policy = tp.MLPPolicy(*spaces, hidden=case["hidden"], seed=seed)
+    processor = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        common: dict[str, Any] = {"seed": seed, "preset": False, "log_dir": folder}
+        if question == "std":
+            settings = settings | {"std_scale": value}
+        elif question == "population":
+            settings = settings | {"population": value * (4 + floor(3 * log(tp.ParamVector(policy.net).dim)))}
+        elif value:
+            policy = warmed_up(env, policy, common)
+        result = tp.train(env, case["algorithm"], policy=policy, target=None, **common, **settings)
+    return {
+        **{name: describe()[name] for name in ("commit", "date")},
+        "env": env,
+        **case,
+        "seed": seed,
+        "mean": result.evaluation.mean,
+        "curve": [
+            (row["rollout/env_steps"], round(row["eval/mean_reward"], 2))
+            for row in result.metrics
+            if "eval/mean_reward" in row
+        ],
+        "seconds": round(time.process_time() - processor, 1),
+    }
+
+
+def warmed_up(env: str, policy: tp.Policy, common: dict[str, Any]) -> tp.Policy:
+    """The policy with the statistics of some episodes of its own; its weights as they were."""
+    first = tp.ParamVector(policy.net).read()
+    small: dict[str, Any] = {"population": 2, "std": 1e-6, "episodes": WARM_UP // 2, "eval_episodes": 1}
+    begun = tp.train(env, "nes", policy=policy, normalize_observations=True, generations=1, **small, **common)
+    tp.ParamVector(begun.policy.net).write(first)
+    return begun.policy
+
+
+def path_of(question: str) -> Path:
+    """Where its results lie."""
+    return RESULTS / f"{question}.json"
+
+
+def rows_of(question: str) -> list[dict[str, Any]]:
+    """The rows that are there."""
+    path = path_of(question)
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    return rows
+
+
+def fill(question: str, envs: list[str], jobs: int) -> None:
+    """Run what is not there yet, seed by seed, and add each row as it comes."""
+    rows = rows_of(question)
+    keys = ("env", "algorithm", "hidden", "value", "seed")
+    there = [[row[key] for key in keys] for row in rows]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        wanted = [(env, case, seed) for seed in SEEDS for env in envs for case in cases(question)]
+        missing = [each for each in wanted if [each[0], *each[1].values(), each[2]] not in there]
+        for done in as_completed([pool.submit(run, question, *each) for each in missing]):
+            rows.append(done.result())
+            content = {**describe(), "runs_at_a_time": jobs, "rows": sorted(rows, key=lambda row: str(row["env"]))}
+            path_of(question).write_text(json.dumps(content) + "\n")
+            print({name: value for name, value in rows[-1].items() if name != "curve"}, flush=True)
+
+
+def table(question: str) -> None:
+    """Markdown: interquartile means of the final test over the seeds."""
+    rows = rows_of(question)
+    print(f"\n**{question}**\n")
+    print("| environment | algorithm | hidden units | value | seeds | score (95 % interval) | mean of the curve |")
+    print("|---|---|---|---|---|---|---|")
+    for env in SETTINGS:
+        for case in cases(question):
+            found = [row for row in rows if row["env"] == env and all(row[key] == case[key] for key in case)]
+            if found:
+                scores = np.array([row["mean"] for row in found])
+                area = np.array([np.mean([score for _, score in row["curve"]]) for row in found])
+                low, high = (float(end) for end in iqm_interval(scores))
+                hidden, value = "-".join(map(str, case["hidden"])) or "none", case["value"]
+                shown = f"{value:.2f}" if isinstance(value, float) else str(value)
+                score = f"{float(iqm(scores)):.1f} ({low:.1f} to {high:.1f}) | {float(iqm(area)):.1f}"
+                print(f"| {env} | {case['algorithm']} | {hidden} | {shown} | {len(found)} | {score} |")
+
+
+def main() -> None:
+    """Run or print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run")
+    running.add_argument("question", choices=("std", "population", "warm_up"))
+    running.add_argument("--env", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    running.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    commands.add_parser("table")
+    arguments = parser.parse_args()
+    if arguments.command == "table":
+        for question in ("std", "population", "warm_up"):
+            table(question)
+        return
+    fill(arguments.question, arguments.env, arguments.jobs)
+
+
+if __name__ == "__main__":
+    main()
