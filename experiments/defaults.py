@@ -5,8 +5,8 @@ report. Nothing else is tuned: all settings but the one in question are the defa
 
 std         the first std, in units of each layer's initial scale (U(-b, b) with half-width b): 1, 1/sqrt(3), which is
             the standard deviation of that distribution, and half of it; MLPs of 64-64 and 256-256
-population  SNES with an MLP of 64-64 and xNES with a linear policy: once, twice and four times the papers' default, which
-            is for functions without noise
+population  SNES with an MLP of 64-64 and xNES with a linear policy: once, twice and four times the papers' default,
+            which is for functions without noise
 warm_up     observations normalised in the first generation too, by what 32 episodes of the first policy saw, or not
 
 python experiments/defaults.py run std --env CartPole-v1 --jobs 2     adds the rows that are not there yet

@@ -49,9 +49,9 @@ class NES(Search):
         center: (D,), where the search starts.
         population: P, candidates a generation; even with mirrored pairs.
         std: Standard deviation of the samples, one number or (D,).
-        learning_rate: Learning rate of the optimizer, in units of the weights. None: the one whose first step is a fifth
-            as long as the noise: a fifth of the mean of std with adam. (A twentieth with sgd and others whose steps
-            grow with the gradient, a thirtieth with clipup.)
+        learning_rate: Learning rate of the optimizer, in units of the weights. None: the one whose first step is a
+            fifth as long as the noise: a fifth of the mean of std with adam. (A twentieth with sgd and others whose
+            steps grow with the gradient, a thirtieth with clipup.)
         baseline: What a score is compared with: center, mean, standardized or ranks.
         mirrored: Sample in pairs, center + std eps and center - std eps.
         optimizer: Any class of torch.optim by its name, or clipup; from Python also a callable from
