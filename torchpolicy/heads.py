@@ -51,7 +51,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def entropy(self, output: Tensor) -> Tensor:
-        """Entropy (*B,) of the choice given outputs (*B, input_size), in nats."""
+        """Entropy (*B,) of the choice given outputs (*B, input_size), in nats: of a Gaussian, before it is squashed."""
 
     @abstractmethod
     def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
@@ -67,6 +67,9 @@ class Head(nn.Module, ABC):
             extra: Variance added to the fit.
             floor: Of the standard deviation.
         """
+
+    def limit_spread(self, floor: float) -> None:
+        """Keep the standard deviation of choices that the network's output does not say at `floor` or above."""
 
     @abstractmethod
     def to_env(self, actions: Tensor) -> list[Any] | np.ndarray[Any, Any]:
@@ -169,6 +172,11 @@ class Gaussian(Head):
 
     def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
         return torch.randn(steps, self.noise_size, generator=generator)
+
+    @torch.no_grad()
+    def limit_spread(self, floor: float) -> None:
+        if floor > 0:
+            self.log_std.clamp_(min=log(floor))
 
     @torch.no_grad()
     def fit_spread(self, output: Tensor, choices: Tensor, weights: Tensor, extra: float, floor: float) -> None:

@@ -102,6 +102,36 @@ def test_minibatches_see_each_step_once_an_epoch(monkeypatch: pytest.MonkeyPatch
         assert (together == row).all(1).sum() == 3
 
 
+def test_minibatches_have_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, episodes = learner_and_batch("discrete", minibatch=4)
+    sizes: list[int] = []
+    climb = learner._climb
+    monkeypatch.setattr(learner, "_climb", lambda *batch: (sizes.append(len(batch[0])), climb(*batch))[1])
+    learner.learn(episodes)
+    x, _, _ = elite_of(episodes)
+    assert sum(sizes) == len(x)
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-len(x) // 4)
+
+
+def test_episodes_that_weigh_alike_still_do_in_minibatches() -> None:
+    """Steps up the same gradient in parts are one step up all of it, where the rate is small."""
+    moves = []
+    for minibatch, rate in ((1000, 1e-3), (3, 1e-3 / 5)):
+        learner, episodes = learner_and_batch("discrete", weighting="episodes", minibatch=minibatch, learning_rate=rate)
+        x, _, _ = elite_of(episodes)
+        assert minibatch == 1000 or -(-len(x) // 3) == 5
+        before = learner.policy.net.weight.detach().clone()
+        learner.learn(episodes)
+        moves.append(learner.policy.net.weight.detach() - before)
+    torch.testing.assert_close(moves[0], moves[1], rtol=1e-2, atol=1e-7)
+
+
+def test_an_entropy_bonus_for_box_actions_is_refused() -> None:
+    with pytest.raises(ValueError, match="entropy_bonus does nothing for Box actions"):
+        DeepCEM(batches.policy("box"), entropy_bonus=0.1)
+
+
 def one_step(rewards: list[float]) -> Episodes:
     return batches.episodes("discrete", [1] * len(rewards), rewards)
 

@@ -111,9 +111,9 @@ class Learner(ABC):
         """Improve the policy; None if nothing could be learned from the episodes, at least one."""
 
     def _climb(
-        self, observations: Tensor, choices: Tensor, weights: Tensor, entropy_bonus: float = 0.0
+        self, observations: Tensor, choices: Tensor, weights: Tensor, entropy_weight: float = 0.0
     ) -> tuple[float, float]:
-        """One step of the optimiser up sum_m w_m log pi(c_m | o_m) + entropy_bonus times the mean entropy.
+        """One step of the optimiser up sum_m w_m log pi(c_m | o_m) + entropy_weight times the sum of the entropies.
 
         A step that is not finite is not taken.
 
@@ -121,7 +121,7 @@ class Learner(ABC):
             observations: (M, *O).
             choices: (M, *choice_shape).
             weights: (M,).
-            entropy_bonus: What a nat of entropy is worth.
+            entropy_weight: What a nat of entropy counts for, in each of the M steps.
 
         Returns:
             The first sum, with its sign turned, and the mean entropy, both before the step.
@@ -133,13 +133,13 @@ class Learner(ABC):
             seen, chosen, weighed = (each[chunk].to(self.policy.device) for each in (observations, choices, weights))
             output = self.policy(seen)
             log_likelihood = (weighed * self.policy.head.log_prob(output, chosen)).sum()
-            with torch.set_grad_enabled(entropy_bonus > 0):
-                mean_entropy = self.policy.head.entropy(output).sum() / count
-            objective = log_likelihood + entropy_bonus * mean_entropy
+            with torch.set_grad_enabled(entropy_weight > 0):
+                entropies = self.policy.head.entropy(output).sum()
+            objective = log_likelihood + entropy_weight * entropies
             gradients = torch.autograd.grad(objective, parameters, allow_unused=True, materialize_grads=True)
             gradient += self.vector.flatten(dict(zip(self.vector.parameters, gradients, strict=True)))
             loss -= log_likelihood.item()
-            entropy += mean_entropy.item()
+            entropy += entropies.item() / count
         if gradient.isfinite().all():
             self.vector.write(self.ascent.step(self.vector.read(), gradient, self.learning_rate))
         return loss, entropy

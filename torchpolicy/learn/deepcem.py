@@ -6,11 +6,11 @@ variance for Gaussian actions after Szita & Lorincz (2006), "Learning Tetris usi
 """
 
 from collections.abc import Iterator
-from math import inf
+from math import ceil, inf
 from typing import Any, Literal
 
 import torch
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 from torchpolicy.ascent import OptimizerFactory
@@ -47,10 +47,11 @@ class DeepCEM(Learner):
         memory: Generations that an elite episode is remembered for, and competes with the new ones. 0: none.
         per_start: Take the percentile among episodes with the same first observation, where starts are Discrete.
         epochs: Passes over the elite, a generation.
-        minibatch: Steps at a time.
+        minibatch: Steps at a time, at most; the elite is split into minibatches of one size, or nearly.
         weighting: Whether all steps of the elite count alike, or all episodes, that long ones do not outweigh
             short ones.
-        entropy_bonus: What a nat of the mean entropy is worth.
+        entropy_bonus: What a nat of the mean entropy is worth. Not for Box actions, whose spread is fitted to the
+            elite: there extra_std keeps it wide.
         optimizer: adam, or any class of torch.optim by its name; from Python also a callable from
             (parameters, lr=) to an optimizer.
         learning_rate: Of the optimizer.
@@ -93,6 +94,8 @@ class DeepCEM(Learner):
         check_count("minibatch", minibatch, at_least=1)
         check_choice("weighting", weighting, ("steps", "episodes"))
         check_range("entropy_bonus", entropy_bonus, 0, inf)
+        if entropy_bonus and isinstance(policy.action_space, Box):
+            raise ValueError("entropy_bonus does nothing for Box actions, whose spread is fitted: take extra_std")
         check_range("extra_std", extra_std, 0, inf)
         check_range("extra_std_decay", extra_std_decay, 0, 1)
         check_range("min_std", min_std, 0, inf, open_low=True)
@@ -159,10 +162,10 @@ class DeepCEM(Learner):
         """Climb the likelihood of the elite by minibatches; loss and entropy at each."""
         for _ in range(self.epochs):
             order = torch.randperm(len(weights), generator=self.generator).to(weights.device)
-            for begin in range(0, len(order), self.minibatch):
-                batch = order[begin : begin + self.minibatch]
-                share = weights[batch] / weights[batch].sum()
-                yield self._climb(observations[batch], choices[batch], share, self.entropy_bonus)
+            minibatches = order.tensor_split(ceil(len(order) / self.minibatch))
+            for batch in minibatches:
+                share = weights[batch] * len(minibatches)  # in the mean over the minibatches, they sum to 1
+                yield self._climb(observations[batch], choices[batch], share, self.entropy_bonus / len(batch))
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {

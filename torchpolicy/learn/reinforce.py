@@ -5,8 +5,8 @@ reward-to-go and baselines as in Sutton & Barto (2018), "Reinforcement learning"
 Kool, van Hoof & Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
 """
 
-from math import inf
-from typing import ClassVar, Literal
+from math import inf, sqrt
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.search.base import Metrics
+
+MEMORY = 0.9
+"""Share of its past that the running scale of the advantages keeps, every generation."""
 
 EQUAL = 1e-9
 """Advantages that are no larger than this share of the rewards to go are rounding."""
@@ -31,25 +34,38 @@ class REINFORCE(Learner):
         learner = REINFORCE(policy, baseline="leave_one_out", learning_rate=0.02)
         result = tp.train("CartPole-v1", learner, target=195)
 
-    With the reward to go G_m of step m, discounted from that step on, and a baseline b_m:
+    With N episodes, the reward to go G_m of step m, discounted from that step on, and a baseline b_m:
 
-        A_m     <- G_m - b_m, over their standard deviation if standardize
-        weights <- optimizer step up the mean over m of A_m log pi(c_m | o_m)
+        A_m     <- G_m - b_m, over their running scale if standardize
+        weights <- optimizer step up 1/N sum_m A_m log pi(c_m | o_m)
+
+    The sum is divided by the number of episodes, not of steps, or long episodes would count for less. Of the baselines,
+    none and leave_one_out leave the gradient of the expected return without bias (``discount=1``); mean and step,
+    which hold the episode's own return, too, shorten it (mean: by 1 - 1/N). A discount below 1 trades bias for less
+    variance: actions are credited with what comes soon, and the factor discount^t of step t is left out, as is usual,
+    so that late steps count as much as early ones.
 
     A Gaussian policy's log_std climbs with the weights of its net.
 
     Args:
-        policy: What is improved, in place.
-        discount: Of rewards, a step.
-        baseline: What the reward to go is compared with. mean: its mean over all steps; step: over the
-            episodes that still go on at that time; leave_one_out: over the other episodes at that time, those
-            that have ended counting zero, which leaves the gradient without bias.
-        standardize: Divide the advantages by their standard deviation, so that the scale of rewards does not matter.
-        entropy_bonus: What a nat of the mean entropy is worth.
+        policy: The policy that is improved, in place.
+        discount: Factor of a reward for each step that it lies ahead, from 0 to 1.
+        baseline: What the reward to go is compared with. none: nothing, the plain form; mean: the mean return of the
+            episodes; step: the mean over the episodes that still go on at that time; leave_one_out: the mean over the
+            other episodes at that time, where those that have ended count zero.
+        standardize: Divide the advantages by their root mean square in earlier batches (in the first, its own), so that
+            the scale of rewards does not matter. The present batch does not count, or one with rare high returns
+            would weigh less than others because of them.
+        entropy_bonus: What a nat of entropy is worth, at each step, in units of the advantages. With Box actions it is
+            the entropy of the Gaussian, before the choice is squashed into its bounds.
+        min_std: Smallest standard deviation of a Gaussian policy.
         optimizer: adam, or any class of torch.optim by its name; from Python also a callable from
             (parameters, lr=) to an optimizer.
-        learning_rate: Of the optimizer.
-        seed: Of nothing: REINFORCE draws no random numbers of its own.
+        learning_rate: Learning rate of the optimizer.
+        seed: Unused: this learner draws no random numbers.
+
+    Attributes:
+        mean_square: Running mean square of the advantages; 0 before the first batch.
     """
 
     episodes: ClassVar[int] = 20
@@ -59,9 +75,10 @@ class REINFORCE(Learner):
         policy: Policy,
         *,
         discount: float = 0.99,
-        baseline: Literal["mean", "step", "leave_one_out"] = "step",
+        baseline: Literal["none", "mean", "step", "leave_one_out"] = "step",
         standardize: bool = True,
         entropy_bonus: float = 0.0,
+        min_std: float = 0.05,
         optimizer: str | OptimizerFactory = "adam",
         learning_rate: float = 0.01,
         seed: int = 0,
@@ -73,23 +90,46 @@ class REINFORCE(Learner):
         self.discount = discount
         self.baseline = baseline
         self.standardize = standardize
+        check_range("min_std", min_std, 0, inf)
         self.entropy_bonus = entropy_bonus
+        self.min_std = min_std
+        self.mean_square = 0.0
 
     def _learn(self, episodes: Episodes) -> Metrics | None:
         to_go = episodes.rewards_to_go(self.discount)
         advantages = to_go - BASELINES[self.baseline](episodes, to_go)
         if advantages.abs().max() <= EQUAL * to_go.abs().max():
             return None
-        if self.standardize and (spread := advantages.std(correction=0)) > 0:
-            advantages = advantages / spread
-        weights = (advantages / len(advantages)).to(self.vector.dtype)
-        loss, entropy = self._climb(episodes.observations, episodes.choices, weights, self.entropy_bonus)
+        if self.standardize:
+            advantages = advantages / self._scale(float(advantages.square().mean()))
+        weights = (advantages / len(episodes)).to(self.vector.dtype)
+        entropy_weight = self.entropy_bonus / len(episodes)
+        loss, entropy = self._climb(episodes.observations, episodes.choices, weights, entropy_weight)
+        self.policy.head.limit_spread(self.min_std)
         return {"learn/loss": loss, "learn/entropy": entropy, "learn/steps": float(len(weights))}
+
+    def _scale(self, mean_square: float) -> float:
+        """What to divide the advantages by whose mean square is given, which later batches will remember."""
+        before = self.mean_square or mean_square
+        self.mean_square = MEMORY * before + (1 - MEMORY) * mean_square
+        return sqrt(before)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"mean_square": self.mean_square}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.mean_square = float(state["mean_square"])
+
+
+def none(episodes: Episodes, to_go: Tensor) -> Tensor:
+    """(), zero."""
+    return to_go.new_zeros(())
 
 
 def mean(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """Of all steps, ()."""
-    return to_go.mean()
+    """(), the mean over the episodes of the reward to go at their start."""
+    return to_go[episodes.times == 0].mean()
 
 
 def step(episodes: Episodes, to_go: Tensor) -> Tensor:
@@ -104,4 +144,4 @@ def leave_one_out(episodes: Episodes, to_go: Tensor) -> Tensor:
     return (total - to_go) / max(1, len(episodes) - 1)
 
 
-BASELINES = {"mean": mean, "step": step, "leave_one_out": leave_one_out}
+BASELINES = {"none": none, "mean": mean, "step": step, "leave_one_out": leave_one_out}
