@@ -5,6 +5,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from torchpolicy.seeding import Stream
+
 settings.register_profile("the same every time", derandomize=True, deadline=None)
 settings.load_profile("the same every time")
 
@@ -13,6 +15,12 @@ settings.load_profile("the same every time")
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are made in a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def _own_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``tp.evaluate`` plays the episodes of a run's own test, for tests that play them again."""
+    monkeypatch.setattr("torchpolicy.trained.STREAM", Stream.TEST)
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ def quick(env: Any = Guess, **arguments: Any) -> tp.Result:
     return tp.train(env, "cem", **{"generations": 3, "population": 8, "eval_episodes": 4, **arguments})
 
 
+@pytest.mark.usefixtures("_own_test")
 def test_a_policy_is_handed_from_algorithm_to_algorithm_and_back() -> None:
     """The score at each hand-over is the score before it: the same module, the same episodes."""
     arguments: dict[str, Any] = {"generations": 2, "eval_episodes": 10, "episodes": 5}
@@ -138,6 +139,7 @@ def test_global_random_generators_are_neither_read_nor_set() -> None:
     assert torch.equal(weights(quick("CartPole-v1", policy="mlp")), weights(first))
 
 
+@pytest.mark.usefixtures("_own_test")
 def test_saved_policy_and_evaluation_agree() -> None:
     result = quick(seed=3, eval_episodes=20)
     policy = tp.load(result.run_dir)
@@ -173,6 +175,7 @@ class Tied(nn.Module):
         return self.second(torch.relu(self.first(self.frozen(x)))) + self.first(x)
 
 
+@pytest.mark.usefixtures("_own_test")
 def test_a_module_with_tied_and_frozen_weights_learns_and_loads() -> None:
     torch.manual_seed(0)
     module = Tied()
@@ -448,6 +451,7 @@ def test_numpy_numbers_are_numbers() -> None:
     assert torch.equal(weights(plain), weights(numpy))
 
 
+@pytest.mark.usefixtures("_own_test")
 def test_what_a_command_does_is_a_call(tmp_path: Path) -> None:
     result = quick("CartPole-v1", seed=4, eval_episodes=5)
     again = result.evaluate(episodes=5, seed=4)
@@ -482,6 +486,7 @@ def test_std_scale_is_of_each_layers_initial_scale() -> None:
     torch.testing.assert_close(first(std=0.3), torch.full_like(first(), 0.3))
 
 
+@pytest.mark.usefixtures("_own_test")
 def test_a_run_with_noise_of_low_rank_is_scored_again_to_the_last_bit(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"policy_args": {"hidden": (64, 64)}, "noise_rank": 1, "generations": 2}
     result = tp.train(

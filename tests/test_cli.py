@@ -58,7 +58,7 @@ def test_every_command_works_from_a_shell() -> None:
     says = {
         "train": r"run +run\ntest +\d",
         "resume": r"run +run\ntest +\d",
-        "eval": r"\d+\.\d, 95 % interval .* over 5 episodes$",
+        "eval": r"\d+\.\d, 95 % interval .* over 5 episodes",
         "play": r"return \d+$",
         "envs": r"CartPole-v1 +475 +500  to the bit  .*cem",
         "doctor": r"torch +\d.*\n(.*\n)*mujoco",

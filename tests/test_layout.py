@@ -24,7 +24,7 @@ ORDER = (
     *("envs.tensor", "envs.base", "envs.*", "envs.native", "envs.native.*", "environments"),
     *("shaping", "gaussian", "clipup", "ascent", "search.base", "search.*", "writers.base", "writers.*"),
     *("episodes", "learn.base", "learn.*", "outcome", "action_noise", "rollout", "lanes", "tensor_rollout"),
-    *("evaluation", "diagnosis", "plan", "scoring", "generation", "catalog", "preset", "runs", "settings"),
+    *("intervals", "evaluation", "diagnosis", "plan", "scoring", "generation", "catalog", "preset", "runs", "settings"),
     *("summary", "plotting", "replay", "film", "exporting", "report", "callbacks", "trainer"),
     *("job", "session", "workers", "launch", "trained", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),

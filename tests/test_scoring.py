@@ -141,6 +141,7 @@ def test_episodes_that_failed_teach_it_nothing() -> None:
     assert normalizer.count < len(Walk.seen)
 
 
+@pytest.mark.usefixtures("_own_test")
 def test_a_run_saves_and_loads_its_normaliser() -> None:
     result = tp.train(Walk, "cem", generations=3, population=6, eval_episodes=3, normalize_observations=True)
     policy = tp.load(result.run_dir)

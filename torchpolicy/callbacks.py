@@ -181,7 +181,7 @@ class Evaluate(Callback):
             vector = ParamVector(run.policy.net).read()
             with make_rollout(self._environment, run.policy) as rollout:
                 evaluation = evaluate_vector(
-                    rollout, vector, seed=self._seed, stream=Stream.TEST, episodes=self._episodes
+                    rollout, vector, seed=self._seed, stream=Stream.CALLBACK, episodes=self._episodes
                 )
             metrics[f"{self._name}/mean_reward"] = evaluation.mean
 

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from torch import Tensor
 
+from torchpolicy.intervals import mean_interval, share_of_others
 from torchpolicy.outcome import Failure
 from torchpolicy.rollout import Rollout
 from torchpolicy.seeding import Stream, episode_seeds
 from torchpolicy.spaces import Array
-
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -40,20 +38,16 @@ class Evaluation:
 
     @cached_property
     def ci(self) -> tuple[float, float]:
-        """95 % interval of the mean: the percentile bootstrap, which never leaves the range of returns.
+        """95 % interval of the mean: Student's below 30 episodes, the bootstrap's from 30 on (see :mod:`intervals`).
 
-        NaN where there is none: for one episode, or after a failure.
+        Without width where all returns are equal. NaN where there is none: for one episode, or after a failure.
         """
-        count = len(self.returns)
-        if count < 2:
-            return float("nan"), float("nan")
-        rng = np.random.default_rng(0)
-        means = [self.returns[rng.integers(0, count, count)].mean() for _ in range(RESAMPLES)]
-        low, high = np.quantile(means, [0.025, 0.975])
-        return float(low), float(high)
+        return mean_interval(self.returns)
 
     def __str__(self) -> str:
         text = f"{self.mean:.1f}, 95 % interval {self.ci[0]:.1f} to {self.ci[1]:.1f}, over {len(self.returns)} episodes"
+        if self.ci[0] == self.ci[1]:
+            text += f", all equal (up to {100 * share_of_others(len(self.returns)):.0f} % of others may differ)"
         return f"{text} ({len(self.failures)} failed: {self.failures[0]})" if self.failures else text
 
 

@@ -61,7 +61,7 @@ def shoot(
 ) -> Take:
     """Play an episode in Gymnasium's environment: the first of those that :func:`torchpolicy.evaluate` scores."""
     args = dict(env_args or {})
-    (episode,) = episode_seeds(check_seed(seed), Stream.TEST, 0, 1)
+    (episode,) = episode_seeds(check_seed(seed), Stream.EVALUATION, 0, 1)
     with closing(_make(env, args, max_episode_steps, None)) as made:
         if made.observation_space != policy.observation_space or made.action_space != policy.action_space:
             raise ValueError(

@@ -19,6 +19,19 @@ class Stream(IntEnum):
     SEARCH = 4
     POLICY = 5
     ACTION = 6  # noise of sampled actions, derived from the episode's seed
+    EVALUATION = 7  # what a user scores, draws or shows: before or after a run's test, never the same episodes
+    CALLBACK = 8  # what callbacks score in the course of a run
+
+
+FIRST_SEEDS = {
+    Stream.TRAIN: (0, 29),
+    Stream.VALIDATION: (1 << 29, 29),
+    Stream.CONFIRMATION: (2 << 29, 29),
+    Stream.TEST: (6 << 28, 28),
+    Stream.EVALUATION: (14 << 27, 27),
+    Stream.CALLBACK: (15 << 27, 27),
+}
+"""Of the streams of episodes: the first of the seeds that only this stream has, and the bits of their number."""
 
 
 def derive_seed(root: int, stream: Stream, *key: int) -> int:
@@ -33,5 +46,5 @@ def episode_seeds(root: int, stream: Stream, generation: int, episodes: int) -> 
     They do not depend on the candidate: with common random numbers all candidates of a generation
     meet the same episodes, so that their scores differ by their weights alone.
     """
-    kind = int(stream) << 29
-    return [kind | derive_seed(root, stream, generation, episode) >> 2 for episode in range(episodes)]
+    first, bits = FIRST_SEEDS[stream]
+    return [first | derive_seed(root, stream, generation, episode) >> (31 - bits) for episode in range(episodes)]

@@ -17,6 +17,9 @@ from torchpolicy.runs import load_policy, read_config
 from torchpolicy.seeding import Stream
 from torchpolicy.tensor_rollout import make_rollout
 
+STREAM = Stream.EVALUATION
+"""The episodes that :func:`evaluate` plays."""
+
 
 def load(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
     """The trained policy of a run, in eval mode. No code from the run's files is executed.
@@ -75,9 +78,7 @@ def evaluate(
     sampled: bool = False,
     noise_rank: int | None = None,
 ) -> Evaluation:
-    """Score a policy on episodes that training never uses.
-
-    With the seed of the run that trained it, these are the episodes of the run's own test score.
+    """Score a policy on episodes that training never uses, nor a run's own test, whatever the seed.
 
     Args:
         policy: Acts greedily; put into eval mode.
@@ -101,4 +102,4 @@ def evaluate(
     environment = make_environment(env, env_args, max_episode_steps, backend)
     vector = ParamVector(policy.net).read()
     with make_rollout(environment, policy, sampled=sampled, noise_rank=noise_rank) as rollout, one_thread():
-        return evaluate_vector(rollout, vector, seed=seed, stream=Stream.TEST, episodes=episodes)
+        return evaluate_vector(rollout, vector, seed=seed, stream=STREAM, episodes=episodes)

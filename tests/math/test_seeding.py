@@ -1,6 +1,15 @@
-from torchpolicy.seeding import Stream, derive_seed, episode_seeds
+from types import SimpleNamespace
+from typing import Any
 
-EPISODES = (Stream.TRAIN, Stream.VALIDATION, Stream.CONFIRMATION, Stream.TEST)
+import pytest
+
+import torchpolicy as tp
+from torchpolicy.environments import make_environment
+from torchpolicy.film import shoot
+from torchpolicy.seeding import FIRST_SEEDS, Stream, derive_seed, episode_seeds
+from torchpolicy.tensor_rollout import TensorRollout
+
+EPISODES = tuple(FIRST_SEEDS)
 
 
 def test_streams_never_overlap_whatever_the_root() -> None:
@@ -25,3 +34,27 @@ def test_seeds_are_pure_and_fit_31_bits() -> None:
     assert episode_seeds(7, Stream.TEST, 2, 5) != episode_seeds(8, Stream.TEST, 2, 5)
     assert all(0 <= seed < 2**31 for stream in EPISODES for seed in episode_seeds(2**70, stream, 0, 100))
     assert derive_seed(0, Stream.SEARCH) != derive_seed(0, Stream.POLICY)
+
+
+def test_what_users_and_callbacks_score_are_no_episodes_of_a_test() -> None:
+    """Neither by the default seed, nor by that of the run."""
+    policy = tp.LinearPolicy(*make_environment("CartPole-v1").spaces)
+    played = {"test": episode_seeds(1, Stream.TEST, 0, 100)}
+
+    def spy(self: TensorRollout, candidates: Any, seeds: list[int], **options: Any) -> Any:
+        played[playing] = list(seeds)
+        return original(self, candidates, seeds, **options)
+
+    original = TensorRollout.play
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TensorRollout, "play", spy)
+        playing = "evaluate"
+        tp.evaluate(policy, "CartPole-v1", episodes=100, seed=1)
+        playing = "callback"
+        watch = tp.callbacks.Evaluate("CartPole-v1", "watched", every=1, episodes=100, seed=1)
+        watch.on_generation_end(SimpleNamespace(policy=policy, generation=1), {})  # type: ignore[arg-type]
+    played["film"] = [shoot(policy, "CartPole-v1", None, None, 1).seed]
+    assert len(played["evaluate"]) == len(played["callback"]) == 100
+    for one in ("evaluate", "callback", "film"):
+        assert not set(played[one]) & set(played["test"]), one
+    assert not set(played["evaluate"]) & set(played["callback"])
