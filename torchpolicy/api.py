@@ -88,6 +88,7 @@ def train(
     tolerance_generations: int = 50,
     episodes: int | None = None,
     reevaluate: int | None = None,
+    failed: str | None = None,
     survival_bonus: float | None = None,
     eval_episodes: int | None = None,
     eval_every: int | None = None,
@@ -133,8 +134,10 @@ def train(
         tolerance_generations: For how long.
         episodes: E, per candidate and generation; a candidate's score is their mean return. A learner's: of the
             policy, with sampled actions. 1 if nothing is given, or what the learner takes (`Learner.episodes`).
-        reevaluate: Fresh episodes that the best quarter of the candidates play as well; their scores are the
-            means of all they played. A remedy against luck. 0 if nothing is given.
+        reevaluate: Fresh episodes that the best quarter of the candidates play as well; their order among themselves is
+            then that of the means of all they played. A remedy against luck. 0 if nothing is given.
+        failed: What becomes of a candidate with a failed episode, of a search: ``"dropped"``, as if it had not been
+            asked for, the default; or ``"worst"``, with the lowest score of its generation.
         survival_bonus: Taken off the return for each step, in training only: what an environment pays
             for being alive hides what it pays for getting on. 0 if nothing is given.
         eval_episodes: Of each held-out evaluation. 100 if nothing is given.
@@ -181,6 +184,7 @@ def train(
         "seconds": seconds,
         "episodes": episodes,
         "reevaluate": reevaluate,
+        "failed": failed,
         "survival_bonus": survival_bonus,
         "eval_episodes": eval_episodes,
         "eval_every": eval_every,

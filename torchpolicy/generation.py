@@ -67,12 +67,14 @@ def _search(search: Search, rollout: Rollout, plan: Plan, generation: int) -> Ge
     } | spread(search, vector)
     times = {"ask": asked - begin, "rollout": played - asked, "update": told - played}
     players = len(scored.scores)
+    failed = len({failure.candidate for failure in scored.failures if failure.candidate < players})
+    counted = {"search/failed": max(float(failed), update["search/failed"])}
     return Generation(
-        metrics=scored.metrics | update | diagnosis | _named(times, rollout, before),
-        promise=scored.center_score,
+        metrics=scored.metrics | update | counted | diagnosis | _named(times, rollout, before),
+        promise=scored.center_return,
         stalled=bool(update["search/stalled"]),
         failures=scored.failures,
-        failed=len({failure.candidate for failure in scored.failures if failure.candidate < players}),
+        failed=failed,
         players=players,
         env_steps=scored.env_steps,
         returns=torch.from_numpy(scored.returns),

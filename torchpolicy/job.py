@@ -115,8 +115,12 @@ def make_job(
     on_tensors = environment.tensor_env is not None
     if compile:
         _check_compiler(on_tensors, environment.name, place)
-    if issubclass(algorithm_kind, Learner) and (plan["reevaluate"] or plan["survival_bonus"]):
-        raise ValueError(f"{algorithm_kind.__name__} has no candidates: reevaluate and survival_bonus are for searches")
+    if issubclass(algorithm_kind, Learner) and (
+        plan["reevaluate"] or plan["survival_bonus"] or plan["failed"] != "dropped"
+    ):
+        raise ValueError(
+            f"{algorithm_kind.__name__} has no candidates: reevaluate, survival_bonus and failed are for searches"
+        )
     if plan["episodes"] is None:
         plan["episodes"] = algorithm_kind.episodes if issubclass(algorithm_kind, Learner) else 1
     if isinstance(algorithm, Learner) and policy is None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from torchpolicy.checks import check_count, check_range
+from torchpolicy.checks import check_choice, check_count, check_range
 
 
 class RunError(RuntimeError):
@@ -25,8 +25,10 @@ class Plan:
         seconds: Budget of wall time. The only one that makes a run end elsewhere the next time.
         tolerance: Stop when the center's held-out scores have lain within it for `tolerance_generations`.
         tolerance_generations: How long.
-        reevaluate: Fresh episodes that the best quarter of the candidates play as well; then their scores are the
-            means of all they played. 0: none.
+        reevaluate: Fresh episodes that the best quarter of the candidates play as well; then their order among
+            themselves is that of the means of all they played. 0: none.
+        failed: What becomes of a candidate with a failed episode: dropped, as if it had not been asked for, or worst,
+            with the lowest score of its generation.
         survival_bonus: Taken off the return for each step, in the scores of training alone.
         normalize_observations: Whether the policy's normaliser learns from what candidates see.
         eval_episodes: Of each held-out evaluation.
@@ -44,6 +46,7 @@ class Plan:
     tolerance: float | None = None
     tolerance_generations: int = 50
     reevaluate: int = 0
+    failed: str = "dropped"
     survival_bonus: float = 0.0
     normalize_observations: bool = False
     eval_episodes: int = 100
@@ -54,6 +57,7 @@ class Plan:
         for name in ("episodes", "eval_episodes", "eval_every", "tolerance_generations"):
             check_count(name, getattr(self, name), at_least=1)
         check_count("reevaluate", self.reevaluate, at_least=0)
+        check_choice("failed", self.failed, ("dropped", "worst"))
         check_range("survival_bonus", self.survival_bonus, -inf, inf)
         if self.tolerance is not None:
             check_range("tolerance", self.tolerance, 0, inf, open_low=True)

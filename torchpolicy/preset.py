@@ -10,6 +10,7 @@ DEFAULTS: dict[str, Any] = {
     "normalize_observations": None,  # as the policy does
     "episodes": None,  # the algorithm's
     "reevaluate": 0,
+    "failed": "dropped",
     "survival_bonus": 0.0,
     "eval_episodes": 100,
     "eval_every": 10,

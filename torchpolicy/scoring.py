@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, finfo
 
 from torchpolicy.outcome import Failure, Outcome
 from torchpolicy.plan import Plan
@@ -28,7 +28,8 @@ class Scored:
 
     Attributes:
         scores: (P,) float64, what the search is told; NaN for a candidate that failed.
-        center_score: The center's, on the same episodes; NaN if it did not play along.
+        center_return: The center's mean return on the same episodes, no survival bonus subtracted; NaN if it did not
+            play along.
         failures: Of the candidates, and of the center, numbered P.
         env_steps: In all.
         returns: (P, E), of the candidates.
@@ -36,7 +37,7 @@ class Scored:
     """
 
     scores: Array
-    center_score: float
+    center_return: float
     failures: list[Failure]
     env_steps: int
     returns: Array
@@ -54,26 +55,34 @@ def score(rollout: Rollout, plan: Plan, candidates: Tensor | Population, center:
     outcome = rollout.play(players, seeds[: plan.episodes], observe=plan.normalize_observations)
     outcomes, failures = [outcome], outcome.failures
     every = _mean_scores(outcome, plan.survival_bonus)
-    scores, center_score = every[:population].copy(), every[population] if len(players) > population else nan
+    scores = every[:population].copy()
     if plan.reevaluate:
         best = _best(scores)
         again = rollout.play(candidates[best], seeds[plan.episodes :], observe=plan.normalize_observations)
         sums = plan.episodes * scores[best] + plan.reevaluate * _mean_scores(again, plan.survival_bonus)
-        scores[best] = sums / len(seeds)
+        scores[best] = _dealt(scores[best], sums)
         failures = failures + [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
         outcomes.append(again)
+    failures = failures + _too_large(scores, finfo(candidates.dtype).max ** 0.5, outcome, seeds[0])
+    failed = np.unique([each.candidate for each in failures if each.candidate < population]).astype(int)
+    scores[failed] = np.nan
+    if plan.failed == "worst" and len(failed) < population:
+        scores[failed] = np.nanmin(scores)
     if plan.normalize_observations:
         normalize(rollout, outcomes, population)
     metrics = describe(outcome, population) | {
         "rollout/episodes": sum(each.returns.size for each in outcomes),
         "time/slot_utilisation": outcome.slot_utilisation,
     }
+    center_return = nan
     if len(players) > population:
+        center_return = float(outcome.returns[population].mean())
+        center_score = every[population]
         better, equal = (every[:population] > center_score).sum(), (every[:population] == center_score).sum()
         metrics |= {"search/center_score": float(center_score), "search/center_rank": 1 + float(better + equal / 2)}
     return Scored(
         scores,
-        float(center_score),
+        center_return,
         failures,
         sum(each.env_steps for each in outcomes),
         outcome.returns[:population],
@@ -101,6 +110,29 @@ def _best(scores: Array) -> Array:
     return best[np.isfinite(scores[best])]
 
 
+def _dealt(scores: Array, again: Array) -> Array:
+    """Scores (N,) dealt out anew, by the order of what the same candidates came to in all their episodes, (N,).
+
+    Only their order among themselves changes: the others have played other episodes, whose luck is another. Those equal
+    share the mean of their scores; one that failed has none.
+    """
+    dealt, fine = np.full(len(scores), np.nan), np.isfinite(again)
+    _, place, counts = np.unique(again[fine], return_inverse=True, return_counts=True)
+    ends = counts.cumsum()
+    sums = np.concatenate([[0.0], np.sort(scores[fine]).cumsum()])
+    dealt[fine] = ((sums[ends] - sums[ends - counts]) / counts)[place]
+    return dealt
+
+
+def _too_large(scores: Array, limit: float, outcome: Outcome, seed: int) -> list[Failure]:
+    """A failure for each candidate whose score, of (P,), no search can compute with: where its first episode ended."""
+    reason = f"is too large to compute with (at most {limit:.1g}): scale the rewards down"
+    return [
+        Failure(int(each), 0, seed, int(outcome.lengths[each, 0]), f"the score {scores[each]:.3g} {reason}")
+        for each in np.flatnonzero(np.abs(scores) >= limit)
+    ]
+
+
 def normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> None:
     """Let the normaliser learn what the candidates saw, episode by episode in the order of their numbers."""
     moments, counts = [], []
@@ -118,11 +150,13 @@ def describe(outcome: Outcome, population: int) -> Metrics:
     if not played.any():
         return {}
     returns, lengths = outcome.returns[:population][played], outcome.lengths[:population][played]
+    with np.errstate(over="ignore"):  # of returns near the largest number there is
+        mean, std = float(returns.mean()), float(returns.std())
     return {
-        "rollout/ep_rew_mean": float(returns.mean()),
+        "rollout/ep_rew_mean": mean,
         "rollout/ep_rew_max": float(returns.max()),
         "rollout/ep_rew_min": float(returns.min()),
-        "rollout/ep_rew_std": float(returns.std()),
+        "rollout/ep_rew_std": std,
         "rollout/ep_len_mean": float(lengths.mean()),
         "rollout/truncated": float(outcome.truncated[:population][played].mean()),
     }

@@ -11,7 +11,7 @@ from torchpolicy.runs import name_of
 RECORDED = (
     *("env_args", "backend", "compile", "device", "max_episode_steps", "seed", "target", "generations", "total_steps"),
     *("seconds", "tolerance", "tolerance_generations", "normalize_observations", "episodes", "reevaluate"),
-    *("survival_bonus", "eval_episodes", "eval_every", "checkpoint_seconds"),
+    *("failed", "survival_bonus", "eval_episodes", "eval_every", "checkpoint_seconds"),
 )
 """Fields of ``config.json`` that are keywords of :func:`torchpolicy.train` as they are."""
 

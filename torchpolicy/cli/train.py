@@ -66,7 +66,10 @@ class TrainOptions:
     episodes: int | None = None
     """A generation: of each candidate, 1 unless the preset says else; of a learner, what it takes."""
     reevaluate: int | None = None
-    """Fresh episodes for the best quarter of the candidates. 0 unless the preset says else."""
+    """Fresh episodes for the best quarter of the candidates, to rank them again. 0 unless the preset says otherwise."""
+    failed: Literal["dropped", "worst"] | None = None
+    """What becomes of a candidate with a failed episode: it is dropped, or gets the worst score of its generation.
+    dropped unless the preset says otherwise."""
     survival_bonus: float | None = None
     """Taken off the return for each step, in training only. 0 unless the preset says else."""
     eval_episodes: int | None = None
