@@ -139,10 +139,14 @@ class Group:
         """The value that the first process has."""
         return float(self.sum(np.array([value if self.rank == 0 else 0.0]))[0])
 
-    def agree(self, tensor: Tensor) -> bool:
+    def agree(self, *tensors: Tensor) -> bool:
         """Whether all processes hold the same bits."""
-        digest = hashlib.sha256(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
-        return len(set(self.gather(digest))) == 1
+        if self._store is None:
+            return True
+        digest = hashlib.sha256()
+        for tensor in tensors:
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return len(set(self.gather(digest.hexdigest()))) == 1
 
     def close(self) -> None:
         """Leave the group."""

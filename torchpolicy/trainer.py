@@ -112,6 +112,11 @@ class Trainer:
                 f"{RUNAWAY_STEPS:,} steps (set max_episode_steps)"
             )
         self._callbacks.call("on_start", self)
+        if not group.agree(self.algorithm.center, *self.policy.state_dict().values()):
+            raise RunError(
+                "the processes begin with different weights: whatever makes the policy has to make the same one in "
+                "each of them (torch.manual_seed in its factory, for example)"
+            )
         state = self.state_dict()
         save_at = self._save(state)
         try:

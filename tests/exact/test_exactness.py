@@ -17,6 +17,9 @@ from worlds import Broken, Guess
 import torchpolicy as tp
 from torchpolicy import RunError
 from torchpolicy.catalog import names
+from torchpolicy.job import Job
+from torchpolicy.processes import Group
+from torchpolicy.session import run_job
 
 CASES: list[tuple[Any, dict[str, Any]]] = [
     ("CartPole-v1", {"population": 25, "generations": 6}),
@@ -87,7 +90,7 @@ def test_every_learner_is_tried_for_exactness() -> None:
 
 
 def test_hyperparameters_in_words_are_resumed() -> None:
-    arguments = {"baseline": "mean", "optimizer": "sgd", "population": 10, "eval_episodes": 4}
+    arguments = {"baseline": "mean", "optimizer": "rmsprop", "population": 10, "eval_episodes": 4}
     whole = facts(tp.train("CartPole-v1", "nes", generations=4, **arguments))
     tp.train("CartPole-v1", "nes", generations=2, run_dir="part", **arguments)
     assert facts(tp.resume("part", generations=4)) == whole
@@ -129,6 +132,25 @@ def test_failures_in_processes_are_told_like_in_one(capfd: pytest.CaptureFixture
     with pytest.raises(RunError, match=r"(?s)candidates failed in Broken, the second generation running.*OddError"):
         train(Broken, env_args={"how": "raise"}, policy_args={"bias": False}, generations=3, workers=2)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("what", ["center", "net"])
+def test_processes_that_begin_with_different_weights_are_refused_before_the_first_generation(
+    what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As those of torchrun do, where a factory does not seed what it makes."""
+
+    def with_other_weights(job: Job, run_dir: Path, group: Group, **options: Any) -> None:
+        if group.rank == 1:
+            tensors = [job.algorithm.center] if what == "center" else list(job.policy.parameters())
+            for tensor in tensors:
+                tensor.detach().add_(1e-6)
+        run_job(job, run_dir, group, **options)
+
+    monkeypatch.setattr("torchpolicy.workers.run_job", with_other_weights)
+    with pytest.raises(tp.RunError, match="the processes begin with different weights"):
+        tp.train("CartPole-v1", "cem", generations=2, workers=2, run_dir=tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").glob("*"))
 
 
 def test_one_process_starts_nothing() -> None:
