@@ -63,6 +63,7 @@ class Job:
         noise_rank: Of the search's noise, if that is low.
         memory: Bytes that it will take, about, beside what torch does.
         config: All of it as plain values, for ``config.json``.
+        identity: Of the run in its folder; None as long as it has none.
     """
 
     environment: Environment
@@ -75,6 +76,7 @@ class Job:
     noise_rank: int | None
     memory: int
     config: dict[str, Any]
+    identity: str | None = None
 
 
 def make_job(
