@@ -27,7 +27,7 @@ ORDER = (
     *("shaping", "gaussian", "clipup", "ascent", "search.base", "search.*", "writers.base", "writers.*"),
     *("episodes", "learn.base", "learn.*", "outcome", "action_noise", "rollout", "lanes", "tensor_rollout"),
     *("evaluation", "diagnosis", "plan", "scoring", "generation", "catalog", "preset"),
-    *("runs", "blueprint", "saved", "settings"),
+    *("runs", "hints", "blueprint", "saved", "settings"),
     *("summary", "plotting", "replay", "film", "exporting", "report", "callbacks", "trainer", "resumption"),
     *("job", "session", "workers", "launch", "trained", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),

@@ -50,6 +50,7 @@ class Result:
     metrics: list[dict[str, float]]
     environment: Mapping[str, Any] = field(repr=False)
     _noise_rank: int | None = field(repr=False)
+    _code: Mapping[str, object] = field(repr=False)
 
     def evaluate(self, episodes: int = 100, seed: int = 1, *, sampled: bool = False) -> Evaluation:
         """Score the policy on other episodes; see :func:`evaluate`."""
@@ -278,4 +279,5 @@ def _result(job: Job, folder: Path, env: str | EnvFactory) -> Result:
     if not isinstance(env, str):
         environment["backend"] = "auto"  # an environment of the user's own is what it is
     policy = load_policy(folder, job.policy)
-    return Result(policy, folder, load_evaluation(folder), metrics, {"env": env} | environment, job.noise_rank)
+    evaluation = load_evaluation(folder)
+    return Result(policy, folder, evaluation, metrics, {"env": env} | environment, job.noise_rank, job.code)

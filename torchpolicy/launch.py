@@ -1,7 +1,6 @@
 """A job in its folder, wherever it is to run: here, in workers, or in the processes of ``torchrun``."""
 
 import json
-import shlex
 import signal
 import sys
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from torchpolicy.hints import to_resume
 from torchpolicy.job import Job
 from torchpolicy.plan import RunError
 from torchpolicy.processes import Group, Stopped
@@ -52,7 +52,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
             raise RunError(f"{reason}: {advice}") from error
         except Stopped as stop:
             if group.rank == 0:
-                print(f"stopped; to go on: torchpolicy resume {shlex.quote(str(folder))}", file=sys.stderr)
+                print(f"stopped; to go on: {to_resume(folder, job.code)}", file=sys.stderr)
             raise (KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)) from None
     return folder
 

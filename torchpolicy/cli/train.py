@@ -113,9 +113,11 @@ def run(arguments: list[str]) -> None:
         given = read_settings(config, **given | ({} if from_run is None else {"policy": given.get("policy")}))
     if "env" not in given:
         raise ValueError("train where? name an environment with --env: a Gymnasium id, or pkg.mod:callable")
+    own = None
     if from_run is not None:
+        own = given.get("policy")
         given["policy"] = _policy_of(Path(from_run), given)
-    print_result(train(**given))
+    print_result(train(**given), own)
 
 
 def _config_of(arguments: list[str]) -> str | None:
