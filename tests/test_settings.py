@@ -93,9 +93,12 @@ def test_names_of_code_come_from_the_caller(
     assert main(["train", "cem", "--env", "worlds:Guess", "--policy", "nets:net", *QUICK, "--run-dir", "own"]) == 0
     capsys.readouterr()
     assert main(["train", "--config", "own/config.json", "--env", "worlds:Guess"]) == 2
-    assert "the run's policy was of your own: name it with --policy" in capsys.readouterr().err
+    assert "around a module of your own: name it again, --policy pkg.mod:factory" in capsys.readouterr().err
     Path("run.toml").write_text('env = "worlds:Guess"\nalgorithm = "cem"\ngenerations = 1\npolicy = "nets:net"\n')
-    assert main(["train", "--config", "run.toml", "--run-dir", "toml"]) == 0  # the user's own file
+    assert main(["train", "--config", "run.toml", "--run-dir", "toml"]) == 2
+    assert "env is code, 'worlds:Guess', and code is never taken from a file" in capsys.readouterr().err
+    own = ["--env", "worlds:Guess", "--policy", "nets:net"]
+    assert main(["train", "--config", "run.toml", *own, "--run-dir", "toml"]) == 0
 
 
 def test_weights_that_were_given_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,9 +129,9 @@ def test_weights_that_were_given_are_asked_for(capsys: pytest.CaptureFixture[str
         ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\ncompile = "no"', "compile must be True or False"),
         ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\nlog_dir = 5', "log_dir must be a path, got 5"),
         ("run.toml", "env = ", "run.toml: Invalid value"),
-        ("config.json", "[]", "config.json: expected a table of settings, got list"),
+        ("config.json", "[]", "config.json: expected a JSON object, got list"),
         ("config.json", '{"algorithm": "cem", "env": "CartPole-v1"}', "config.json: lacks policy, initial_weights"),
-        ("config.json", "{", "config.json: Expecting"),
+        ("config.json", "{", "config.json: not JSON: Expecting"),
         ("nothing.toml", None, "nothing.toml: No such file or directory"),
     ],
 )

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchpolicy.blueprint import needs_policy
 from torchpolicy.callbacks import Callback
 from torchpolicy.catalog import Algorithm, PolicyFactory
 from torchpolicy.checks import check_count
+from torchpolicy.config import MAY_CHANGE, read_config
 from torchpolicy.environments import EnvFactory
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.exporting import export
@@ -21,10 +23,13 @@ from torchpolicy.launch import run
 from torchpolicy.plotting import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.preset import describe, find_preset, settle
-from torchpolicy.runs import MAY_CHANGE, load_evaluation, load_policy, read_config
+from torchpolicy.saved import load_evaluation, load_policy
 from torchpolicy.settings import RECORDED
 from torchpolicy.trained import evaluate
 from torchpolicy.writers.jsonl import read_rows
+
+NEEDED = ("env", "algorithm", "hyperparameters", "policy", "preset", "initial_weights", *RECORDED)
+"""Fields of a run's configuration that it is resumed by."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Result:
     metrics: list[dict[str, float]]
     environment: Mapping[str, Any] = field(repr=False)
     _noise_rank: int | None = field(repr=False)
+    _code: Mapping[str, object] = field(repr=False)
 
     def evaluate(self, episodes: int = 100, seed: int = 1, *, sampled: bool = False) -> Evaluation:
         """Score the policy on other episodes; see :func:`evaluate`."""
@@ -216,6 +222,7 @@ def resume(
     run_dir: str | Path,
     *,
     env: str | EnvFactory | None = None,
+    env_args: Mapping[str, Any] | None = None,
     policy: Policy | nn.Module | PolicyFactory | str | None = None,
     workers: int = 1,
     callbacks: Sequence[Callback] = (),
@@ -228,6 +235,7 @@ def resume(
     Args:
         run_dir: The run's folder.
         env: For a run in an environment of your own: that environment. Names in the run's files are not imported.
+        env_args: For a run whose keywords for the environment name code: those keywords.
         policy: For a run of a policy of your own: that policy, or what makes it.
         workers: Processes; any number gives the same result.
         callbacks: As for :func:`train`; they go on from their states in the checkpoint.
@@ -239,12 +247,12 @@ def resume(
         ValueError: If code of your own is missing, or is not what the run began with.
     """
     check_count("workers", workers, at_least=1)
-    config = read_config(run_dir, env)
+    config = read_config(run_dir, NEEDED, {"env": env, "env_args": env_args, "policy": policy})
     for name in budget:
         if name not in MAY_CHANGE:
             raise ValueError(f"{name} of a run cannot be changed, only {', '.join(MAY_CHANGE[:-1])} can")
     if config["policy"] is None and policy is None:
-        raise ValueError(f"the policy of {run_dir} is around a module of your own: name it with policy=, or --policy")
+        raise ValueError(needs_policy(run_dir))
     settings = config["policy"] or {}
     given = {name: value for name, value in config["hyperparameters"].items() if not isinstance(value, dict)}
     job = make_job(
@@ -256,7 +264,9 @@ def resume(
         callbacks=callbacks,
         preset=config["preset"],
         weights_given=config["initial_weights"] == "given",
-        **{name: config[name] for name in RECORDED} | budget,
+        **{name: config[name] for name in RECORDED}
+        | ({} if env_args is None else {"env_args": dict(config["env_args"]) | dict(env_args)})
+        | budget,
     )
     return _result(job, run(job, "", run_dir, workers), config["env"] if env is None else env)
 
@@ -273,4 +283,5 @@ def _result(job: Job, folder: Path, env: str | EnvFactory) -> Result:
     if not isinstance(env, str):
         environment["backend"] = "auto"  # an environment of the user's own is what it is
     policy = load_policy(folder, job.policy)
-    return Result(policy, folder, load_evaluation(folder), metrics, {"env": env} | environment, job.noise_rank)
+    evaluation = load_evaluation(folder)
+    return Result(policy, folder, evaluation, metrics, {"env": env} | environment, job.noise_rank, job.code)

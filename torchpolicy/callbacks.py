@@ -16,7 +16,7 @@ from torchpolicy.params import ParamVector
 from torchpolicy.plan import RunError
 from torchpolicy.policies.base import Policy
 from torchpolicy.processes import Group
-from torchpolicy.runs import save_policy
+from torchpolicy.saved import save_policy
 from torchpolicy.seeding import Stream
 from torchpolicy.tensor_rollout import make_rollout
 

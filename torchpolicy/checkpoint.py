@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import safetensors.torch
 import torch
@@ -14,6 +14,12 @@ from torch import Tensor
 
 KEPT = 2  # checkpoints that stay
 TENSOR, TREE = "$tensor", "$tree"  # keys: where a tensor was, and the tree without them
+
+DEEPEST = 100
+"""Levels of lists and tables, one in the other, that a file may have; Python itself ends at some 1000."""
+
+LISTINGS = 10
+"""Times that a folder is looked at again, where a run prunes the checkpoints that are being read."""
 
 
 class CheckpointError(ValueError):
@@ -57,14 +63,51 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: If there is none.
     """
     try:
-        content = json.loads(path.read_bytes())
+        return parse_object(path.read_bytes())
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON: {error}") from error
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def parse_object(text: bytes) -> dict[str, Any]:
+    """The JSON object that a text is.
+
+    Raises:
+        ValueError: If it is none, or holds NaN or an infinity, or lists in lists without end.
+    """
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+    except RecursionError:
+        raise ValueError(f"nested more than {DEEPEST} deep") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, got {type(content).__name__}")
+        raise ValueError(f"expected a JSON object, got {type(content).__name__}")
+    check_depth(content)
     return content
+
+
+def check_depth(content: Any) -> None:
+    """Refuse lists and tables that are nested too deep for what works on them level by level.
+
+    Raises:
+        ValueError: If they are.
+    """
+    level = [content]
+    for _ in range(DEEPEST + 1):
+        level = [item for value in level for item in _items(value)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {DEEPEST} deep")
+
+
+def _items(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
@@ -101,52 +144,107 @@ def save_checkpoint(folder: Path, generation: int, state: Mapping[str, Any]) -> 
     """Write a tree of tensors and plain values as the checkpoint of a generation, then prune older ones.
 
     One safetensors file, ``ckpt-<generation>-<first 16 digits of its sha256>.safetensors``: it is whole
-    or absent, and carries its own checksum. The last two are kept.
+    or absent, and carries its own checksum. The last two are kept. The folder is made, but not the one it is in.
 
     Raises:
         TypeError: If a value is neither a tensor nor plain.
         OSError: If it cannot be written; the checkpoints before are untouched.
     """
-    tensors: dict[str, Tensor] = {}
-    tree = json.dumps(_split(state, "", tensors))
-    tensors[TREE] = torch.frombuffer(bytearray(tree.encode()), dtype=torch.uint8)
-    content = safetensors.torch.save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
-    folder.mkdir(parents=True, exist_ok=True)
+    content = _encode(state)
+    folder.mkdir(exist_ok=True)
     path = folder / f"ckpt-{generation:08d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
     for scratch in folder.glob("*.tmp-*"):  # of a process that was killed
         scratch.unlink(missing_ok=True)
     write_bytes(path, content)
-    kept = [path, *(older for older in _newest_first(folder) if older != path)][:KEPT]
-    for older in _newest_first(folder):
-        if older not in kept:
-            older.unlink(missing_ok=True)
+    older = [other for other in _newest_first(folder) if other != path and other.is_file()]
+    older = [other for other in older if _generation(other) <= _generation(path)]  # a later one was refused
+    for other in older[KEPT - 1 :]:
+        other.unlink(missing_ok=True)
     return path
 
 
-def load_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest whole checkpoint's tree, None if there is none at all, and why newer ones were refused.
+def digest_of(state: Mapping[str, Any]) -> str:
+    """16 digits for a tree of tensors and plain values, to the last bit.
 
     Raises:
-        CheckpointError: If there are checkpoints, but none is whole.
+        TypeError: If a value is neither a tensor nor plain.
     """
-    refused: list[str] = []
-    for path in _newest_first(folder):
-        try:
-            tensors = _parse(path, path.stem.rpartition("-")[2])
-            tree = _join(json.loads(tensors[TREE].numpy().tobytes()), tensors)
-        except (CheckpointError, KeyError, ValueError) as error:
-            refused.append(str(error) if isinstance(error, CheckpointError) else f"{path}: not a checkpoint: {error}")
-            continue
-        return dict(tree), refused
-    if refused:
-        raise CheckpointError(f"no checkpoint can be read: {'; '.join(refused)}")
-    return None, refused
+    return hashlib.sha256(_encode(state)).hexdigest()[:16]
+
+
+def _encode(state: Mapping[str, Any]) -> bytes:
+    """A tree as the content of a checkpoint."""
+    tensors: dict[str, Tensor] = {}
+    tree = json.dumps(_split(state, "", tensors))
+    tensors[TREE] = torch.frombuffer(bytearray(tree.encode()), dtype=torch.uint8)
+    return safetensors.torch.save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
+
+
+def load_checkpoint(
+    folder: Path, take: Callable[[dict[str, Any], Path], object] | None = None
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest whole checkpoint's tree, None if there is none at all, and why newer ones were refused.
+
+    Args:
+        folder: Where they are. A run that goes on may write and prune there in the meantime.
+        take: Called with a tree and its file; raises ValueError for one that is to be refused as if it were damaged.
+
+    Raises:
+        CheckpointError: If there are checkpoints, but none can be taken.
+    """
+    for _ in range(LISTINGS):
+        refused: list[str] = []
+        found = _newest_first(folder)
+        for path in found:
+            try:
+                tree = _read_tree(path)
+                if take is not None:
+                    take(tree, path)
+            except CheckpointError as error:
+                refused.append(str(error))
+            except ValueError as error:
+                refused.append(f"{path}: {error}")
+            else:
+                return tree, refused
+        if not refused:
+            return None, refused
+        if all(path.exists() for path in found):
+            break
+    raise CheckpointError(f"no checkpoint can be read: {'; '.join(refused)}")
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    """The tree of a checkpoint.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    tensors = _parse(path, path.stem.rpartition("-")[2])
+    try:
+        tree = json.loads(tensors[TREE].numpy().tobytes())
+        check_depth(tree)
+        joined = _join(tree, tensors)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint: {type(error).__name__}: {error}") from error
+    if not isinstance(joined, dict):
+        raise CheckpointError(f"{path}: not a checkpoint: expected a table, got {type(joined).__name__}")
+    return joined
 
 
 def _newest_first(folder: Path) -> list[Path]:
     """Checkpoints by generation; of one generation, the last written first."""
-    found = [path for path in folder.glob("ckpt-*.safetensors") if path.is_file()]
-    return sorted(found, key=lambda path: (path.name.split("-")[1], path.stat().st_mtime_ns), reverse=True)
+    found = []
+    for path in folder.glob("ckpt-*.safetensors"):
+        try:
+            found.append((_generation(path), path.stat().st_mtime_ns, path))
+        except FileNotFoundError:  # pruned in the meantime
+            continue
+    return [path for _, _, path in sorted(found, reverse=True)]
+
+
+def _generation(path: Path) -> str:
+    """The digits of a checkpoint's generation."""
+    return path.name.split("-")[1]
 
 
 def check_saveable(state: Any) -> None:

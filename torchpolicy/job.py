@@ -63,6 +63,8 @@ class Job:
         noise_rank: Of the search's noise, if that is low.
         memory: Bytes that it will take, about, beside what torch does.
         config: All of it as plain values, for ``config.json``.
+        code: What was given as `env` and `policy`; None for a policy that the run's files make again.
+        identity: Of the run in its folder; None as long as it has none.
     """
 
     environment: Environment
@@ -75,6 +77,8 @@ class Job:
     noise_rank: int | None
     memory: int
     config: dict[str, Any]
+    code: dict[str, object]
+    identity: str | None = None
 
 
 def make_job(
@@ -165,7 +169,9 @@ def make_job(
         "device": device,
     }
     memory = _memory(made, ParamVector(trained.net), slots, noise_rank)
-    return Job(environment, trained, made, settled, slots, compile, called, noise_rank, memory, config)
+    made_again = trained.net if policy is None or policy_args else policy  # which of these can be named to a command
+    code: dict[str, object] = {"env": env, "policy": None if trained.settings is not None else made_again}
+    return Job(environment, trained, made, settled, slots, compile, called, noise_rank, memory, config, code)
 
 
 def _memory(algorithm: Algorithm, vector: ParamVector, slots: int, rank: int | None) -> int:

@@ -1,14 +1,15 @@
 """A job in its folder, wherever it is to run: here, in workers, or in the processes of ``torchrun``."""
 
 import json
-import shlex
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from torchpolicy.hints import to_resume
 from torchpolicy.job import Job
 from torchpolicy.plan import RunError
 from torchpolicy.processes import Group, Stopped
@@ -31,13 +32,15 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         if workers > 1 and group.size == 1 and (place := job.policy.device).type != "cpu":
             raise ValueError(f"workers={workers}: forked processes cannot use {place}; start them with torchrun")
         _compare(job, group)
-        folder = Path()
+        folder, identity = Path(), None
         if group.rank == 0:
             name, seed = job.config["algorithm"], job.plan.seed
             folder = create_run_folder(log_dir, run_dir, job.environment.name, name, seed)
             stack.enter_context(locked(folder))
-            open_run(folder, job.config)
+            first = {"algorithm": job.algorithm.state_dict(), "policy": job.policy.state_dict()}
+            identity = open_run(folder, job.config, first)
         folder = Path(group.gather(str(folder))[0])
+        job = replace(job, identity=group.gather(identity or "")[0] or None)
         try:
             if workers > 1 and group.size == 1:
                 run_workers(job, folder, workers)
@@ -49,7 +52,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
             raise RunError(f"{reason}: {advice}") from error
         except Stopped as stop:
             if group.rank == 0:
-                print(f"stopped; to go on: torchpolicy resume {shlex.quote(str(folder))}", file=sys.stderr)
+                print(f"stopped; to go on: {to_resume(folder, job.code)}", file=sys.stderr)
             raise (KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)) from None
     return folder
 

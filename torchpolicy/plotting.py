@@ -1,6 +1,5 @@
 """Learning curves of runs, over environment steps and over seconds."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from torchpolicy.runs import CONFIG
+from torchpolicy.config import CONFIG, read_config
 from torchpolicy.spaces import Array
 from torchpolicy.summary import iqm, iqm_interval
 from torchpolicy.writers.jsonl import read_rows
@@ -21,6 +20,9 @@ SCORES = {
 """What is drawn, the first that every run has at two points or more."""
 
 AXES = {"rollout/env_steps": "environment steps", "time/elapsed": "seconds"}
+
+NEEDED = ("env", "algorithm", "hyperparameters", "policy", "episodes", "normalize_observations", "survival_bonus")
+"""Fields of a run's configuration that tell it from others."""
 
 POINTS, RESAMPLES = 200, 300
 """Of a curve, and of the interval at each point."""
@@ -36,7 +38,7 @@ class Run:
 
     def curve(self, axis: str, score: str) -> tuple[Array, Array]:
         """Where it stood, (n,) and (n,)."""
-        points = [(row[axis], row[score]) for row in self.rows if row.get(score) is not None]
+        points = [(row[axis], row[score]) for row in self.rows if None not in (row.get(axis), row.get(score))]
         x, y = np.array(points, float).reshape(-1, 2).T
         return x, y
 
@@ -88,13 +90,13 @@ def find_runs(places: Iterable[str | Path]) -> list[Run]:
     """The runs in places, each a run's folder or one that holds some.
 
     Raises:
-        ValueError: If a place holds none with metrics.
+        ValueError: If a place holds none with metrics, or a file of a run is damaged.
     """
     found: dict[Path, Run] = {}
     for place in map(Path, places):
         folders = [path.parent for path in sorted(place.rglob(CONFIG))]
-        runs = [Run(folder, json.loads((folder / CONFIG).read_text()), _rows(folder)) for folder in folders]
-        runs = [run for run in runs if run.rows]
+        read = [(folder, _rows(folder)) for folder in folders]
+        runs = [Run(folder, read_config(folder, NEEDED), rows) for folder, rows in read if rows]
         if not runs:
             raise ValueError(f"{place}: no run with metrics in there")
         found |= {run.folder.resolve(): run for run in runs}

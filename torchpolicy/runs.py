@@ -1,8 +1,9 @@
-"""The run folder: config, metrics, policy.
+"""The run folder.
 
 config.json     what was run
 metrics.jsonl   one JSON object a generation
 events.*        TensorBoard's
+checkpoints/    the last two states of the whole run
 policy/         the final center: weights.safetensors and policy.json
 """
 
@@ -13,7 +14,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from itertools import count
 from math import isfinite
 from pathlib import Path
@@ -22,23 +22,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from torchpolicy.catalog import policy_class
-from torchpolicy.checkpoint import CheckpointError, read_json, read_tensors, write_json, write_tensors
+from torchpolicy.checkpoint import digest_of, write_json
+from torchpolicy.config import CONFIG, FORMAT_VERSION, MAY_CHANGE, digest, read_config
 from torchpolicy.device import find_device
-from torchpolicy.evaluation import Evaluation
-from torchpolicy.outcome import Failure
-from torchpolicy.policies.base import Policy
-from torchpolicy.spaces import space_from_json, space_to_json
 from torchpolicy.version import __version__
 
-FORMAT_VERSION = 1
-CONFIG, LOCK = "config.json", ".lock"
-MAY_CHANGE = (
-    *("target", "generations", "total_steps", "seconds", "tolerance", "tolerance_generations"),
-    *("checkpoint_seconds", "versions"),
-)
+LOCK = ".lock"
 
 
 def create_run_folder(log_dir: str | Path, run_dir: str | Path | None, env: str, algorithm: str, seed: int) -> Path:
@@ -96,40 +87,40 @@ def versions(device: str = "cpu") -> dict[str, str]:
     }
 
 
-def open_run(run_dir: Path, config: Mapping[str, Any]) -> None:
+def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any]) -> str | None:
     """Record what is run, and on what the bits of its result may depend; or see that it is what the folder's run is.
 
+    Args:
+        run_dir: The run's folder.
+        config: What is run, as plain values.
+        first: What a new run begins with, as a tree of tensors and plain values.
+
+    Returns:
+        The run's identity, a digest of its configuration and of what it began with. None if an earlier version, which
+        had none, began it.
+
     Raises:
+        CheckpointError: If the folder's configuration is damaged.
         ValueError: If the folder holds a run of another configuration, with the fields that differ. Budgets
             and the cadence of checkpoints may change.
     """
     record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions(config["device"])})
     path = run_dir / CONFIG
-    if path.exists():
-        before = read_json(path)
-        changed = [
-            f"{key} was {old}, is {new}" for key, old, new in _differences(before, record) if key not in MAY_CHANGE
-        ]
-        if changed:
-            raise ValueError(f"{run_dir} is a run of another configuration: {'; '.join(changed)}")
-    write_json(path, record)
-
-
-def read_config(run_dir: str | Path, env: object = None) -> dict[str, Any]:
-    """The configuration of a run, whose environment is one of Gymnasium's, or is given as `env`.
-
-    Raises:
-        CheckpointError: If there is no such run.
-        ValueError: If the run was in an environment of the user's own, and `env` is None.
-    """
-    if not Path(run_dir).is_dir():
-        raise CheckpointError(f"{run_dir}: no such run folder")
-    config = read_json(Path(run_dir) / CONFIG)
-    if env is None and ":" in str(config.get("env")):
-        raise ValueError(
-            f"the run was in an environment of your own, or a package's: name it again, --env {config['env']}"
-        )
-    return config
+    if not path.exists():
+        identity = f"{digest(record)}-{digest_of(first)}"
+        write_json(path, record | {"identity": identity})
+        return identity
+    before = read_config(run_dir, ())
+    found = before.get("identity")
+    changed = [
+        f"{key} was {old}, is {new}"
+        for key, old, new in _differences(before, record)
+        if key not in (*MAY_CHANGE, "identity")
+    ]
+    if changed:
+        raise ValueError(f"{run_dir} is a run of another configuration: {'; '.join(changed)}")
+    write_json(path, before | {name: record[name] for name in MAY_CHANGE})
+    return None if found is None else str(found)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -167,118 +158,6 @@ def name_of(code: object) -> str:
         return code
     named = code if hasattr(code, "__qualname__") else type(code)
     return f"{named.__module__}:{named.__qualname__}"
-
-
-def save_policy(run_dir: Path, policy: Policy, generation: int = 0, evaluation: Evaluation | None = None) -> None:
-    """Write the policy's weights, what to rebuild it from, and the test of it."""
-    folder = run_dir / "policy"
-    folder.mkdir(parents=True, exist_ok=True)
-    sha256 = write_tensors(folder / "weights.safetensors", policy.state_dict())
-    description: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "settings": policy.settings,
-        "observation_space": space_to_json(policy.observation_space),
-        "action_space": space_to_json(policy.action_space),
-        "normalizes": policy.normalizer is not None,
-        "sha256": sha256,
-        "generation": generation,
-    }
-    if evaluation is not None:
-        description["test"] = {
-            "mean": _or_none(evaluation.mean),
-            "ci": [_or_none(end) for end in evaluation.ci],
-            "returns": [_or_none(value) for value in evaluation.returns.tolist()],
-            "lengths": evaluation.lengths.tolist(),
-            "failures": [asdict(failure) for failure in evaluation.failures],
-        }
-    write_json(folder / "policy.json", description)
-
-
-def saved_generation(run_dir: Path) -> int | None:
-    """The generation that a run's final policy is of; None if there is none yet."""
-    path = run_dir / "policy" / "policy.json"
-    return read_json(path).get("generation") if path.exists() else None
-
-
-def load_evaluation(run_dir: Path) -> Evaluation:
-    """The test of a finished run's policy."""
-    test = read_json(run_dir / "policy" / "policy.json")["test"]
-    returns = np.array([np.nan if value is None else value for value in test["returns"]])
-    return Evaluation(returns, np.array(test["lengths"]), [Failure(**failure) for failure in test["failures"]])
-
-
-def load_policy(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
-    """Read the policy of a run, in eval mode. Runs no code from the files.
-
-    Args:
-        run_dir: The run's folder.
-        module: For a policy around a module of the user's own: such a module, whose weights are
-            replaced.
-
-    Raises:
-        CheckpointError: If a file is missing, damaged, or does not fit.
-        ValueError: If the run needs a `module`, or the module does not fit its spaces.
-    """
-    folder = Path(run_dir) / "policy"
-    if not Path(run_dir).is_dir():
-        raise CheckpointError(f"{run_dir}: no such run folder")
-    path = folder / "policy.json"
-    description = read_json(path)
-    if description.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: expected format_version {FORMAT_VERSION}, got {description.get('format_version')!r}"
-        )
-    try:
-        spaces = space_from_json(description["observation_space"]), space_from_json(description["action_space"])
-        settings, sha256 = description["settings"], description["sha256"]
-        normalizes = bool(description["normalizes"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path}: {type(error).__name__}: {error}") from error
-    if isinstance(module, Policy):
-        policy = module
-        if (policy.observation_space, policy.action_space) != spaces:
-            raise CheckpointError(f"{path}: is of a policy from {spaces[0]} to {spaces[1]}, not of the one given")
-    elif module is not None:
-        policy = Policy(module, *spaces)
-    elif settings is None:
-        raise ValueError(
-            f"the policy of {run_dir} is around a module of your own: "
-            "load it with module=YourModule() or --policy pkg.mod:factory"
-        )
-    else:
-        try:
-            policy = policy_class(settings["policy"])(*spaces, **settings["policy_args"])
-        except Exception as error:
-            raise CheckpointError(f"{path}: {type(error).__name__}: {error}") from error
-    if normalizes:
-        policy.normalize()
-    path = folder / "weights.safetensors"
-    _load_weights(policy, read_tensors(path, sha256), path)
-    return policy.eval()
-
-
-def _load_weights(policy: Policy, tensors: dict[str, Tensor], path: Path) -> None:
-    """Put tensors into a policy, all or none.
-
-    Raises:
-        CheckpointError: With the list of what does not fit.
-    """
-    expected = policy.state_dict()
-    problems = [f"{name} is missing" for name in expected.keys() - tensors.keys()]
-    problems += [f"{name} is unknown" for name in tensors.keys() - expected.keys()]
-    for name in expected.keys() & tensors.keys():
-        if tensors[name].shape != expected[name].shape:
-            problems.append(f"{name} has shape {tuple(tensors[name].shape)}, not {tuple(expected[name].shape)}")
-        elif not torch.isfinite(tensors[name]).all():
-            problems.append(f"{name} is not finite")
-    if problems:
-        raise CheckpointError(f"{path}: does not fit the policy: {'; '.join(sorted(problems))}")
-    policy.load_state_dict(tensors)
-
-
-def _or_none(value: float) -> float | None:
-    """A number as JSON can hold it."""
-    return value if isfinite(value) else None
 
 
 def _plain(value: Any) -> Any:

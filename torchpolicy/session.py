@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from torchpolicy.blueprint import describe
 from torchpolicy.catalog import make_writers
-from torchpolicy.checkpoint import load_checkpoint
+from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.device import deterministic
 from torchpolicy.environments import is_own_code
 from torchpolicy.film import Filming
@@ -16,7 +17,8 @@ from torchpolicy.job import Job
 from torchpolicy.plan import RunError
 from torchpolicy.processes import Group, one_thread, stoppable
 from torchpolicy.report import Report
-from torchpolicy.runs import save_policy, saved_generation
+from torchpolicy.resumption import resume
+from torchpolicy.saved import save_policy, saved_generation
 from torchpolicy.tensor_rollout import make_rollout
 from torchpolicy.trainer import Trainer
 
@@ -39,7 +41,6 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
         RunError: If the run cannot go on, or its last checkpoint could not be saved.
         Stopped: By a signal.
     """
-    checkpoints = run_dir / "checkpoints"
     with one_thread(), deterministic(job.policy.device), stoppable(signals), ExitStack() as stack:
         rollout = make_rollout(
             job.environment,
@@ -50,13 +51,21 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             noise_rank=job.noise_rank,
         )
         stack.enter_context(rollout)
-        state, refused = load_checkpoint(checkpoints)
-        if len(set(group.gather(str(state and state["generation"])))) > 1:
-            raise RunError(f"the processes do not see the same checkpoints in {checkpoints}: is the folder shared?")
-        trainer = Trainer(job.algorithm, job.policy, rollout, job.plan, run_dir=run_dir, callbacks=job.callbacks)
-        if state is not None:
-            trainer.load_state_dict(state)
-            if trainer.finished and saved_generation(run_dir) == trainer.generation:
+        about = {"identity": job.identity, "description": describe(job.policy)}
+        trainer = Trainer(
+            job.algorithm, job.policy, rollout, job.plan, run_dir=run_dir, callbacks=job.callbacks, about=about
+        )
+        resumed, refused = resume(trainer, run_dir, job.identity)
+        if len(set(group.gather(str(resumed and trainer.generation)))) > 1:
+            raise RunError(f"the processes do not see the same checkpoints in {run_dir}: is the folder shared?")
+        refused = [f"checkpoint refused, going on from the one before: {reason}" for reason in refused]
+        if resumed and trainer.finished:
+            try:
+                saved = saved_generation(run_dir)
+            except CheckpointError as error:
+                saved = None
+                refused.append(f"the policy is tested and saved again: {error}")
+            if saved == trainer.generation:
                 if group.rank == 0:
                     ends = {"its target is reached": trainer.reached, "its score has settled": trainer.settled}
                     ends["a callback ended it"] = trainer.ended
@@ -64,25 +73,25 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
                     print(f"{run_dir} is finished: {why}", file=sys.stderr)
                 return
         if group.rank == 0:
-            writers = make_writers(run_dir, None if state is None else trainer.env_steps)
+            writers = make_writers(run_dir, trainer.env_steps if resumed else None)
             for writer in writers:
                 stack.callback(_close, writer.close)
             filming = _filming(job.config)
             if filming is not None:
                 stack.callback(filming.close)
             trainer.report = Report(writers, filming)
-        if state is None and job.config["preset"]:
+        if not resumed and job.config["preset"]:
             trainer.report.note(f"preset {job.config['preset']}")
         if job.memory >= WORTH_TELLING:
             trainer.report.note(f"this will take about {job.memory / 2**30:.1f} GiB of memory")
         if job.compile:
             trainer.report.note("compiling the loop, which takes some 5 to 60 s the first time")
         for reason in refused:
-            trainer.report.note(f"checkpoint refused, going on from the one before: {reason}")
+            trainer.report.note(reason)
         trainer.run()
         evaluation = trainer.test()
         if group.rank == 0:
-            save_policy(run_dir, job.policy, trainer.generation, evaluation)
+            save_policy(run_dir, job.policy, trainer.generation, evaluation, job.identity)
         group.gather("saved")
         if trainer.save_error is not None:
             raise RunError(f"the last checkpoint could not be saved: {trainer.save_error}")

@@ -1,11 +1,13 @@
 """A run's settings from a file: a TOML that the user wrote, or the ``config.json`` of a run."""
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from torchpolicy.catalog import suggestion
+from torchpolicy.checkpoint import CheckpointError, check_depth, read_json
+from torchpolicy.config import FIELDS, refuse_code
+from torchpolicy.fields import check_fields, shown
 from torchpolicy.runs import name_of
 
 RECORDED = (
@@ -15,7 +17,7 @@ RECORDED = (
 )
 """Fields of ``config.json`` that are keywords of :func:`torchpolicy.train` as they are."""
 
-FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots", "versions")
+FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots", "versions", "identity")
 """Those that only say what came of it."""
 
 KNOWN = ("env", "algorithm", "hyperparameters", "policy", "policy_args", *RECORDED)
@@ -31,32 +33,34 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
     """Keywords for :func:`torchpolicy.train`: ``tp.train(**tp.read_settings("run.toml", seed=1))``.
 
     A TOML has them by their names, with the algorithm's own in a table ``[hyperparameters]``. From the
-    ``config.json`` of a run come all its settings, so that training gives the same bits again; but names of code in
-    it are not taken, and weights that the run was given are not there.
+    ``config.json`` of a run come all its settings, so that training gives the same bits again, but not the weights that
+    the run was given. Names of code are taken from neither: they are given beside the file.
 
     Args:
         path: The file.
         **given: Keywords that count before the file's.
 
     Raises:
-        ValueError: If the file cannot be read, holds an unknown key, or needs `env` or `policy` beside it.
+        ValueError: If the file cannot be read, holds an unknown key, names code, or needs `env` or `policy` beside it.
     """
     path = Path(path)
     table = _read(path)
+    odd = [name for name in table.get("hyperparameters", {}) if name in (*KNOWN, *ELSEWHERE)]
+    if odd:
+        raise ValueError(f"{path}: {', '.join(odd)} is no hyperparameter: it stands above the tables")
     if path.suffix == ".json":
         settings = _of_run(path, table, given)
     else:
         _check(path, table, (*KNOWN, *ELSEWHERE))
         hyperparameters = table.pop("hyperparameters", {})
-        odd = [name for name in hyperparameters if name in (*KNOWN, *ELSEWHERE)]
-        if odd:
-            raise ValueError(f"{path}: {', '.join(odd)} is no hyperparameter: it stands above the tables")
         settings = table | hyperparameters
     for whole, args in (("policy", "policy_args"), ("env", "env_args")):
-        if whole not in given or name_of(given[whole]) == settings.get(whole):  # else the file's are of another
-            given = given | ({args: settings.get(args, {}) | given[args]} if args in given else {})
-        else:
+        if whole in given and name_of(given[whole]) != settings.get(whole):  # those of the file are of another
             settings.pop(args, None)
+        elif args in given:
+            settings[args] = {name: value for name, value in settings.get(args, {}).items() if name not in given[args]}
+    refuse_code(path, {name: value for name, value in settings.items() if name not in given or name.endswith("_args")})
+    given = given | {args: settings.get(args, {}) | given[args] for args in given if args.endswith("_args")}
     settings |= given
     for name in ("env", "algorithm"):
         if name not in settings:
@@ -66,25 +70,27 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
 
 def algorithm_in(path: str | Path) -> object:
     """The algorithm that a file of settings names, if it does."""
-    return _read(Path(path)).get("algorithm")
+    algorithm = _read(Path(path)).get("algorithm")
+    refuse_code(Path(path), {"algorithm": algorithm})
+    return algorithm
 
 
 def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The settings of a run, whose preset has been taken in."""
     _check(path, config, (*KNOWN, *FOR_THE_RECORD))
-    missing = [name for name in ("env", "algorithm", "policy", "initial_weights", *RECORDED) if name not in config]
-    if missing:
-        raise ValueError(f"{path}: lacks {', '.join(missing)}: is it the config.json of a run?")
-    if ":" in config["env"] and "env" not in given:
-        raise ValueError(
-            f"{path}: the run was in an environment of your own, or a package's: name it again, --env {config['env']}"
-        )
+    try:
+        check_fields(config, FIELDS, ("env", "algorithm", "policy", "initial_weights", *RECORDED, "hyperparameters"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if config["policy"] is None and "policy" not in given:
-        raise ValueError(f"{path}: the run's policy was of your own: name it with --policy")
+        raise ValueError(
+            f"{path}: the policy is around a module of your own: name it again, --policy pkg.mod:factory "
+            "(in Python: policy=)"
+        )
     if config["initial_weights"] == "given" and "policy" not in given:
         raise ValueError(f"{path}: the run began with weights that it was given: name them with --from, or policy=")
-    both = (config["hyperparameters"] | config["env_args"]).items()
-    lost = [name for name, value in both if isinstance(value, dict) and "is" in value]
+    both = (config["hyperparameters"] | config["env_args"] | given.get("env_args", {})).items()
+    lost = [name for name, value in both if isinstance(value, dict) and "is" in value and name not in given]
     if lost:
         raise ValueError(f"{path}: {', '.join(lost)} of the run was an object, which the file does not hold")
     settings: dict[str, Any] = {name: config[name] for name in ("env", "algorithm", *RECORDED)}
@@ -96,18 +102,19 @@ def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[s
 
 def _read(path: Path) -> dict[str, Any]:
     """A table, with tables where tables should be."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        found: object = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"{path}: {reason}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: expected a table of settings, got {type(found).__name__}")
-    table = dict(found)
+    if path.suffix == ".json":
+        table = read_json(path)
+    else:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            check_depth(table)
+        except OSError as error:
+            raise CheckpointError(f"{path}: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: {error}") from error
     for name in ("hyperparameters", "env_args", "policy_args"):
         if not isinstance(table.get(name, {}), dict):
-            raise ValueError(f"{path}: {name} should be a table, got {table[name]!r}")
+            raise ValueError(f"{path}: {name} should be a table, got {shown(table[name])}")
     return table
 
 

@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from torchpolicy.catalog import make_policy
+from torchpolicy.blueprint import OwnPolicy
 from torchpolicy.checks import check_count, check_seed
+from torchpolicy.config import read_config
 from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.processes import one_thread
-from torchpolicy.runs import load_policy, read_config
+from torchpolicy.saved import load_policy
 from torchpolicy.seeding import Stream
 from torchpolicy.tensor_rollout import make_rollout
 
@@ -21,49 +20,59 @@ STREAM = Stream.EVALUATION
 """The episodes that :func:`evaluate` plays."""
 
 
-def load(run_dir: str | Path, module: nn.Module | None = None) -> Policy:
-    """The trained policy of a run, in eval mode. No code from the run's files is executed.
+def load(run_dir: str | Path, policy: OwnPolicy | None = None, *, module: OwnPolicy | None = None) -> Policy:
+    """The policy of a run, in eval mode. No code from the run's files is executed.
+
+    Of a run that has not finished it is that of the newest checkpoint, and standard error says so.
 
     Args:
         run_dir: The run's folder.
-        module: For a policy around a module of your own: such a module, whose weights are replaced.
+        policy: For a run of a policy of your own: such a policy or module, whose weights are replaced; or what makes
+            it, a callable from (observation space, action space) or its name, ``"pkg.mod:factory"``.
+        module: Another name for `policy`.
 
     Raises:
-        CheckpointError: If a file is missing, damaged, or does not fit.
-        ValueError: If the run needs a `module`, or the module does not fit its spaces.
+        CheckpointError: If a file is missing, damaged, another run's, or does not fit.
+        ValueError: If the run needs a `policy`, or the policy does not fit its spaces.
     """
-    return load_policy(run_dir, module)
+    if policy is not None and module is not None:
+        raise ValueError("policy and module are two names for the same: leave one of them out")
+    return load_policy(run_dir, module if policy is None else policy)
 
 
 def load_run(
-    run_dir: str | Path, *, env: str | None = None, env_args: Mapping[str, Any] | None = None, policy: str | None = None
+    run_dir: str | Path,
+    *,
+    env: str | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    policy: OwnPolicy | None = None,
 ) -> tuple[Policy, dict[str, Any]]:
-    """The policy of a run, and the keywords that make :func:`evaluate` play its environment.
+    """The policy of a run, and the keywords that make :func:`evaluate` play its environment as the run did.
 
-    The user's own code is taken from `env` and `policy` alone, never from a name in the run's files.
+    The user's own code is taken from the arguments alone, never from a name in the run's files.
 
     Args:
         run_dir: The run's folder.
         env: In place of the run's environment.
         env_args: In place of the run's.
-        policy: ``"pkg.mod:factory"``, for a run of a policy of the user's own.
+        policy: As for :func:`load`.
 
     Raises:
         CheckpointError: If a file is missing, damaged, or does not fit.
         ValueError: If the run used code of the user's own that is not given.
     """
-    config = read_config(run_dir, env)
+    needs = ("env", "env_args", "max_episode_steps", "backend", "hyperparameters")
+    config = read_config(run_dir, needs, {"env": env, "env_args": env_args, "policy": policy})
+    rank = config["hyperparameters"].get("noise_rank")
     run_args = config["env_args"] if env is None or ":" in config["env"] else {}  # of another environment: not its
-    environment: dict[str, Any] = {
+    environment = {
         "env": config["env"] if env is None else env,
         "env_args": run_args if env_args is None else env_args,
         "max_episode_steps": config["max_episode_steps"],
         "backend": config["backend"] if env is None else "auto",
+        "noise_rank": rank if isinstance(rank, int) else None,
     }
-    if policy is None:
-        return load_policy(run_dir), environment
-    module = make_policy(policy, {}, make_environment(**environment).spaces, seed=0)
-    return load_policy(run_dir, module), environment
+    return load_policy(run_dir, policy), environment
 
 
 def evaluate(

@@ -1,7 +1,7 @@
 """One generation at a time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import inf, isfinite, nan
 from pathlib import Path
@@ -41,8 +41,10 @@ class Trainer:
         plan: How long, and how to score.
         run_dir: The run's folder, for checkpoints; None for no checkpoints.
         callbacks: Called along the way.
+        about: What its checkpoints say of the run, beside the state.
 
     Attributes:
+        diagnosis: Looks at the metrics of every generation.
         report: Gets what there is to tell; by default nobody hears it.
         metrics: Of the generations of this session.
         generation: How many are done.
@@ -62,6 +64,7 @@ class Trainer:
         *,
         run_dir: Path | None = None,
         callbacks: Sequence[Callback] = (),
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         self.algorithm = algorithm
         self.policy = policy
@@ -75,9 +78,10 @@ class Trainer:
         self.reached = self.ended = False
         self.validations: list[tuple[int, float]] = []
         self.save_error: OSError | None = None
+        self._about = dict(about or {})
         self._saved = -1  # generation of the last checkpoint
         searching = isinstance(algorithm, Search)
-        self._diagnosis = Diagnosis("a larger std" if searching else "a policy that samples more widely")
+        self.diagnosis = Diagnosis("a larger std" if searching else "a policy that samples more widely")
         self._failing = 0  # generations in a row
         self._told_failure = False
         self._callbacks = Callbacks(callbacks, rollout.group)
@@ -166,7 +170,7 @@ class Trainer:
             "budget": self.plan.budget,
             "validations": [list(each) for each in self.validations],
             "failing": self._failing,
-            "diagnosis": self._diagnosis.state_dict(),
+            "diagnosis": self.diagnosis.state_dict(),
             "callbacks": self._callbacks.state_dict(),
             "elapsed": self._seconds(),
             "algorithm": self.algorithm.state_dict(),
@@ -182,7 +186,7 @@ class Trainer:
         self.ended = state["ended"] and state["budget"] == self.plan.budget
         self.validations = [(generation, score) for generation, score in state["validations"]]
         self._failing = state["failing"]
-        self._diagnosis.load_state_dict(state["diagnosis"])
+        self.diagnosis.load_state_dict(state["diagnosis"])
         self._callbacks.load_state_dict(state["callbacks"])
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 
@@ -200,7 +204,7 @@ class Trainer:
         if self.run_dir is None or self.rollout.group.rank != 0:
             return inf
         try:
-            save_checkpoint(self.run_dir / "checkpoints", state["generation"], state)
+            save_checkpoint(self.run_dir / "checkpoints", state["generation"], self._about | state)
             self._saved, self.save_error = state["generation"], None
             self._callbacks.call("on_checkpoint", self, state["generation"])
         except OSError as error:
@@ -253,7 +257,7 @@ class Trainer:
                 f"{done.failed} of {done.players} {plural} failed in {name}, the second generation running "
                 f"(generation {generation}); the first: {done.failures[0]}"
             )
-        text = self._diagnosis.look(done.metrics, stalled=done.stalled)
+        text = self.diagnosis.look(done.metrics, stalled=done.stalled)
         if text is not None:
             self.report.note(f"generation {generation}: {text}")
 

@@ -9,12 +9,16 @@ import threading
 import time
 import traceback
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 from torchpolicy.checkpoint import load_checkpoint
+from torchpolicy.config import check_identity
 from torchpolicy.job import Job
 from torchpolicy.plan import RunError
 from torchpolicy.processes import LOST, Group, LostProcessError, Stopped, stoppable
@@ -36,19 +40,25 @@ def run_workers(job: Job, run_dir: Path, count: int) -> None:
         RunError, ValueError: What ended a process.
         Stopped: By a signal, after a checkpoint.
     """
+    checkpoints, ours = run_dir / "checkpoints", partial(_see, job.identity)
     best = -1  # generation of the newest checkpoint
     failures = 0  # since then
     while (lost := _attempt(job, run_dir, count)) is not None:
-        state, _ = load_checkpoint(run_dir / "checkpoints")
+        state, _ = load_checkpoint(checkpoints, ours)
         reached = -1 if state is None else int(state["generation"])
         failures = 1 if reached > best else failures + 1
         best = max(best, reached)
         if failures > RESTARTS:
             raise RunError(f"{lost}, {failures} times without a newer checkpoint")
         print(f"torchpolicy: {lost}: starting all {count} again from generation {max(0, reached)}", file=sys.stderr)
-    state, _ = load_checkpoint(run_dir / "checkpoints")
+    state, _ = load_checkpoint(checkpoints, ours)
     if state is not None:  # it was moved in the processes' copies
         job.algorithm.load_state_dict(state["algorithm"])
+
+
+def _see(identity: str | None, state: Mapping[str, Any], path: Path) -> None:
+    """See that a checkpoint is of the run."""
+    check_identity(state, identity)
 
 
 def _attempt(job: Job, run_dir: Path, count: int) -> str | None:

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Sequence, Text, Tuple
 
 from torchpolicy import Policy, load
 from torchpolicy.catalog import names, policy_class
-from torchpolicy.runs import save_policy
+from torchpolicy.saved import save_policy
 
 OBSERVATIONS = {
     "vector": Box(-1, 1, (3,), np.float32),

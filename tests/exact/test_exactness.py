@@ -212,7 +212,7 @@ def test_code_of_ones_own_is_given_again() -> None:
     train(Guess, policy=make(), generations=2, population=6, run_dir="part")
     with pytest.raises(ValueError, match=r"name it again, --env worlds:Guess"):
         tp.resume("part")
-    with pytest.raises(ValueError, match="around a module of your own: name it with policy="):
+    with pytest.raises(ValueError, match="around a module of your own: name it again, --policy"):
         tp.resume("part", env=Guess)
     with pytest.raises(ValueError, match="net was"):
         tp.resume("part", env=Guess, policy=nn.Linear(3, 3))

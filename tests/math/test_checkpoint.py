@@ -36,10 +36,37 @@ def test_tensors_come_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_the_newest_is_taken_and_two_are_kept(tmp_path: Path) -> None:
-    for generation in (1, 2, 30, 4):
+    for generation in (1, 2, 4, 30):
         save_checkpoint(tmp_path, generation, {"generation": generation})
     assert load_checkpoint(tmp_path)[0] == {"generation": 30}
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_one_of_a_later_generation_that_was_refused_pushes_out_none(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 999, {"generation": 999})
+    for generation in (1, 2, 3):
+        save_checkpoint(tmp_path, generation, {"generation": generation})
+
+    def take(state: dict[str, Any], path: Path) -> None:
+        if state["generation"] == 999:
+            raise ValueError("foreign")
+
+    assert load_checkpoint(tmp_path, take)[0] == {"generation": 3}
+    assert sorted(int(path.name.split("-")[1]) for path in tmp_path.iterdir()) == [2, 3, 999]
+
+
+def test_what_is_pruned_while_it_is_looked_for_is_no_damage(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, {"generation": 1})
+    looked: list[Path] = []
+
+    def take(state: dict[str, Any], path: Path) -> None:
+        looked.append(path)
+        if len(looked) == 1:  # the run goes on: two more, and this one is gone
+            for generation in (2, 3):
+                save_checkpoint(tmp_path, generation, {"generation": generation})
+            raise CheckpointError(f"{path}: No such file or directory")
+
+    assert load_checkpoint(tmp_path, take) == ({"generation": 3}, [])
 
 
 def test_there_may_be_none(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import tyro
 
 from torchpolicy.api import Result
 from torchpolicy.catalog import suggestion
+from torchpolicy.hints import to_evaluate
 from torchpolicy.policies.base import Policy
 from torchpolicy.trained import load_run
 
@@ -86,16 +87,20 @@ class RunOptions:
         return load_run(self.run, env=self.env, env_args=env_args, policy=self.policy)
 
 
-def print_result(result: Result) -> None:
-    """Where the run is, what it reached, and what to type next; once, by the first process."""
+def print_result(result: Result, policy: str | None = None) -> None:
+    """Where the run is, what it reached, and what to type next; once, by the first process.
+
+    Args:
+        result: Of the run.
+        policy: The name of a policy of the user's own, where the run was given an object.
+    """
     if os.environ.get("RANK", "0") != "0":
         return
-    folder, env = shlex.quote(str(result.run_dir)), str(result.environment["env"])
-    again = f" --env {env}" if ":" in env else ""
+    code = result._code if policy is None else {**result._code, "policy": policy}
     print(f"run    {result.run_dir}")
     print(f"test   {result.evaluation}")
-    print(f"next   torchpolicy eval {folder}{again} --episodes 100 --seed 1")
-    print(f"       tensorboard --logdir {folder}", flush=True)
+    print(f"next   {to_evaluate(result.run_dir, code)}")
+    print(f"       tensorboard --logdir {shlex.quote(str(result.run_dir))}", flush=True)
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:

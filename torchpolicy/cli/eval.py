@@ -4,7 +4,6 @@ import json
 from math import isfinite
 
 from torchpolicy.cli.base import RunOptions, as_options, parse
-from torchpolicy.runs import read_config
 from torchpolicy.trained import evaluate
 
 
@@ -25,8 +24,7 @@ def run(arguments: list[str]) -> None:
     """``torchpolicy eval RUN …``."""
     options = parse(EvalOptions, "torchpolicy eval", arguments)
     policy, environment = options.load()
-    rank = read_config(options.run, options.env)["hyperparameters"].get("noise_rank")
-    evaluation = evaluate(policy, episodes=options.episodes, seed=options.seed, noise_rank=rank, **environment)
+    evaluation = evaluate(policy, episodes=options.episodes, seed=options.seed, **environment)
     if not options.json:
         print(evaluation)
         return

@@ -7,7 +7,7 @@ import tyro
 
 from torchpolicy.cli.base import as_options, parse
 from torchpolicy.exporting import export
-from torchpolicy.trained import load, load_run
+from torchpolicy.trained import load
 
 
 @as_options
@@ -24,7 +24,7 @@ class ExportOptions:
     policy: str | None = None
     """pkg.mod:factory, for a run of a policy of your own."""
     env: str | None = None
-    """Beside --policy, for a run in an environment of your own: pkg.mod:callable."""
+    """No longer needed: the spaces of observations and actions are saved beside the weights."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("policy.pt2")
     """The program; its name ends in .pt2."""
 
@@ -32,6 +32,4 @@ class ExportOptions:
 def run(arguments: list[str]) -> None:
     """``torchpolicy export RUN …``."""
     options = parse(ExportOptions, "torchpolicy export", arguments)
-    own = options.policy is not None
-    policy = load_run(options.run, env=options.env, policy=options.policy)[0] if own else load(options.run)
-    print(export(policy, options.out))
+    print(export(load(options.run, options.policy), options.out))

@@ -18,5 +18,5 @@ def run(arguments: list[str]) -> None:
     """``torchpolicy play RUN …``."""
     options = parse(PlayOptions, "torchpolicy play", arguments)
     policy, environment = options.load()
-    del environment["backend"]
+    del environment["backend"], environment["noise_rank"]
     print(f"return {play(policy, seed=options.seed, **environment):.4g}")

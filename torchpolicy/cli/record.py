@@ -26,5 +26,5 @@ def run(arguments: list[str]) -> None:
     """``torchpolicy record RUN …``."""
     options = parse(RecordOptions, "torchpolicy record", arguments)
     policy, environment = options.load()
-    del environment["backend"]
+    del environment["backend"], environment["noise_rank"]
     print(record(policy, path=options.out, seed=options.seed, **environment))

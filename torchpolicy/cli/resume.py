@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from torchpolicy.api import resume
-from torchpolicy.cli.base import as_options, parse, print_result
+from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result
 
 
 @as_options
@@ -34,6 +34,8 @@ class ResumeOptions:
     """Within which the held-out scores stay when it is time to stop, in place of the run's."""
     env: str | None = None
     """pkg.mod:callable, for a run in an environment of your own."""
+    env_args: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME=VALUE ...")] = None
+    """Keywords for the environment, for a run where they name code of your own."""
     policy: str | None = None
     """pkg.mod:factory, for a run of a policy of your own."""
 
@@ -43,4 +45,5 @@ def run(arguments: list[str]) -> None:
     options = parse(ResumeOptions, "torchpolicy resume", arguments)
     budget = {name: getattr(options, name) for name in ("target", "generations", "total_steps", "seconds", "tolerance")}
     given = {name: value for name, value in budget.items() if value is not None}
+    given |= {} if options.env_args is None else {"env_args": parse_pairs("--env-args", options.env_args)}
     print_result(resume(options.run, env=options.env, policy=options.policy, workers=options.workers, **given))

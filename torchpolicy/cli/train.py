@@ -17,7 +17,7 @@ from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyp
 from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result
 from torchpolicy.policies.base import Policy
 from torchpolicy.settings import algorithm_in, read_settings
-from torchpolicy.trained import load_run
+from torchpolicy.trained import load
 
 EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --workers 2"
 
@@ -116,9 +116,11 @@ def run(arguments: list[str]) -> None:
         given = read_settings(config, **given | ({} if from_run is None else {"policy": given.get("policy")}))
     if "env" not in given:
         raise ValueError("train where? name an environment with --env: a Gymnasium id, or pkg.mod:callable")
+    own = None
     if from_run is not None:
+        own = given.get("policy")
         given["policy"] = _policy_of(Path(from_run), given)
-    print_result(train(**given))
+    print_result(train(**given), own)
 
 
 def _config_of(arguments: list[str]) -> str | None:
@@ -149,7 +151,7 @@ def _policy_of(run_dir: Path, settings: dict[str, Any]) -> Policy:
     own = settings.get("policy")
     if settings.get("policy_args") or (own is not None and ":" not in own):
         raise ValueError(f"--from {run_dir} brings a policy: leave --policy, --policy-args and --hidden out")
-    return load_run(run_dir, env=settings["env"], env_args=settings.get("env_args"), policy=own)[0]
+    return load(run_dir, own)
 
 
 def _options_of(name: str, algorithm: type[Algorithm]) -> Any:

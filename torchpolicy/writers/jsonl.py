@@ -5,9 +5,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from torchpolicy.checkpoint import CheckpointError, parse_object
+from torchpolicy.fields import check_fields, maybe, number
 from torchpolicy.writers.base import Distributions, Writer, no_distributions
 
 NAME = "metrics.jsonl"
+
+STEPS = "rollout/env_steps"
 
 
 class JsonlWriter(Writer):
@@ -52,14 +56,26 @@ class JsonlWriter(Writer):
 
 
 def read_rows(run_dir: Path, env_steps: float) -> list[tuple[bytes, dict[str, Any]]]:
-    """The lines of a run, and what they hold, up to so many environment steps; a torn line ends them."""
+    """The lines of a run, and what they hold, up to so many environment steps; a torn line at the end is left out.
+
+    Raises:
+        CheckpointError: If another line is damaged, with its number.
+    """
     path, rows = run_dir / NAME, []
-    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+    try:
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from error
+    for place, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            break
         try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if not line.endswith(b"\n") or row["rollout/env_steps"] > env_steps:
-            break
+            row = parse_object(line)
+            check_fields(row, {STEPS: number(0)}, [STEPS])
+            if row[STEPS] > env_steps:
+                break
+            check_fields(row, dict.fromkeys(row, maybe(number())), ())
+        except ValueError as error:
+            raise CheckpointError(f"{path}, line {place}: {error}") from error
         rows.append((line, row))
     return rows

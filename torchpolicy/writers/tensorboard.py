@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from torchpolicy.config import CONFIG, read_config
 from torchpolicy.writers.base import Distributions, Writer, no_distributions
 
 FLUSH_SECONDS = 2
@@ -42,6 +43,9 @@ CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
 }
 """Custom scalars, for runs with metrics that begin so: charts of curves, by tag, or of bands: value, low, high."""
 
+NEEDED = ("env", "algorithm", "seed", "episodes", "normalize_observations", "policy", "net", "hyperparameters")
+"""Fields of a run's configuration that are shown."""
+
 OUTCOMES = ("test/mean_reward", "eval/mean_reward", "rollout/ep_rew_mean", "rollout/env_steps", "time/elapsed")
 """What the hyperparameters of runs are compared by."""
 
@@ -58,9 +62,8 @@ class TensorBoardWriter(Writer):
         self._next_histograms = -inf
         self._session_end: Any = None
         self._charted = resumed_at is not None
-        path = run_dir / "config.json"
-        if path.exists():
-            self._introduce(json.loads(path.read_text(encoding="utf-8")))
+        if (run_dir / CONFIG).exists():
+            self._introduce(read_config(run_dir, NEEDED))
 
     def write(
         self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions

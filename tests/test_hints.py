@@ -1,0 +1,124 @@
+"""What a run says to type next can be typed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+from worlds import Guess
+
+import torchpolicy as tp
+from torchpolicy.cli import main
+from torchpolicy.cli.base import print_result
+from torchpolicy.hints import to_evaluate, to_resume
+
+NET = "from torch import nn\ndef make(observations, actions): return nn.Linear(3, 3)\n"
+QUICK = ["--generations", "1", "--eval-episodes", "2"]
+
+
+def make(observation_space: Any, action_space: Any) -> nn.Module:
+    return nn.Linear(3, 3)
+
+
+def following(capsys: pytest.CaptureFixture[str]) -> str:
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next ")]
+    return line.split(maxsplit=1)[1]
+
+
+@pytest.mark.parametrize("handed_on", [False, True])
+def test_the_next_line_of_a_run_with_code_of_ones_own_is_typable(
+    handed_on: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    Path("a_net.py").write_text(NET)
+    words = ["train", "cem", "--env", "worlds:Guess", "--policy", "a_net:make", *QUICK]
+    assert main([*words, "--run-dir", "a run"]) == 0
+    if handed_on:
+        capsys.readouterr()
+        assert main([*words, "--from", "a run", "--run-dir", "b run"]) == 0
+    line = following(capsys)
+    run = "'b run'" if handed_on else "'a run'"
+    assert line == f"torchpolicy eval {run} --env worlds:Guess --policy a_net:make --episodes 100 --seed 1"
+    assert main(["resume", run.strip("'"), "--env", "worlds:Guess", "--policy", "a_net:make"]) == 0
+    assert following(capsys) == line
+
+
+def test_what_has_no_name_in_a_shell_is_a_call_in_python(capsys: pytest.CaptureFixture[str]) -> None:
+    common: dict[str, Any] = {"generations": 1, "eval_episodes": 2}
+    result = tp.train(lambda: Guess(), "cem", policy=nn.Linear(3, 3), run_dir="run", **common)
+    print_result(result)
+    line = following(capsys)
+    assert line == "tp.evaluate(tp.load('run', policy=YourModule()), YourEnv, episodes=100, seed=1)"
+    evaluation = eval(line, {"tp": tp, "YourModule": lambda: nn.Linear(3, 3), "YourEnv": Guess})
+    assert len(evaluation.returns) == 100
+    named = tp.train(Guess, "cem", policy=make, run_dir="named", **common)
+    print_result(named)
+    assert following(capsys) == (
+        "torchpolicy eval named --env worlds:Guess --policy test_hints:make --episodes 100 --seed 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ({"env": "CartPole-v1", "policy": None}, "torchpolicy resume run"),
+        ({"env": "pkg:Env-v0", "policy": None}, "torchpolicy resume run --env pkg:Env-v0"),
+        ({"env": Guess, "policy": "net:make"}, "torchpolicy resume run --env worlds:Guess --policy net:make"),
+        ({"env": Guess(), "policy": None}, "tp.resume('run', env=YourEnv)"),
+        ({"env": "CartPole-v1", "policy": nn.Linear(4, 2)}, "tp.resume('run', policy=YourModule())"),
+        ({"env": Guess, "policy": lambda *_: nn.Linear(3, 3)}, "tp.resume('run', env=Guess, policy=YourModule())"),
+    ],
+)
+def test_how_to_go_on_is_typable(code: dict[str, object], words: str) -> None:
+    assert to_resume(Path("run"), code) == words
+
+
+def test_a_gymnasium_id_needs_nothing_beside_it() -> None:
+    code = {"env": "CartPole-v1", "policy": None}
+    assert to_evaluate(Path("run"), code) == "torchpolicy eval run --episodes 100 --seed 1"
+
+
+def test_a_stopped_run_says_how_to_go_on_with_its_own_environment() -> None:
+    own = ["--env", "worlds:Guess", "--target", "none", "--seconds", "60", "--run-dir", "run"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torchpolicy", "train", "cem", *own],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+    assert process.stderr is not None
+    while "generation 1 " not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "to go on: torchpolicy resume run --env worlds:Guess\n" in err
+
+
+@pytest.mark.parametrize("what", ["module", "policy", "factory", "name", "alias"])
+def test_a_policy_of_ones_own_is_given_in_one_way_everywhere(
+    what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a_net.py").write_text(NET)
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    result = tp.train(Guess, "cem", policy=nn.Linear(3, 3), run_dir="run", generations=1, eval_episodes=5)
+    given: Any = {
+        "module": nn.Linear(3, 3),
+        "policy": tp.Policy(nn.Linear(3, 3), Guess.observation_space, Guess.action_space),
+        "factory": make,
+        "name": "a_net:make",
+        "alias": nn.Linear(3, 3),
+    }[what]
+    loaded = tp.load("run", module=given) if what == "alias" else tp.load("run", policy=given)
+    assert tp.evaluate(loaded, Guess, 5, seed=0).returns.tolist() == result.evaluation.returns.tolist()
+    tp.resume("run", env=Guess, policy=given)
+    for call in (lambda: tp.load("run"), lambda: tp.resume("run", env=Guess)):
+        with pytest.raises(ValueError, match=r"name it again, --policy pkg.mod:factory \(in Python: policy=YourModule"):
+            call()
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    assert main(["eval", "run", "--env", "worlds:Guess"]) == 2
+    assert "name it again, --policy pkg.mod:factory (in Python: policy=YourModule())" in capsys.readouterr().err

@@ -1,0 +1,160 @@
+"""``config.json``, what a run is: its fields, its identity, and that no name in it is taken for code."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torchpolicy.checkpoint import CheckpointError, read_json
+from torchpolicy.fields import (
+    FLAG,
+    TABLE,
+    TEXT,
+    Kind,
+    check_fields,
+    list_of,
+    maybe,
+    number,
+    one_of,
+    record_of,
+    table_of,
+    whole,
+)
+
+FORMAT_VERSION = 1
+
+CONFIG = "config.json"
+
+MAY_CHANGE = (
+    *("target", "generations", "total_steps", "seconds", "tolerance", "tolerance_generations"),
+    *("checkpoint_seconds", "versions"),
+)
+"""Fields that a run may be given anew when it goes on."""
+
+POLICY = record_of({"policy": TEXT, "policy_args": TABLE})
+"""What a policy of ours is made from."""
+
+FIELDS: dict[str, Kind] = {
+    "format_version": one_of(FORMAT_VERSION),
+    "env": TEXT,
+    "env_args": TABLE,
+    "max_episode_steps": maybe(whole(1)),
+    "preset": maybe(TEXT),
+    "algorithm": TEXT,
+    "hyperparameters": TABLE,
+    "policy": maybe(POLICY),
+    "initial_weights": one_of("given", "of the seed"),
+    "net": table_of(list_of(whole())),
+    "seed": Kind("a whole number >= 0", lambda value: type(value) is int and value >= 0),
+    "episodes": whole(1),
+    "target": maybe(number()),
+    "generations": maybe(whole(1)),
+    "total_steps": maybe(whole(1)),
+    "seconds": maybe(number(0)),
+    "tolerance": maybe(number(0)),
+    "tolerance_generations": whole(1),
+    "reevaluate": whole(),
+    "survival_bonus": number(),
+    "normalize_observations": FLAG,
+    "eval_episodes": whole(1),
+    "eval_every": whole(1),
+    "checkpoint_seconds": number(0),
+    "slots": whole(1),
+    "backend": one_of("gymnasium", "native"),
+    "compile": FLAG,
+    "device": Kind("cpu, cuda or cuda:N", lambda value: re.fullmatch(r"cpu|cuda(:\d+)?", str(value)) is not None),
+    "versions": table_of(TEXT),
+    "identity": TEXT,
+}
+"""All that a ``config.json`` has, and what each field may be."""
+
+SINCE: dict[str, Any] = {}
+"""Fields that runs of earlier versions lack, and what holds for those runs."""
+
+CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.-]*")
+"""``pkg.mod:name``, and ``package:Env-v0``."""
+
+NAMES = ("env", "algorithm", "policy", "policy.policy")
+"""Fields where whatever has a colon is code."""
+
+PATHS = ("log_dir", "run_dir")
+
+
+def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """The configuration of a run.
+
+    Args:
+        run_dir: The run's folder.
+        needs: Fields that have to be there.
+        given: Where names in the file are to be used: what the caller gives in their place, by field.
+
+    Raises:
+        CheckpointError: If there is no such run, or the file is damaged or was changed.
+        ValueError: If it names code that is not given.
+    """
+    path = Path(run_dir) / CONFIG
+    if not Path(run_dir).is_dir():
+        raise CheckpointError(f"{run_dir}: no such run folder")
+    config = read_json(path)
+    try:
+        check_fields(config, FIELDS, needs)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if given is not None:
+        names = ("env", "algorithm", "policy", "env_args", "hyperparameters")
+        refuse_code(path, {name: config[name] for name in names if name in config and given.get(name) is None})
+    identity, fixed = config.get("identity"), digest(config)
+    if identity is not None and not identity.startswith(fixed):
+        raise CheckpointError(
+            f"{path}: was changed after the run had begun: its identity is {identity}, and by its fields it should "
+            f"begin with {fixed} (to train with other settings: torchpolicy train --config)"
+        )
+    return SINCE | config
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """16 digits for what a run is: all fields of its configuration but those that may change."""
+    fixed = {name: value for name, value in config.items() if name not in (*MAY_CHANGE, "identity")}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_identity(state: Mapping[str, Any], identity: object) -> None:
+    """Refuse the checkpoint of another run; where one of the two does not say whose it is, nothing is known.
+
+    Raises:
+        ValueError: If it is another's.
+    """
+    found = state.get("identity")
+    if identity is not None and found is not None and found != identity:
+        raise ValueError(f"is of another run: its identity is {found}, that of this run is {identity}")
+
+
+def refuse_code(path: Path, taken: Mapping[str, Any]) -> None:
+    """Refuse names of code in what is taken from a file: they come from the caller only.
+
+    Raises:
+        ValueError: With the field, and the option to type.
+    """
+    for name, value in taken.items():
+        for place, text in _texts(name, value):
+            if name not in PATHS and (CODE.fullmatch(text) or (":" in text and place in NAMES)):
+                again = f"{place.rpartition('.')[2]}={text}" if name.endswith("_args") else text
+                option = f"--{name.replace('_', '-')} {again} (in Python: {name}=)"
+                option = "torchpolicy train ALGO" if name == "algorithm" else option
+                raise ValueError(
+                    f"{path}: {place} is code, {text!r}, and code is never taken from a file: name it again, {option}"
+                )
+
+
+def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """(place, text) of all texts in a value."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts(f"{place}.{key}", item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(place, item)
