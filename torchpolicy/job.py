@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchpolicy.callbacks import Callback, check_callbacks
+from torchpolicy.callbacks import Callback
+from torchpolicy.calling import check_callbacks
 from torchpolicy.catalog import (
     Algorithm,
     PolicyFactory,
@@ -30,6 +31,7 @@ from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.envs.base import Environment
 from torchpolicy.learn.base import Learner
 from torchpolicy.members import population_forward
+from torchpolicy.memory import enough_memory
 from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
@@ -77,6 +79,7 @@ class Job:
     config: dict[str, Any]
 
 
+@enough_memory()
 def make_job(
     env: str | EnvFactory,
     algorithm: str | Algorithm,

@@ -13,6 +13,7 @@ from torchpolicy.device import deterministic
 from torchpolicy.environments import is_own_code
 from torchpolicy.film import Filming
 from torchpolicy.job import Job
+from torchpolicy.memory import enough_memory
 from torchpolicy.plan import RunError
 from torchpolicy.processes import Group, one_thread, stoppable
 from torchpolicy.report import Report
@@ -24,6 +25,7 @@ WORTH_TELLING = 2**29
 """Bytes of memory."""
 
 
+@enough_memory()
 def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
     """Train in this process until the end of the job, from the newest checkpoint in its folder if there is one.
 

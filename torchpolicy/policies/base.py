@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from torchpolicy.checks import check_seed
 from torchpolicy.encoders import COLLECTIONS, make_encoder
+from torchpolicy.foreign import STOPS, CodeError, in_a_line
 from torchpolicy.heads import make_head
 from torchpolicy.normalizer import Normalizer
 from torchpolicy.seeding import Stream, derive_seed
@@ -133,9 +134,12 @@ class Policy(nn.Module):
         self.net.eval()
         try:
             output = self.net(torch.zeros(1, *shape, dtype=self.dtype, device=self.device))
-        except Exception as error:
-            raise ValueError(
-                f"{kind} does not take a batch of observations of shape {shape} from {self.observation_space}: {error}"
+        except STOPS:
+            raise
+        except BaseException as error:
+            raise CodeError(
+                f"{kind} does not take a batch of observations of shape {shape} from {self.observation_space}: "
+                f"{in_a_line(error)}"
             ) from error
         finally:
             for module, training in modes.items():
