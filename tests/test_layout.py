@@ -27,7 +27,7 @@ ORDER = (
     *("episodes", "learn.base", "learn.*", "outcome", "finite", "action_noise", "rollout", "lanes", "tensor_rollout"),
     *("evaluation", "diagnosis", "plan", "memory", "scoring", "generation", "watch", "catalog", "preset", "runs", "settings"),
     *("summary", "plotting", "replay", "film", "exporting", "report", "callbacks", "calling", "trainer"),
-    *("job", "session", "workers", "launch", "trained", "api"),
+    *("generators", "fingerprint", "module_probe", "environment_probe", "job", "session", "workers", "launch", "trained", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),
 )
 

@@ -73,6 +73,8 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             if filming is not None:
                 stack.callback(filming.close)
             trainer.report = Report(writers, filming)
+        for text in job.notes:
+            trainer.report.note(text)
         if state is None and job.config["preset"]:
             trainer.report.note(f"preset {job.config['preset']}")
         if job.memory >= WORTH_TELLING:

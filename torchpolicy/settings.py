@@ -23,7 +23,7 @@ KNOWN = ("env", "algorithm", "hyperparameters", "policy", "policy_args", *RECORD
 OF_THE_ENVIRONMENT = ("env_args", "backend", "max_episode_steps", "target")
 """Those that do not go with another environment."""
 
-ELSEWHERE = ("preset", "workers", "log_dir", "run_dir")
+ELSEWHERE = ("preset", "workers", "strict", "log_dir", "run_dir")
 """What a TOML may say besides."""
 
 

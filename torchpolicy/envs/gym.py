@@ -59,9 +59,11 @@ def gym_environment(
                 second = make()
             if second is example:
                 raise ValueError(f"{name} should make a new environment at each call, and returned the same one twice")
+            others = _spaces_of(name, second)
             close_quietly(second)
-        with blaming(f"{name}: its spaces cannot be read"):
-            spaces: Any = getattr(example, "observation_space", None), getattr(example, "action_space", None)
+        spaces = _spaces_of(name, example)
+        if callable(factory) and spaces != others:
+            raise ValueError(f"{name} should have the same spaces each time it is made, got {spaces} and {others}")
         if spaces[0] is None or spaces[1] is None:
             raise ValueError(f"{name} should have an observation_space and an action_space, got {spaces}")
         encoder = make_encoder(spaces[0])
@@ -101,6 +103,12 @@ def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
     if not isinstance(example, gymnasium.Env):
         raise ValueError(f"{name} should return a gymnasium.Env, got {type(example).__name__}")
     return example
+
+
+def _spaces_of(name: str, env: GymEnv) -> Any:
+    """Of observations and actions; None where there is none."""
+    with blaming(f"{name}: its spaces cannot be read"):
+        return getattr(env, "observation_space", None), getattr(env, "action_space", None)
 
 
 def _whole_name(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from gymnasium import Space
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from torchpolicy.checks import check_seed
 from torchpolicy.encoders import COLLECTIONS, make_encoder
@@ -50,6 +51,12 @@ class Policy(nn.Module):
         super().__init__()
         if not isinstance(net, nn.Module):
             raise ValueError(f"net must be a torch module, got {type(net).__name__}")
+        if any(map(is_lazy, (*net.parameters(), *net.buffers()))):
+            raise ValueError(
+                f"{type(net).__name__} has lazy layers, whose weights would come from torch's global generator, other "
+                f"ones each time: seed it and call the module once before, on zeros of shape "
+                f"{(1, *make_encoder(observation_space).input_shape)}"
+            )
         self.observation_space = observation_space
         self.action_space = action_space
         self.net = net
