@@ -1,4 +1,4 @@
-"""An environment tried out before training: does it work, and is an episode a pure function of its seed and the actions?
+"""An environment tried out before training: does it work, and do seed and actions alone decide on an episode?
 
 That results do not depend on the number of processes, and that a resumed run ends in the same bits, is true of such
 environments only. One that remembers, draws from elsewhere or reads a clock would break both without a word.
@@ -161,9 +161,8 @@ def _compare(one: Trace, other: Trace) -> str | None:
     for t, (first, second) in enumerate(zip(one, other, strict=False)):
         place = f"after step {t}" if t else "after reset"
         if bool(first.failure) != bool(second.failure):
-            return (
-                f"{place} it fails one time ({str(first.failure or second.failure).splitlines()[0]}) and not the other"
-            )
+            reason = str(first.failure or second.failure).splitlines()[0]
+            return f"{place} it fails one time ({reason}) and not the other,"
         if first.failure:
             return None
         if not np.array_equal(first.observation, second.observation):
