@@ -104,6 +104,7 @@ def train(
     workers: int = 1,
     device: str | torch.device = "cpu",
     max_episode_steps: int | None = None,
+    strict: bool = False,
     log_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
     checkpoint_seconds: float = 10.0,
@@ -160,6 +161,8 @@ def train(
             are stepped there, too, whose returns then differ from the CPU's in their last bits; others stay on the CPU.
             The same kind of device gives the same result.
         max_episode_steps: Time limit of an episode, in place of the environment's own.
+        strict: Refuse an environment whose episodes are found to depend on more than seed and actions, instead of
+            saying in a line which promises do not hold in it.
         log_dir: Where run folders are made.
         run_dir: The run's folder itself. A run of equal configuration that it holds is resumed.
         checkpoint_seconds: Between checkpoints; longer where they would take more than 1 % of the time. 0: one
@@ -174,7 +177,8 @@ def train(
         RunError: If more than half of the candidates failed in two generations running, or a callback failed.
     """
     check_count("workers", workers, at_least=1)
-    for name, flag in {"preset": preset, "compile": compile, "normalize_observations": normalize_observations}.items():
+    flags = {"preset": preset, "compile": compile, "strict": strict}
+    for name, flag in (flags | {"normalize_observations": normalize_observations}).items():
         if flag not in (True, False, None):
             raise ValueError(f"{name} must be True or False, got {flag!r}")
     for name, folder in {"log_dir": log_dir, "run_dir": run_dir}.items():
@@ -212,6 +216,7 @@ def train(
         preset=f"{algorithm}/{env}: {describe(taken)}" if taken else None,
         weights_given=not _makes_again(policy, settings["policy_args"]) or not isinstance(algorithm, str),
         callbacks=callbacks,
+        strict=strict,
         hyperparameters={name: value for name, value in settings.items() if name not in given},
         **{name: settings[name] for name in given},
     )

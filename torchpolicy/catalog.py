@@ -15,6 +15,7 @@ from gymnasium import Space
 from torch import nn
 
 from torchpolicy.checks import check_range
+from torchpolicy.foreign import STOPS, CodeError, in_a_line
 from torchpolicy.imports import import_name
 from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
@@ -157,11 +158,11 @@ def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Spac
     """A policy from what makes it."""
     try:
         return make(*spaces, **args)
-    except ValueError:
+    except (ValueError, *STOPS):
         raise
-    except Exception as error:
-        raise ValueError(
-            f"making the policy {name} failed: {type(error).__name__}: {error} "
+    except BaseException as error:
+        raise CodeError(
+            f"making the policy {name} failed: {in_a_line(error)} "
             "(it is called with the observation space and the action space)"
         ) from error
 

@@ -56,6 +56,7 @@ FIELDS: dict[str, Kind] = {
     "tolerance": maybe(number(0)),
     "tolerance_generations": whole(1),
     "reevaluate": whole(),
+    "failed": one_of("dropped", "worst"),
     "survival_bonus": number(),
     "normalize_observations": FLAG,
     "eval_episodes": whole(1),
@@ -70,7 +71,7 @@ FIELDS: dict[str, Kind] = {
 }
 """All that a ``config.json`` has, and what each field may be."""
 
-SINCE: dict[str, Any] = {}
+SINCE: dict[str, Any] = {"failed": "dropped"}
 """Fields that runs of earlier versions lack, and what holds for those runs."""
 
 CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.-]*")
@@ -99,7 +100,7 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
         raise CheckpointError(f"{run_dir}: no such run folder")
     config = read_json(path)
     try:
-        check_fields(config, FIELDS, needs)
+        check_fields(SINCE | config, FIELDS, needs)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     if given is not None:

@@ -81,9 +81,9 @@ class BoxEncoder(Encoder):
         array = _stacked(observations)
         kinds = "biuf" if self.observation_dtype is None else "bu"
         if array.shape != (len(observations), *self.observation_shape) or array.dtype.kind not in kinds:
-            first = np.asarray(observations[0])
+            first = _stacked(observations[:1])
             wanted = f"shape {self.observation_shape}" + ("" if self.observation_dtype is None else " of uint8")
-            raise ObservationError(f"observation has shape {first.shape} of {first.dtype}, its space has {wanted}")
+            raise ObservationError(f"observation has shape {first.shape[1:]} of {first.dtype}, its space has {wanted}")
         return array
 
     def forward(self, observations: Tensor) -> Tensor:
@@ -224,5 +224,5 @@ def _stacked(observations: Iterable[Any]) -> Array:
     """Observations as one array; one of no dimension, of objects, where their shapes differ."""
     try:
         return np.array(observations)
-    except ValueError:
+    except Exception:  # whatever odd observations raise when they are looked at
         return np.empty((), object)

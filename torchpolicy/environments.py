@@ -16,6 +16,7 @@ from torchpolicy.encoders import make_encoder
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.gym import GymFactory, gym_environment
 from torchpolicy.envs.tensor import TensorEnv
+from torchpolicy.foreign import blaming
 from torchpolicy.heads import make_head
 from torchpolicy.imports import import_name
 
@@ -94,10 +95,8 @@ def tensor_environment(
             raise ValueError(f"env_args go with a class or a name, got an object, {type(env).__name__}")
         made = env
     else:
-        try:
+        with blaming(f"making {env.__name__} failed"):
             made = env(**args)
-        except Exception as error:
-            raise ValueError(f"making {env.__name__} failed: {type(error).__name__}: {error}") from error
     kind = type(made).__name__
     for name in ("observation_space", "action_space", "time_limit"):
         if not hasattr(made, name):

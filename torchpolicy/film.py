@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -21,8 +21,10 @@ import numpy as np
 
 from torchpolicy.checks import check_seed
 from torchpolicy.envs.base import RUNAWAY_STEPS
+from torchpolicy.envs.gym_slots import close_quietly
+from torchpolicy.foreign import blaming
 from torchpolicy.policies.base import Policy
-from torchpolicy.replay import make, reason, show
+from torchpolicy.replay import make, show
 from torchpolicy.seeding import Stream, episode_seeds
 
 FRAMES = 100
@@ -62,21 +64,24 @@ def shoot(
     """Play an episode in Gymnasium's environment: the first of those that :func:`torchpolicy.evaluate` scores."""
     args = dict(env_args or {})
     (episode,) = episode_seeds(check_seed(seed), Stream.EVALUATION, 0, 1)
-    with closing(_make(env, args, max_episode_steps, None)) as made:
+    made = _make(env, args, max_episode_steps, None)
+    with ExitStack() as stack:
+        stack.callback(close_quietly, made)
         if made.observation_space != policy.observation_space or made.action_space != policy.action_space:
             raise ValueError(
                 f"the policy is for {policy.observation_space} and {policy.action_space}, {env} has others"
             )
-        observation, _ = made.reset(seed=episode)
+        with blaming(f"{env} failed in reset"):
+            observation, _ = made.reset(seed=episode)
         actions, total, over = [], 0.0, False
         while not over:
-            action = policy.act(observation)
-            observation, reward, terminated, truncated, _ = made.step(action)
+            with blaming("the policy failed"):
+                action = policy.act(observation)
             actions.append(np.asarray(action).tolist())
-            total += float(reward)
-            over = terminated or truncated
-            if len(actions) > RUNAWAY_STEPS:
-                raise ValueError(f"{env} did not end within {RUNAWAY_STEPS:,} steps (set max_episode_steps)")
+            with blaming(f"{env} failed in step {len(actions)}"):
+                observation, reward, terminated, truncated, _ = made.step(action)
+                total += np.asarray(reward, np.float64).item()
+                over = bool(terminated or truncated) or len(actions) == RUNAWAY_STEPS
     return Take(env, args, max_episode_steps, episode, actions, total)
 
 
@@ -123,10 +128,8 @@ def play(
 ) -> float:
     """Show an episode of a policy in a window; its return. Arguments are those of :func:`record`."""
     take = shoot(policy, env, env_args, max_episode_steps, seed)
-    try:
+    with blaming(f"{env} cannot be shown"):
         show(vars(take))
-    except Exception as error:
-        raise ValueError(f"{env} cannot be shown: {reason(error)}") from error
     return take.total
 
 
@@ -207,7 +210,5 @@ def _finish(process: subprocess.Popen[str], env: str) -> None:
 
 
 def _make(env: str, env_args: dict[str, Any], limit: int | None, mode: str | None) -> gymnasium.Env[Any, Any]:
-    try:
+    with blaming(f"making {env} failed"):
         return make(env, env_args, limit, mode)
-    except Exception as error:
-        raise ValueError(f"making {env} failed: {reason(error)}") from error

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from torchpolicy.foreign import blaming
+
 
 def import_name(path: str) -> Any:
     """What ``"pkg.mod:name"`` names; modules of the working directory are found too, now and later.
@@ -16,10 +18,8 @@ def import_name(path: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
-    try:
+    with blaming(f"{path!r}: cannot import {module_name!r}"):
         module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ValueError(f"{path!r}: cannot import {module_name!r}: {type(error).__name__}: {error}") from error
     try:
         return getattr(module, name)
     except AttributeError:

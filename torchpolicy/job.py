@@ -1,6 +1,5 @@
 """A run put together and checked, before anything of it is started."""
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,11 +8,11 @@ from importlib.util import find_spec
 from math import isfinite, nan
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from torchpolicy.callbacks import Callback, check_callbacks
+from torchpolicy.callbacks import Callback
+from torchpolicy.calling import check_callbacks
 from torchpolicy.catalog import (
     Algorithm,
     PolicyFactory,
@@ -26,17 +25,18 @@ from torchpolicy.catalog import (
 )
 from torchpolicy.checks import check_seed
 from torchpolicy.device import find_device
+from torchpolicy.environment_probe import check_environment
 from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.envs.base import Environment
 from torchpolicy.learn.base import Learner
-from torchpolicy.members import population_forward
+from torchpolicy.memory import enough_memory
+from torchpolicy.module_probe import check_policy
 from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
 from torchpolicy.policies.base import Policy
 from torchpolicy.population import numbers_each
 from torchpolicy.runs import name_of
 from torchpolicy.search.base import Search
-from torchpolicy.spaces import Array, space_to_json
 from torchpolicy.tensor_rollout import choose_slots
 
 DEFAULT_TOTAL_STEPS = 1_000_000
@@ -64,6 +64,7 @@ class Job:
         memory: Bytes that it will take, about, beside what torch does.
         config: All of it as plain values, for ``config.json``.
         code: What was given as `env` and `policy`; None for a policy that the run's files make again.
+        notes: What there is to say about it at the start.
         identity: Of the run in its folder; None as long as it has none.
     """
 
@@ -78,9 +79,11 @@ class Job:
     memory: int
     config: dict[str, Any]
     code: dict[str, object]
+    notes: Sequence[str]
     identity: str | None = None
 
 
+@enough_memory()
 def make_job(
     env: str | EnvFactory,
     algorithm: str | Algorithm,
@@ -98,12 +101,14 @@ def make_job(
     preset: str | None,
     weights_given: bool,
     callbacks: Sequence[object],
+    strict: bool = False,
     **plan: Any,
 ) -> Job:
     """Put a run together from the arguments of :func:`torchpolicy.train`; `plan` are those of :class:`Plan`.
 
     For the record, `preset` is the name of the preset that some of them come from, and `weights_given` says whether
-    the run begins with weights, or a search, that no seed makes again.
+    the run begins with weights, or a search, that no seed makes again. `strict` refuses an environment of which it is
+    not true that an episode is a pure function of its seed and the actions.
 
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.
@@ -141,7 +146,7 @@ def make_job(
         trained.normalize()
     elif trained.normalizer is not None:
         raise ValueError("normalize_observations is False, and the policy normalises observations")
-    _check_policy(trained, environment.first_observation)
+    check_policy(trained, environment.first_observation)
     made = make_algorithm(algorithm, hyperparameters, trained, seed)
     known = hyperparameters_of(algorithm_kind)
     if isinstance(algorithm, str):
@@ -171,7 +176,11 @@ def make_job(
     memory = _memory(made, ParamVector(trained.net), slots, noise_rank)
     made_again = trained.net if policy is None or policy_args else policy  # which of these can be named to a command
     code: dict[str, object] = {"env": env, "policy": None if trained.settings is not None else made_again}
-    return Job(environment, trained, made, settled, slots, compile, called, noise_rank, memory, config, code)
+    impure = check_environment(environment)
+    if impure and strict:
+        raise ValueError(f"{impure}; strict=True refuses that")
+    notes = [impure] if impure else []
+    return Job(environment, trained, made, settled, slots, compile, called, noise_rank, memory, config, code, notes)
 
 
 def _memory(algorithm: Algorithm, vector: ParamVector, slots: int, rank: int | None) -> int:
@@ -180,53 +189,6 @@ def _memory(algorithm: Algorithm, vector: ParamVector, slots: int, rank: int | N
     if isinstance(algorithm, Search):
         drawn = algorithm.population // (2 if algorithm.mirrored and rank else 1)  # a pair has its factors in common
     return ((drawn + slots) * numbers_each(vector.slices, rank) + VECTORS * vector.dim) * vector.dtype.itemsize
-
-
-@torch.no_grad()
-def _check_policy(policy: Policy, first: Array | None) -> None:
-    """Find out before anything is started whether the engine can play and the run can save this policy.
-
-    Args:
-        policy: To look at.
-        first: (*O), an observation that it will see, if there is one at hand.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    kind = type(policy.net).__name__
-    for method in ("forward", "encode", "act"):
-        if getattr(type(policy), method) is not getattr(Policy, method):
-            raise ValueError(
-                f"{type(policy).__name__} overrides {method}, which a run does not call: put it into the net"
-            )
-    for space in (policy.observation_space, policy.action_space):
-        space_to_json(space)
-    try:
-        json.dumps(policy.settings)
-    except TypeError as error:
-        raise ValueError(f"policy_args cannot be saved: {error}") from error
-    for name, value in policy.state_dict().items():
-        if not isinstance(value, Tensor):
-            raise ValueError(f"{kind} keeps {name}, which is no tensor and cannot be saved")
-    vector = ParamVector(policy.net)
-    was_training = policy.training
-    try:
-        members = vector.read().repeat(2, 1)
-        inputs = torch.zeros(policy.encoder.input_shape, dtype=policy.dtype, device=policy.device)
-        if first is not None:
-            inputs = policy.encode(torch.from_numpy(np.asarray(first)).to(policy.device))
-        output = population_forward(policy.net.eval(), vector, members)(inputs.expand(2, 1, *inputs.shape))
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        if policy.device.type != "cpu":
-            reason += " (on a device, tensors of a module that are no parameters should be its buffers)"
-        raise ValueError(f"{kind} cannot be evaluated for many weights at once (torch.func.vmap): {reason}") from error
-    finally:
-        policy.net.train(was_training)
-    if not output.isfinite().all():
-        raise ValueError(f"{kind} turns the first observation into an output that is not finite: {output[0, 0]}")
 
 
 def _moved(policy: Policy, device: torch.device) -> Policy:

@@ -1,17 +1,16 @@
 """A job in its folder, wherever it is to run: here, in workers, or in the processes of ``torchrun``."""
 
 import json
+import os
 import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from torchpolicy.hints import to_resume
 from torchpolicy.job import Job
-from torchpolicy.plan import RunError
+from torchpolicy.memory import check_memory
 from torchpolicy.processes import Group, Stopped
 from torchpolicy.runs import create_run_folder, locked, open_run, versions
 from torchpolicy.session import run_job
@@ -31,6 +30,8 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         stack.callback(group.close)
         if workers > 1 and group.size == 1 and (place := job.policy.device).type != "cpu":
             raise ValueError(f"workers={workers}: forked processes cannot use {place}; start them with torchrun")
+        here = workers if group.size == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        check_memory(job.memory, here, job.policy.device)
         _compare(job, group)
         folder, identity = Path(), None
         if group.rank == 0:
@@ -46,10 +47,6 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
                 run_workers(job, folder, workers)
             else:
                 run_job(job, folder, group)
-        except torch.OutOfMemoryError as error:
-            reason = ". ".join(str(error).split(". ")[:2])
-            advice = "take a smaller population, fewer episodes, or noise_rank=1 for a large network"
-            raise RunError(f"{reason}: {advice}") from error
         except Stopped as stop:
             if group.rank == 0:
                 print(f"stopped; to go on: {to_resume(folder, job.code)}", file=sys.stderr)

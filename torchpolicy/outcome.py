@@ -10,6 +10,8 @@ import numpy as np
 from torchpolicy.processes import Group
 from torchpolicy.spaces import Array
 
+LINE_END = "\n"
+
 
 class Episode:
     """A pair of the queue."""
@@ -21,7 +23,11 @@ class Episode:
 
 @dataclass(frozen=True)
 class Failure:
-    """An episode that could not be played to its end."""
+    """An episode that could not be played to its end.
+
+    Attributes:
+        reason: In a line; after it, where code of the user's own raised, the traceback.
+    """
 
     candidate: int
     episode: int
@@ -31,7 +37,12 @@ class Failure:
 
     def __str__(self) -> str:
         place = f"candidate {self.candidate}, episode {self.episode} (seed {self.seed}), step {self.step}"
-        return f"{place}: {self.reason}"
+        return f"{place}: {self.reason.partition(LINE_END)[0]}"
+
+    @property
+    def details(self) -> str:
+        """The traceback, if there is one."""
+        return self.reason.partition(LINE_END)[2].rstrip()
 
 
 @dataclass

@@ -91,7 +91,7 @@ def _steps(take: Mapping[str, Any], mode: str) -> Iterator[gymnasium.Env[Any, An
             yield env
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """One line of why."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
@@ -104,7 +104,7 @@ def main() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         draw(json.loads(sys.stdin.read()))
-    except Exception as error:
+    except BaseException as error:  # SystemExit too, or what calls sys.exit would look drawn
         sys.exit(reason(error))
 
 

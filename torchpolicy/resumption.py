@@ -90,7 +90,7 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
     if problems:
         raise ValueError(f"policy: {'; '.join(problems)}")
     check_fields(state["algorithm"], {"generation": whole(), "std": POSITIVE, "initial_std": POSITIVE}, ())
-    for part, what in (("algorithm", trainer.algorithm), ("diagnosis", trainer.diagnosis)):
+    for part, what in (("algorithm", trainer.algorithm), ("diagnosis", trainer.watch.diagnosis)):
         before = what.state_dict()
         if part == "diagnosis":
             check_fields(state[part], {name: LIKE[type(value)] for name, value in before.items()}, ())

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from torchpolicy.action_noise import ActionNoise
 from torchpolicy.device import Ferry
-from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
+from torchpolicy.envs.base import Environment
 from torchpolicy.episodes import Episodes, Recording
+from torchpolicy.finite import find_not_finite, why_not_finite
+from torchpolicy.foreign import blaming_calls
 from torchpolicy.members import Forward, Members
 from torchpolicy.normalizer import Moments
 from torchpolicy.outcome import Episode, Outcome
@@ -21,7 +23,6 @@ from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.population import Population, WithCenter
 from torchpolicy.processes import ALONE, Group
-from torchpolicy.spaces import Array
 
 SLOTS = 32
 """S by default. A multiple of 32, the same for every forward, so that the bits of a result do not
@@ -61,6 +62,7 @@ class Rollout:
     Attributes:
         seconds: Where this process's time in play has gone, {part: seconds}; the rest of it is bookkeeping.
         compile_seconds: What compiling has taken; 0 if nothing was compiled.
+        longest: Steps of the longest episode so far.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("env", "policy")
@@ -99,6 +101,7 @@ class Rollout:
         self._sampled = sampled
         self.seconds: dict[str, float] = dict.fromkeys(self.parts, 0.0)
         self.compile_seconds = 0.0
+        self.longest = 0
         self._open()
 
     @torch.no_grad()
@@ -134,7 +137,7 @@ class Rollout:
                 self._members.write(some, candidates[rows])
 
         self._run(outcome, seeds, become=become, sampled=self._sampled, observe=observe)
-        return outcome.gathered(self.group)
+        return self._gathered(outcome)
 
     @torch.no_grad()
     def collect(self, seeds: Sequence[int], *, observe: bool = False) -> tuple[Outcome, Episodes]:
@@ -155,7 +158,13 @@ class Rollout:
         recording = Recording(seen.numpy(), choices)
         self._members.write(slice(None), self._vector.read().expand(self.slots, -1))
         self._run(outcome, seeds, sampled=True, observe=observe, recording=recording)
-        return outcome.gathered(self.group), recording.gathered(self.group)
+        return self._gathered(outcome), recording.gathered(self.group)
+
+    def _gathered(self, outcome: Outcome) -> Outcome:
+        """What all processes of the group played."""
+        whole = outcome.gathered(self.group)
+        self.longest = max(self.longest, int(whole.lengths.max(initial=0)))
+        return whole
 
     def _open(self) -> None:
         """Make the environments, and a member of the network for each: member s plays in slot s."""
@@ -163,7 +172,6 @@ class Rollout:
         dtype = self._encoder.observation_dtype or self._dtype
         self._envs = self.environment.make_slots(self.slots, torch.empty(0, dtype=dtype).numpy().dtype)
         self._observations = torch.from_numpy(self._envs.observations).unsqueeze(1)  # (S, 1, *O), shares memory
-        self._runaway = RUNAWAY_STEPS if self.environment.time_limit is None else None
 
     def _run(
         self,
@@ -193,10 +201,10 @@ class Rollout:
         policy_seconds = env_seconds = 0.0
         normalizer = self.policy.normalizer
         normalize = None if normalizer is None else normalizer.frozen(self._dtype, "cpu")
-        forward: Forward = self._members
+        forward: Forward = blaming_calls(self._members, f"the network, {type(self.policy.net).__name__}, failed")
         encoder, head = self._encoder, self._head
         if self._device.type != "cpu":
-            forward = Ferry(self._members, self._device)
+            forward = Ferry(forward, self._device)
             encoder, head = deepcopy(encoder).cpu(), deepcopy(head).cpu()
         noise = ActionNoise(head, self.slots) if sampled else None
         moments = None
@@ -207,7 +215,7 @@ class Rollout:
         def start_next(slot: int) -> None:
             """Let a slot take the next pair of the queue, if there is one."""
             for episode in queue:
-                reason = envs.reset(slot, episode.seed) or _not_finite("observation", envs.observations[slot])
+                reason = envs.reset(slot, episode.seed) or why_not_finite("observation", envs.observations[slot])
                 if reason is not None:
                     outcome.fail(episode, 0, reason)
                     continue
@@ -230,7 +238,7 @@ class Rollout:
             if moments is not None:
                 moments.add(inputs.squeeze(1).numpy())
             output = forward(inputs if normalize is None else normalize(inputs)).squeeze(1)  # all S, always
-            mute = _find_not_finite("output of the network", live, output.numpy())  # these are not stepped
+            mute = find_not_finite("output of the network", live, output.numpy())  # these are not stepped
             choices = head.choose(output, None if noise is None else noise.next()[0])
             if recording is not None:
                 recording.before(envs.observations, choices.numpy())
@@ -241,19 +249,18 @@ class Rollout:
             policy_seconds, env_seconds = policy_seconds + chosen - ready, env_seconds + stepped - chosen
             if recording is not None:
                 recording.after(envs.rewards)
-            totals += envs.rewards
+            with np.errstate(over="ignore", invalid="ignore"):  # a sum that is not finite is told as such
+                totals += envs.rewards
             tick += 1
             busy += len(live)
             if not np.isfinite(envs.observations).all():
-                failed = _find_not_finite("observation", live, envs.observations) | failed
+                failed = find_not_finite("observation", live, envs.observations) | failed
             if tick % REWARD_CHECK == 0:  # a sum keeps what a reward brought in
-                failed = _find_not_finite("sum of rewards", live, totals) | failed
+                failed = find_not_finite("sum of rewards", live, totals) | failed
             for slot in ended:
                 if slot not in failed:
                     episode, length = episodes[slot], tick - episodes[slot].started
-                    if length == self._runaway:
-                        failed[slot] = f"did not end within {length:,} steps (set max_episode_steps)"
-                    elif not isfinite(totals[slot]):
+                    if not isfinite(totals[slot]):
                         failed[slot] = f"sum of rewards is not finite: {totals[slot]}"
                     else:
                         seen = None if moments is None else moments.sums[slot]
@@ -282,15 +289,3 @@ class Rollout:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _not_finite(name: str, value: Array) -> str | None:
-    return None if np.isfinite(value).all() else f"{name} is not finite: {value}"
-
-
-def _find_not_finite(name: str, live: list[int], rows: Array) -> dict[int, str]:
-    """The live slots whose row is not finite, and that it is so."""
-    if np.isfinite(rows).all():
-        return {}
-    reasons = {slot: _not_finite(name, rows[slot]) for slot in live}
-    return {slot: reason for slot, reason in reasons.items() if reason is not None}

@@ -14,6 +14,7 @@ from torchpolicy.device import deterministic
 from torchpolicy.environments import is_own_code
 from torchpolicy.film import Filming
 from torchpolicy.job import Job
+from torchpolicy.memory import enough_memory
 from torchpolicy.plan import RunError
 from torchpolicy.processes import Group, one_thread, stoppable
 from torchpolicy.report import Report
@@ -26,6 +27,7 @@ WORTH_TELLING = 2**29
 """Bytes of memory."""
 
 
+@enough_memory()
 def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
     """Train in this process until the end of the job, from the newest checkpoint in its folder if there is one.
 
@@ -80,6 +82,8 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             if filming is not None:
                 stack.callback(filming.close)
             trainer.report = Report(writers, filming)
+        for text in job.notes:
+            trainer.report.note(text)
         if not resumed and job.config["preset"]:
             trainer.report.note(f"preset {job.config['preset']}")
         if job.memory >= WORTH_TELLING:

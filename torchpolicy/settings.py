@@ -6,7 +6,7 @@ from typing import Any
 
 from torchpolicy.catalog import suggestion
 from torchpolicy.checkpoint import CheckpointError, check_depth, read_json
-from torchpolicy.config import FIELDS, refuse_code
+from torchpolicy.config import FIELDS, SINCE, refuse_code
 from torchpolicy.fields import check_fields, shown
 from torchpolicy.runs import name_of
 
@@ -25,7 +25,7 @@ KNOWN = ("env", "algorithm", "hyperparameters", "policy", "policy_args", *RECORD
 OF_THE_ENVIRONMENT = ("env_args", "backend", "max_episode_steps", "target")
 """Those that do not go with another environment."""
 
-ELSEWHERE = ("preset", "workers", "log_dir", "run_dir")
+ELSEWHERE = ("preset", "workers", "strict", "log_dir", "run_dir")
 """What a TOML may say besides."""
 
 
@@ -77,6 +77,7 @@ def algorithm_in(path: str | Path) -> object:
 
 def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The settings of a run, whose preset has been taken in."""
+    config = SINCE | config
     _check(path, config, (*KNOWN, *FOR_THE_RECORD))
     try:
         check_fields(config, FIELDS, ("env", "algorithm", "policy", "initial_weights", *RECORDED, "hyperparameters"))

@@ -14,6 +14,7 @@ from torchpolicy.device import by_place, memory_of
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.episodes import Episodes, Recording
+from torchpolicy.foreign import blaming_calls
 from torchpolicy.lanes import FAULTS, Lanes, Normalization, StepFunction, Stepper
 from torchpolicy.normalizer import LIMIT
 from torchpolicy.outcome import Episode, Outcome
@@ -117,12 +118,15 @@ class TensorRollout(Rollout):
         recording: Recording | None = None,
     ) -> None:
         count, slots, device = len(seeds), self.slots, self._device
-        starts = np.stack([self._env.initial(np_random(int(seed))[0]) for seed in seeds], 1)
+        initial = blaming_calls(self._env.initial, f"{self.environment.name} failed in initial")
+        starts = np.stack([initial(np_random(int(seed))[0]) for seed in seeds], 1)
         fresh = Lanes.beginning(torch.from_numpy(starts).to(device, self._stepper.state_dtype))  # (K + 4, E)
         normalization = self._normalization()
         watched = observe and normalization is not None
         moments_shape = (2, *self._encoder.input_shape) if watched else (0,)
-        step, chunk = self._stepper.function(watched=watched, sampled=sampled)
+        function, chunk = self._stepper.function(watched=watched, sampled=sampled)
+        kind = type(self.policy.net).__name__
+        step = blaming_calls(function, f"a step of {self.environment.name} with the network, {kind}, failed")
         noise = ActionNoise(self._head, slots, chunk) if sampled else None
         queue = Queue(self.group.claim(outcome.returns.size))
         share = ceil(outcome.returns.size / self.group.size)  # leave the other processes theirs
@@ -166,8 +170,8 @@ class TensorRollout(Rollout):
             if device.type != "cpu":
                 torch.accelerator.synchronize(device)
             seconds = perf_counter() - now
-            if self.compile and not sampled and step not in self._compiled:
-                self._compiled.add(step)
+            if self.compile and not sampled and function not in self._compiled:
+                self._compiled.add(function)
                 torch.set_flush_denormal(False)  # some compilers' libraries turn it on for all the process
                 self.compile_seconds += seconds
             self.seconds["step"] += seconds

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from torchpolicy.callbacks import Callback, Callbacks
+from torchpolicy.callbacks import Callback
+from torchpolicy.calling import Callbacks
 from torchpolicy.checkpoint import save_checkpoint
-from torchpolicy.diagnosis import Diagnosis, distributions
-from torchpolicy.envs.base import RUNAWAY_STEPS
+from torchpolicy.diagnosis import distributions
 from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.generation import Generation, run_generation
 from torchpolicy.learn.base import Learner
@@ -23,6 +23,7 @@ from torchpolicy.report import Report
 from torchpolicy.rollout import Rollout
 from torchpolicy.search.base import Metrics, Search
 from torchpolicy.seeding import Stream
+from torchpolicy.watch import Watch
 
 AGREEMENT = 10
 """Generations between checks that all processes have the same center."""
@@ -80,10 +81,7 @@ class Trainer:
         self.save_error: OSError | None = None
         self._about = dict(about or {})
         self._saved = -1  # generation of the last checkpoint
-        searching = isinstance(algorithm, Search)
-        self.diagnosis = Diagnosis("a larger std" if searching else "a policy that samples more widely")
-        self._failing = 0  # generations in a row
-        self._told_failure = False
+        self.watch = Watch(rollout.environment, searching=isinstance(algorithm, Search))
         self._callbacks = Callbacks(callbacks, rollout.group)
         self._promise = nan  # this generation's
         self._written = self._compiling = 0.0  # seconds, of the last generation's writing, of compiling that was told
@@ -110,11 +108,6 @@ class Trainer:
         """
         group = self.rollout.group
         self._started = time.monotonic()
-        if self.rollout.environment.time_limit is None:
-            self.report.note(
-                f"{self.rollout.environment.name} has no time limit that is known of: an episode fails after "
-                f"{RUNAWAY_STEPS:,} steps (set max_episode_steps)"
-            )
         self._callbacks.call("on_start", self)
         if not group.agree(self.algorithm.center, *self.policy.state_dict().values()):
             raise RunError(
@@ -169,8 +162,8 @@ class Trainer:
             "ended": self.ended or self._callbacks.asked,
             "budget": self.plan.budget,
             "validations": [list(each) for each in self.validations],
-            "failing": self._failing,
-            "diagnosis": self.diagnosis.state_dict(),
+            "failing": self.watch.failing,
+            "diagnosis": self.watch.diagnosis.state_dict(),
             "callbacks": self._callbacks.state_dict(),
             "elapsed": self._seconds(),
             "algorithm": self.algorithm.state_dict(),
@@ -185,8 +178,8 @@ class Trainer:
         self.reached = state["reached"] and state["target"] == self.plan.target
         self.ended = state["ended"] and state["budget"] == self.plan.budget
         self.validations = [(generation, score) for generation, score in state["validations"]]
-        self._failing = state["failing"]
-        self.diagnosis.load_state_dict(state["diagnosis"])
+        self.watch.failing = state["failing"]
+        self.watch.diagnosis.load_state_dict(state["diagnosis"])
         self._callbacks.load_state_dict(state["callbacks"])
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 
@@ -226,14 +219,15 @@ class Trainer:
     def _generation(self) -> tuple[Generation, Metrics]:
         """One more."""
         begin = time.monotonic()
-        done = run_generation(self.algorithm, self.rollout, self.plan, self.generation)
+        with self.watch.naming(self.generation + 1, self.report.note):
+            done = run_generation(self.algorithm, self.rollout, self.plan, self.generation)
         if self.rollout.compile_seconds > self._compiling:
             self.report.note(f"compiled in {self.rollout.compile_seconds - self._compiling:.1f} s")
             self._compiling = self.rollout.compile_seconds
         self.generation += 1
         self.env_steps += done.env_steps
         self._promise = done.promise
-        self._watch(done)
+        self.watch.look(done, self.generation, self.rollout.longest, self.report.note)
         return done, {
             "generation": self.generation,
             "rollout/env_steps": self.env_steps,
@@ -242,24 +236,6 @@ class Trainer:
             "time/fps": done.env_steps / (time.monotonic() - begin),
             "time/elapsed": self._seconds(),
         }
-
-    def _watch(self, done: Generation) -> None:
-        """Speak up about what fails or stands still."""
-        generation, name = self.generation, self.rollout.environment.name
-        kind, plural = ("search", "candidates") if isinstance(self.algorithm, Search) else ("learn", "episodes")
-        if done.failures and not self._told_failure:
-            self.report.note(f"generation {generation}, {name}: failed: {done.failures[0]}")
-            self.report.note(f"(further failures are counted as {kind}/failed)")
-            self._told_failure = True
-        self._failing = self._failing + 1 if done.failed > done.players / 2 else 0
-        if self._failing == 2:
-            raise RunError(
-                f"{done.failed} of {done.players} {plural} failed in {name}, the second generation running "
-                f"(generation {generation}); the first: {done.failures[0]}"
-            )
-        text = self.diagnosis.look(done.metrics, stalled=done.stalled)
-        if text is not None:
-            self.report.note(f"generation {generation}: {text}")
 
     def _validation_is_due(self) -> bool:
         """At a cadence, and as soon as a score in training promises the target."""
@@ -279,14 +255,15 @@ class Trainer:
 
     def _evaluate(self, stream: Stream) -> Evaluation:
         generation = 0 if stream is Stream.TEST else self.generation
-        return evaluate_vector(
-            self.rollout,
-            self.algorithm.center,
-            seed=self.plan.seed,
-            stream=stream,
-            episodes=self.plan.eval_episodes,
-            generation=generation,
-        )
+        with self.watch.naming(self.generation, self.report.note):
+            return evaluate_vector(
+                self.rollout,
+                self.algorithm.center,
+                seed=self.plan.seed,
+                stream=stream,
+                episodes=self.plan.eval_episodes,
+                generation=generation,
+            )
 
     def _progress(self) -> float:
         return self.plan.progress(self.generation, self.env_steps, self._seconds())

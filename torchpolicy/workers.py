@@ -27,6 +27,9 @@ from torchpolicy.session import run_job
 RESTARTS = 5
 """Times that a group is started again without a newer checkpoint before the run is given up."""
 
+DONE = 76
+"""Exit code of a process that has done its work. With 0 an environment may end it, by ``os._exit``, before it has."""
+
 GRACE_SECONDS = 5.0
 """What a process gets to write a checkpoint after a signal."""
 
@@ -86,7 +89,7 @@ def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
                 for process in processes:
                     process.start()
                 return _watch(processes, errors)
-            except Stopped:
+            except (Stopped, RunError):
                 _stop(processes)
                 raise
 
@@ -102,7 +105,7 @@ def _child(
         group = Group.around(server, rank, count)
         run_job(job, run_dir, group, signals=(signal.SIGTERM,))
         group.close()
-        code = 0
+        code = DONE
     except Stopped as stop:
         code = 128 + stop.number
     except LostProcessError:
@@ -129,9 +132,10 @@ def _watch(processes: list[ForkProcess], errors: Connection) -> str | None:
                 raise ValueError(text) if kind == "ValueError" else RunError(text)
             if process.exitcode == LOST:
                 time.sleep(0.2)  # the one that died may be known by now
-            if process.exitcode != 0:
-                dead = [other for other in processes if other.exitcode not in (None, 0, LOST)] or [process]
-                return f"process {dead[0].name.rpartition('-')[2]} was lost (exit code {dead[0].exitcode})"
+            if process.exitcode != DONE:
+                dead = [other for other in processes if other.exitcode not in (None, DONE, LOST)] or [process]
+                early = ", before its work was done: does code of yours call os._exit?" if dead[0].exitcode == 0 else ""
+                return f"process {dead[0].name.rpartition('-')[2]} was lost (exit code {dead[0].exitcode}{early})"
     return None
 
 

@@ -86,6 +86,8 @@ class TrainOptions:
     """Where networks compute, and environments on tensors: cpu, cuda, or cuda:1 for one of several."""
     max_episode_steps: int | None = None
     """Time limit of an episode, in place of the environment's own."""
+    strict: bool = False
+    """Refuse an environment whose episodes depend on more than seed and actions, instead of saying so in a line."""
     log_dir: Path = Path("runs")
     """Where run folders are made."""
     run_dir: Path | None = None

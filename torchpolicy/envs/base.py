@@ -12,7 +12,7 @@ from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.spaces import Array
 
 RUNAWAY_STEPS = 100_000
-"""Where an episode fails if no time limit ends it."""
+"""Where an episode is cut off, as by a time limit, if no limit is known that ends it."""
 
 
 class EnvSlots(ABC):

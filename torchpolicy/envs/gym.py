@@ -1,24 +1,25 @@
 """Gymnasium environments, by id or from the user's own factory."""
 
 import importlib.util
-import traceback
-import warnings
+import re
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import find_highest_version, parse_env_id
 from gymnasium.wrappers import TimeLimit
 
 from torchpolicy.checks import check_count
-from torchpolicy.encoders import Encoder, ObservationError, make_encoder
-from torchpolicy.envs.base import RUNAWAY_STEPS, Environment, EnvSlots
+from torchpolicy.encoders import Encoder, make_encoder
+from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
+from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly
+from torchpolicy.foreign import STOPS, CodeError, blaming, in_a_line
 from torchpolicy.heads import make_head
 from torchpolicy.spaces import Array
 
-GymEnv = gymnasium.Env[Any, Any]
 GymFactory = Callable[..., GymEnv]
 
 
@@ -51,130 +52,81 @@ def gym_environment(
         make = partial(_make_own, factory, max_episode_steps, args)
     else:
         raise ValueError(f"env must be a Gymnasium id or a callable that returns a gymnasium.Env, got {env!r}")
+    example = _make_example(name, make)
     try:
-        example = make()
-    except gymnasium.error.NameNotFound as error:
-        hint = "" if ":" in name else " An environment that a package brings is named package:Name-v0."
-        raise ValueError(f"{error}{hint}") from error
-    except gymnasium.error.Error as error:
-        raise ValueError(str(error)) from error
-    except Exception as error:
-        raise ValueError(f"making {name} failed: {type(error).__name__}: {error}") from error
-    if not isinstance(example, gymnasium.Env):
-        raise ValueError(f"{name} should return a gymnasium.Env, got {type(example).__name__}")
-    with closing(example):
-        if callable(factory) and make() is example:
-            raise ValueError(f"{name} should make a new environment at each call, and returned the same one twice")
-        spaces: Any = getattr(example, "observation_space", None), getattr(example, "action_space", None)
-        if None in spaces:
+        if callable(factory):
+            with blaming(f"making a second {name} failed"):
+                second = make()
+            if second is example:
+                raise ValueError(f"{name} should make a new environment at each call, and returned the same one twice")
+            others = _spaces_of(name, second)
+            close_quietly(second)
+        spaces = _spaces_of(name, example)
+        if callable(factory) and spaces != others:
+            raise ValueError(f"{name} should have the same spaces each time it is made, got {spaces} and {others}")
+        if spaces[0] is None or spaces[1] is None:
             raise ValueError(f"{name} should have an observation_space and an action_space, got {spaces}")
         encoder = make_encoder(spaces[0])
         make_head(spaces[1])
+        spaces = deepcopy(spaces)  # whatever the environment does to its own
         first = _first_observation(name, example, encoder)
-    time_limit = _time_limit(example)
+        threshold = example.spec.reward_threshold if example.spec else None
+        time_limit = _time_limit(example)
+    finally:
+        close_quietly(example)
     if time_limit is None:
         make = partial(_limited, make)
     return Environment(
         name=name,
         observation_space=spaces[0],
         action_space=spaces[1],
-        reward_threshold=example.spec.reward_threshold if example.spec else None,
+        reward_threshold=threshold,
         time_limit=time_limit,
         make_slots=partial(GymSlots, make, encoder),
         first_observation=first,
     )
 
 
-class GymSlots(EnvSlots):
-    """A list of Gymnasium environments, made as they are needed.
-
-    Args:
-        make: Makes one environment.
-        encoder: Knows what its observations look like.
-        count: S.
-        dtype: Of the kept observations.
-    """
-
-    def __init__(self, make: Callable[[], GymEnv], encoder: Encoder, count: int, dtype: Any) -> None:
-        self._make = make
-        self._encoder = encoder
-        self._envs: list[GymEnv | None] = [None] * count
-        self.observations: Array = np.zeros((count, *encoder.observation_shape), dtype)
-        self.rewards: Array = np.zeros(count)
-        self.truncated: Array = np.zeros(count, bool)
-
-    def reset(self, slot: int, seed: int) -> str | None:
-        try:
-            env = self._envs[slot]
-            if env is None:
-                env = self._envs[slot] = self._make()
-            _forget(env)
-            observation, _ = env.reset(seed=seed)
-            self.observations[slot] = self._encoder.check([observation])[0]
-        except ObservationError as error:
-            return str(error)
-        except Exception:
-            self._drop(slot)
-            return traceback.format_exc()
-        return None
-
-    def step(self, slots: list[int], actions: Any) -> tuple[list[int], dict[int, str]]:
-        ended, failed, came = [], {}, []
-        envs, rewards = self._envs, self.rewards
-        for slot in slots:
-            try:
-                observation, rewards[slot], terminated, truncated, _ = envs[slot].step(actions[slot])  # type: ignore[union-attr]
-            except Exception:
-                self._drop(slot)
-                failed[slot] = traceback.format_exc()
-                came.append(self.observations[slot])  # the one before
-                continue
-            came.append(observation)
-            if terminated or truncated:
-                ended.append(slot)
-                self.truncated[slot] = not terminated
-        try:
-            self.observations[slots if len(slots) < len(envs) else slice(None)] = self._encoder.check(came)
-        except ObservationError:
-            failed |= self._keep_one_by_one(slots, came)
-        return ended, failed
-
-    def _keep_one_by_one(self, slots: list[int], came: list[Any]) -> dict[int, str]:
-        """Keep the observations that are what the space says; the slots of the others, and why."""
-        failed = {}
-        for slot, observation in zip(slots, came, strict=True):
-            try:
-                self.observations[slot] = self._encoder.check([observation])[0]
-            except ObservationError as error:
-                failed[slot] = str(error)
-        return failed
-
-    def close(self) -> None:
-        for slot, env in enumerate(self._envs):
-            if env is not None:
-                self._drop(slot)
-
-    def _drop(self, slot: int) -> None:
-        """Let an environment go. After it raised, nothing is known of its state: the next episode has a new one."""
-        env, self._envs[slot] = self._envs[slot], None
-        if env is not None:
-            try:
-                env.close()
-            except Exception as error:
-                warnings.warn(f"closing an environment failed: {type(error).__name__}: {error}", stacklevel=2)
+def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
+    """One to look at."""
+    try:
+        example: object = make()
+    except gymnasium.error.NameNotFound as error:
+        hint = "" if ":" in name else " An environment that a package brings is named package:Name-v0."
+        raise ValueError(f"{error}{_whole_name(str(error))}{hint}") from error
+    except gymnasium.error.Error as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except STOPS:
+        raise
+    except BaseException as error:
+        raise CodeError(f"making {name} failed: {in_a_line(error)}") from error
+    if not isinstance(example, gymnasium.Env):
+        raise ValueError(f"{name} should return a gymnasium.Env, got {type(example).__name__}")
+    return example
 
 
-def _forget(env: GymEnv) -> None:
-    """Give a Box2D environment a new world: after a reset the old one still remembers the episode before."""
-    inner: Any = env.unwrapped
-    world = getattr(inner, "world", None)
-    if world is not None and type(world).__module__.startswith("Box2D") and hasattr(inner, "_destroy"):
-        inner._destroy()
-        inner.world = type(world)(gravity=world.gravity)
+def _spaces_of(name: str, env: GymEnv) -> Any:
+    """Of observations and actions; None where there is none."""
+    with blaming(f"{name}: its spaces cannot be read"):
+        return getattr(env, "observation_space", None), getattr(env, "action_space", None)
+
+
+def _whole_name(text: str) -> str:
+    """The id with its version of the name that Gymnasium proposes."""
+    proposed = re.search(r"Did you mean: `(.+?)`", text)
+    version = find_highest_version(None, proposed[1]) if proposed else None
+    return f" (Its whole name is {proposed[1]}-v{version}.)" if proposed and version is not None else ""
 
 
 def _make_by_id(name: str, max_episode_steps: int | None, args: dict[str, Any]) -> GymEnv:
     spec = gymnasium.registry.get(name)
+    if spec is None and ":" not in name:
+        namespace, kind, version = parse_env_id(name)
+        latest = find_highest_version(namespace, kind)
+        if version is None and latest is not None:
+            raise gymnasium.error.Error(
+                f"{name} is not the whole name of an environment: did you mean {name}-v{latest}?"
+            )
     if spec is not None and "mujoco" in str(spec.entry_point) and importlib.util.find_spec("mujoco"):
         # MuJoCo 4 warns of what Gymnasium's own models do, once for every copy
         importlib.import_module("mujoco").set_mju_user_warning(_drop_warning)
@@ -205,13 +157,11 @@ def _time_limit(env: GymEnv) -> int | None:
 
 
 def _first_observation(name: str, env: GymEnv, encoder: Encoder) -> Array:
-    try:
+    with blaming(f"{name}: reset(seed=0) failed"):
         answer = env.reset(seed=0)
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise ValueError(f"expected (observation, info), got {type(answer).__name__}")
         first: Array = encoder.check([answer[0]])[0]
-    except Exception as error:
-        raise ValueError(f"{name}: reset(seed=0) failed: {type(error).__name__}: {error}") from error
     if not np.isfinite(first).all():
         raise ValueError(f"{name}: reset gave an observation that is not finite: {first}")
     return first

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from gymnasium import Space
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from torchpolicy.checks import check_seed
 from torchpolicy.encoders import COLLECTIONS, make_encoder
+from torchpolicy.foreign import STOPS, CodeError, in_a_line
 from torchpolicy.heads import make_head
 from torchpolicy.normalizer import Normalizer
 from torchpolicy.seeding import Stream, derive_seed
@@ -49,6 +51,12 @@ class Policy(nn.Module):
         super().__init__()
         if not isinstance(net, nn.Module):
             raise ValueError(f"net must be a torch module, got {type(net).__name__}")
+        if any(map(is_lazy, (*net.parameters(), *net.buffers()))):
+            raise ValueError(
+                f"{type(net).__name__} has lazy layers, whose weights would come from torch's global generator, other "
+                f"ones each time: seed it and call the module once before, on zeros of shape "
+                f"{(1, *make_encoder(observation_space).input_shape)}"
+            )
         self.observation_space = observation_space
         self.action_space = action_space
         self.net = net
@@ -133,9 +141,12 @@ class Policy(nn.Module):
         self.net.eval()
         try:
             output = self.net(torch.zeros(1, *shape, dtype=self.dtype, device=self.device))
-        except Exception as error:
-            raise ValueError(
-                f"{kind} does not take a batch of observations of shape {shape} from {self.observation_space}: {error}"
+        except STOPS:
+            raise
+        except BaseException as error:
+            raise CodeError(
+                f"{kind} does not take a batch of observations of shape {shape} from {self.observation_space}: "
+                f"{in_a_line(error)}"
             ) from error
         finally:
             for module, training in modes.items():

@@ -1,0 +1,218 @@
+"""Gymnasium environments side by side."""
+
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from torchpolicy.encoders import Encoder, ObservationError
+from torchpolicy.envs.base import EnvSlots
+from torchpolicy.foreign import STOPS, CodeError, in_a_line, is_exhausted, shortly
+from torchpolicy.spaces import Array
+
+GymEnv = gymnasium.Env[Any, Any]
+
+EXPECTED = "expected (observation, reward, terminated, truncated, info)"
+
+NOTHING = object()
+"""What step has returned before it has."""
+
+NUMBERS = "fiub"
+"""Kinds of NumPy's dtypes that a reward may have."""
+
+PASSING_ON = (str(Path(gymnasium.__file__).parent), __file__)
+"""Where what an environment returned is taken apart, and not made."""
+
+
+class GymSlots(EnvSlots):
+    """A list of Gymnasium environments, made as they are needed.
+
+    Args:
+        make: Makes one environment.
+        encoder: Knows what its observations look like.
+        count: S.
+        dtype: Of the kept observations.
+    """
+
+    def __init__(self, make: Callable[[], GymEnv], encoder: Encoder, count: int, dtype: Any) -> None:
+        self._make = make
+        self._encoder = encoder
+        self._envs: list[GymEnv | None] = [None] * count
+        self._told = False  # of an environment that did not close
+        self.observations: Array = np.zeros((count, *encoder.observation_shape), dtype)
+        self.rewards: Array = np.zeros(count)
+        self.truncated: Array = np.zeros(count, bool)
+
+    def reset(self, slot: int, seed: int) -> str | None:
+        place = "making the environment"
+        try:
+            env = self._envs[slot]
+            if env is None:
+                env = self._envs[slot] = self._make()
+            place = "reset"
+            _forget(env)
+            observation, _ = env.reset(seed=seed)
+            self.observations[slot] = self._encoder.check([observation])[0]
+        except ObservationError as error:
+            return str(error)
+        except STOPS:
+            raise
+        except BaseException as error:
+            return self._give_up(slot, place, error)
+        return None
+
+    def step(self, slots: list[int], actions: Any) -> tuple[list[int], dict[int, str]]:
+        if not slots:
+            return [], {}
+        ended: list[int] = []
+        failed: dict[int, str] = {}
+        came: list[Any] = []
+        earned: list[Any] = []
+        envs = self._envs
+        for slot in slots:
+            answer: Any = NOTHING
+            try:
+                answer = envs[slot].step(actions[slot])  # type: ignore[union-attr]
+                observation, reward, terminated, truncated, _ = answer
+                if terminated or truncated:
+                    self.truncated[slot] = not terminated
+                    ended.append(slot)
+            except STOPS:
+                raise
+            except BaseException as error:
+                failed[slot] = self._give_up(slot, "step", error, answer)
+                came.append(self.observations[slot])  # the one before
+                earned.append(0.0)
+                continue
+            came.append(observation)
+            earned.append(reward)
+        where = slots if len(slots) < len(envs) else slice(None)
+        rewards = _as_array(earned)
+        if rewards.size == len(slots) and rewards.dtype.kind in NUMBERS:
+            self.rewards[where] = rewards.reshape(-1)
+        else:
+            failed = self._keep_rewards(slots, earned) | failed
+        try:
+            seen = self._encoder.check(came)
+            with np.errstate(over="ignore"):  # what is too large for the policy's dtype fails as infinite
+                self.observations[where] = seen
+        except ObservationError:
+            failed = self._keep_one_by_one(slots, came) | failed
+        return ended, failed
+
+    def _keep_rewards(self, slots: list[int], earned: list[Any]) -> dict[int, str]:
+        """Keep the rewards that are numbers; the slots of the others, and why."""
+        failed = {}
+        for slot, reward in zip(slots, earned, strict=True):
+            number = _as_number(reward)
+            if number is None:
+                failed[slot] = f"reward is {shortly(reward)}, expected a number"
+            else:
+                self.rewards[slot] = number
+        return failed
+
+    def _keep_one_by_one(self, slots: list[int], came: list[Any]) -> dict[int, str]:
+        """Keep the observations that are what the space says; the slots of the others, and why."""
+        failed = {}
+        for slot, observation in zip(slots, came, strict=True):
+            try:
+                self.observations[slot] = self._encoder.check([observation])[0]
+            except ObservationError as error:
+                failed[slot] = str(error)
+        return failed
+
+    def close(self) -> None:
+        for slot, env in enumerate(self._envs):
+            if env is not None:
+                self._drop(slot)
+
+    def _give_up(self, slot: int, place: str, error: BaseException, answer: object = NOTHING) -> str:
+        """Why an episode failed, after an exception; nothing is known of the environment's state from now on.
+
+        Raises:
+            CodeError: If the machine is at its end, and not the environment.
+        """
+        self._drop(slot)
+        if is_exhausted(error):
+            made = sum(env is not None for env in self._envs)
+            raise CodeError(f"{place} failed beside {made} others: {in_a_line(error)}") from error
+        if answer is not NOTHING:
+            return f"step returned {_misfit(answer)}, {EXPECTED}"
+        where = traceback.extract_tb(error.__traceback__)[-1].filename
+        if place == "step" and "unpack" in str(error) and where.startswith(PASSING_ON):
+            return f"step returned the wrong number of values, {EXPECTED}: {in_a_line(error)}"
+        details = "".join(traceback.format_exception(error))
+        return f"{place} raised {in_a_line(error)}\n{details}"
+
+    def _drop(self, slot: int) -> None:
+        """Let an environment go; the next episode has a new one."""
+        env, self._envs[slot] = self._envs[slot], None
+        if env is not None:
+            self._told |= close_quietly(env, silent=self._told)
+
+
+def close_quietly(env: GymEnv, *, silent: bool = False) -> bool:
+    """Close an environment; whether that failed, of which nothing but a warning comes.
+
+    Args:
+        env: To close.
+        silent: Whether to leave the warning out.
+    """
+    try:
+        env.close()
+    except STOPS:
+        raise
+    except BaseException as error:
+        if not silent:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")  # as an error it would end a run, or hide why one ended
+                warnings.warn(f"an environment did not close: {in_a_line(error)}", stacklevel=2)
+        return True
+    return False
+
+
+def _as_array(values: Any) -> Array:
+    """Values as an array; an empty one of objects where they have no common shape, or are no values at all."""
+    try:
+        return np.array(values)
+    except Exception:  # whatever odd values raise when they are looked at
+        return np.empty(0, object)
+
+
+def _as_number(reward: Any) -> float | None:
+    """A reward that is a number, or an array of one."""
+    array = _as_array(reward)
+    if array.size == 1 and array.dtype.kind in NUMBERS:
+        return float(array.reshape(-1)[0])
+    if reward is None or isinstance(reward, str | bytes):
+        return None
+    try:
+        return float(reward)
+    except Exception:
+        return None
+
+
+def _misfit(answer: Any) -> str:
+    """What is wrong with what step returned."""
+    try:
+        count = len(answer)
+    except TypeError:
+        return shortly(answer)
+    if count != 5:
+        return f"{count} values"
+    ends = {"terminated": answer[2], "truncated": answer[3]}
+    odd = next((name for name, value in ends.items() if np.size(value) != 1), "terminated or truncated")
+    return f"{odd} as {shortly(ends.get(odd))}"
+
+
+def _forget(env: GymEnv) -> None:
+    """Give a Box2D environment a new world: after a reset the old one still remembers the episode before."""
+    inner: Any = env.unwrapped
+    world = getattr(inner, "world", None)
+    if world is not None and type(world).__module__.startswith("Box2D") and hasattr(inner, "_destroy"):
+        inner._destroy()
+        inner.world = type(world)(gravity=world.gravity)

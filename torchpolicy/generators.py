@@ -1,0 +1,39 @@
+"""The global random generators of Python, NumPy and torch: a run leaves them alone, and so has what it plays."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def watching_generators() -> Iterator[list[str]]:
+    """Finds out which of the global generators a piece of code moves, and puts them back where they were.
+
+    Yields:
+        A list that holds, once the code is done, whose generators it moved.
+    """
+    moved: list[str] = []
+    python, numpy, torch_state = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state()
+    try:
+        yield moved
+    finally:
+        if random.getstate() != python:
+            moved.append("Python's")
+        if not _equal(np.random.get_state(legacy=False), numpy):
+            moved.append("NumPy's")
+        if not torch.equal(torch.get_rng_state(), torch_state):
+            moved.append("torch's")
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(torch_state)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two states of NumPy's are the same."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    return bool(np.array_equal(one, other))
