@@ -7,7 +7,6 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from math import inf
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -65,9 +64,9 @@ def policy_class(name: str) -> Callable[..., Policy]:
     return entry("policies", name, Policy)
 
 
-def make_writers(run_dir: Path, resumed_at: int | None) -> list[Writer]:
-    """One of every writer, for a run's folder; see :class:`Writer`."""
-    return [entry("writers", name, Writer)(run_dir, resumed_at) for name in names("writers")]  # type: ignore[type-abstract]
+def writer_classes() -> list[type[Writer]]:
+    """Every writer there is."""
+    return [entry("writers", name, Writer) for name in names("writers")]  # type: ignore[type-abstract]
 
 
 def hyperparameters_of(algorithm: type[Algorithm]) -> dict[str, inspect.Parameter]:

@@ -2,12 +2,12 @@
 
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from torchpolicy.catalog import make_writers
+from torchpolicy.catalog import writer_classes
 from torchpolicy.checkpoint import load_checkpoint
 from torchpolicy.device import deterministic
 from torchpolicy.environments import is_own_code
@@ -64,13 +64,12 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
                     print(f"{run_dir} is finished: {why}", file=sys.stderr)
                 return
         if group.rank == 0:
-            writers = make_writers(run_dir, None if state is None else trainer.env_steps)
-            for writer in writers:
-                stack.callback(_close, writer.close)
             filming = _filming(job.config)
             if filming is not None:
                 stack.callback(filming.close)
-            trainer.report = Report(writers, filming)
+            trainer.report = Report(filming)
+            stack.callback(trainer.report.close)
+            trainer.report.open(writer_classes(), run_dir, None if state is None else trainer.env_steps)
         if state is None and job.config["preset"]:
             trainer.report.note(f"preset {job.config['preset']}")
         if job.memory >= WORTH_TELLING:
@@ -93,11 +92,3 @@ def _filming(config: Mapping[str, Any]) -> Filming | None:
     if is_own_code(config["env"]):
         return None
     return Filming(config["env"], config["env_args"], config["max_episode_steps"], config["seed"])
-
-
-def _close(close: Callable[[], None]) -> None:
-    """Close a writer; a full disk has been told already."""
-    try:
-        close()
-    except OSError as error:
-        print(f"closing: {error}", file=sys.stderr)
