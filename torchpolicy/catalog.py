@@ -6,7 +6,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from math import inf
+from math import inf, isfinite
 from typing import Any, TypeVar
 
 import torch
@@ -159,8 +159,9 @@ def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Spac
     except ValueError:
         raise
     except Exception as error:
+        said = next(iter(str(error).strip().splitlines()), "")
         raise ValueError(
-            f"making the policy {name} failed: {type(error).__name__}: {error} "
+            f"making the policy {name} failed: {type(error).__name__}: {said} "
             "(it is called with the observation space and the action space)"
         ) from error
 
@@ -185,6 +186,9 @@ def make_algorithm(
     """
     if isinstance(algorithm, str):
         chosen = algorithm_class(algorithm)
+        for name, value in hyperparameters.items():
+            if isinstance(value, float) and isfinite(value) and abs(value) > torch.finfo(policy.dtype).max:
+                raise ValueError(f"{name} is {value}, beyond the largest number of {policy.dtype}")
         if issubclass(chosen, Learner):
             return chosen(policy, seed=seed, **hyperparameters)
         vector = ParamVector(policy.net)

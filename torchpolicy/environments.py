@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from gymnasium.spaces import Dict, Tuple
 
 import torchpolicy.envs.native
-from torchpolicy.checks import check_choice, check_count
+from torchpolicy.checks import LONGEST_EPISODE, check_choice, check_count
 from torchpolicy.encoders import make_encoder
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.gym import GymFactory, gym_environment
@@ -87,7 +87,7 @@ def tensor_environment(
         ValueError: If it cannot be made, or has spaces that are not supported.
     """
     if max_episode_steps is not None:
-        max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1)
+        max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
     args = dict(env_args or {})
     if isinstance(env, TensorEnv):
         if args:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchpolicy.api import train
 from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
-from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result
+from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, words_of
 from torchpolicy.policies.base import Policy
 from torchpolicy.settings import algorithm_in, read_settings
 from torchpolicy.trained import load_run
@@ -44,7 +44,7 @@ class TrainOptions:
     policy_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """Keywords for the policy."""
     hidden: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
-    """Units of each hidden layer of an mlp."""
+    """Units of each hidden layer of an mlp: 64 64, or 64,64."""
     from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Go on from the policy of another run, whatever trained it: the run's folder."""
     normalize_observations: bool | None = None
@@ -104,6 +104,7 @@ def run(arguments: list[str]) -> None:
             return
         raise ValueError(f"train what? name an algorithm first: torchpolicy train {{{','.join(known)}}} --env ENV")
     algorithm = algorithm_class(name)
+    arguments = _apart("--hidden", arguments)
     options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:])
     given = _given(vars(options.run) | vars(options.hyperparameters), arguments) | {"algorithm": name}
     from_run = given.pop("from", None)
@@ -125,6 +126,23 @@ def _config_of(arguments: list[str]) -> str | None:
         if name == "--config":
             return path if equals else "".join(arguments[place + 1 : place + 2])
     return None
+
+
+def _apart(option: str, arguments: list[str]) -> list[str]:
+    """The arguments, with numbers of an option that are joined by commas, ``64,64``, as words of their own."""
+    said = words_of(option, arguments)
+    numbers = [number for word in said for number in word.strip("()[]").split(",") if number]
+    place = next((at for at, word in enumerate(arguments) if word.partition("=")[0] == option), None)
+    if place is None:
+        return arguments
+    if not numbers:
+        raise ValueError(f"{option} takes the units of each hidden layer, such as {option} 64 64")
+    return [
+        *arguments[:place],
+        option,
+        *numbers,
+        *arguments[place + (1 if "=" in arguments[place] else 1 + len(said)) :],
+    ]
 
 
 def _given(options: dict[str, Any], arguments: list[str]) -> dict[str, Any]:
