@@ -26,7 +26,7 @@ ORDER = (
     *("episodes", "learn.base", "learn.*", "outcome", "action_noise", "rollout", "lanes", "tensor_rollout"),
     *("intervals", "evaluation", "diagnosis", "plan", "scoring", "generation", "catalog", "preset", "runs", "settings"),
     *("summary", "plotting", "replay", "film", "exporting", "report", "callbacks", "trainer"),
-    *("job", "session", "workers", "launch", "trained", "api"),
+    *("job", "session", "workers", "launch", "trained", "result", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),
 )
 

@@ -33,6 +33,26 @@ STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, defau
 
 Algorithm = Search | Learner
 
+HABITS = {
+    name: instead
+    for names, instead in {
+        "hidden hidden_sizes net_arch": 'the layers of a network are policy_args={"hidden": (64, 64)}',
+        "activation activation_fn policy_kwargs": 'what a policy takes are policy_args, such as {"activation": "relu"}',
+        "total_timesteps num_timesteps timesteps max_steps": "the budget of environment steps is total_steps",
+        "num_generations n_generations iterations": "the budget of generations is generations",
+        "n_envs num_envs": "environments are stepped side by side as they are needed, so leave it out",
+        "num_workers n_workers n_jobs num_processes": "the number of processes is workers",
+        "env_id env_name environment": "the environment is the first argument, env",
+        "env_kwargs": "keywords for the environment are env_args",
+        "verbose progress_bar": "progress goes to standard error by itself, so leave it out",
+        "tensorboard_log logdir save_path": "run folders, with TensorBoard's events, are made in log_dir",
+        "popsize pop_size population_size": "the number of candidates is population",
+        "sigma sigma0 init_std stdev": "the first standard deviation is std",
+    }.items()
+    for name in names.split()
+}
+"""Arguments that people know from other libraries, and what there is here instead."""
+
 
 @cache
 def names(package: str) -> list[str]:
@@ -86,8 +106,12 @@ def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> N
     known = hyperparameters_of(algorithm)
     for name in given:
         if name not in known:
+            near = HABITS.get(name)
+            if name in ("learning_rate", "lr"):
+                near = "that is learning_rate" if "learning_rate" in known else f"{algorithm.__name__} has none"
             raise ValueError(
-                f"unknown argument {name!r} for {algorithm.__name__}{suggestion(name, known)}; "
+                f"unknown argument {name!r} for {algorithm.__name__}"
+                f"{suggestion(name, known) if near is None else f': {near}'}; "
                 f"its hyperparameters are {', '.join(known)}"
             )
 
@@ -141,6 +165,12 @@ def make_policy(
         raise ValueError(f"policy_args go with a policy chosen by name, got {policy!r}")
     elif isinstance(policy, nn.Module):
         made = policy
+    elif hasattr(policy, "predict") and hasattr(policy, "policy"):
+        raise ValueError(
+            f"policy is a model of another library, {type(policy).__name__}: give its network alone, a module from "
+            "observations to a logit for each action or a number for each action dimension; of stable-baselines3's PPO "
+            "nn.Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)"
+        )
     elif callable(policy):
         made = _call(policy, getattr(policy, "__name__", repr(policy)), spaces, {})
     else:

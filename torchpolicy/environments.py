@@ -61,6 +61,13 @@ def make_environment(
     check_choice("backend", backend, BACKENDS)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
+    if hasattr(env, "step") and hasattr(env, "reset") and not callable(env) and not isinstance(env, TensorEnv):
+        known = getattr(getattr(env, "spec", None), "id", None)
+        name = "its id" if known is None else repr(known)
+        make = f"such as {type(env).__name__}" if known is None else f"lambda: gymnasium.make({name})"
+        raise ValueError(
+            f"env is an environment itself, and a run makes several of its own: give {name}, or a callable, {make}"
+        )
     factory: Any = import_name(env) if isinstance(env, str) and is_own_code(env) else env
     on_tensors = isinstance(factory, TensorEnv) or (inspect.isclass(factory) and issubclass(factory, TensorEnv))
     twin = twins().get(factory) if isinstance(factory, str) else None

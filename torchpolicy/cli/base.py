@@ -15,9 +15,9 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import tyro
 
-from torchpolicy.api import Result
 from torchpolicy.catalog import suggestion
 from torchpolicy.policies.base import Policy
+from torchpolicy.result import Result
 from torchpolicy.trained import load_run
 
 Options = TypeVar("Options")
