@@ -271,11 +271,6 @@ def test_equal_returns_are_reported_and_move_nothing(capsys: pytest.CaptureFixtu
     assert torch.equal(weights(result), tp.ParamVector(start.net).read())
 
 
-def test_no_time_limit_is_said_at_the_start(capsys: pytest.CaptureFixture[str]) -> None:
-    quick(Guess, generations=1)
-    assert "Guess has no time limit that is known of" in capsys.readouterr().err
-
-
 def test_a_box_of_float64_and_a_scalar_observation_learn() -> None:
     result = tp.train(Copy, "cem", generations=30, seed=0)
     assert result.evaluation.mean > result.metrics[0]["rollout/ep_rew_mean"] / 3

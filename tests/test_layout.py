@@ -31,7 +31,7 @@ ORDER = (
     *("runs", "hints", "blueprint", "saved", "settings"),
     *("summary", "plotting", "replay", "film", "exporting", "report", "callbacks", "calling", "trainer", "resumption"),
     *("generators", "fingerprint", "module_probe", "environment_probe"),
-    *("job", "session", "workers", "launch", "trained", "api"),
+    *("job", "session", "workers", "launch", "trained", "result", "api"),
     *("cli.base", "cli.*", "cli", "__init__", "__main__"),
 )
 

@@ -1,7 +1,7 @@
 """Deep policy search in PyTorch: evolve or train the weights of any module, in any Gymnasium environment."""
 
 import torchpolicy.callbacks as callbacks
-from torchpolicy.api import Result, resume, train
+from torchpolicy.api import resume, train
 from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.clipup import ClipUp
 from torchpolicy.envs.tensor import TensorEnv
@@ -20,6 +20,7 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.policies.linear import LinearPolicy
 from torchpolicy.policies.mlp import MLPPolicy
 from torchpolicy.policies.residual import ResidualPolicy
+from torchpolicy.result import Result
 from torchpolicy.rollout import Rollout
 from torchpolicy.search.ars import ARS
 from torchpolicy.search.base import Search

@@ -1,7 +1,6 @@
 """Training a policy, and going on with it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -15,66 +14,17 @@ from torchpolicy.catalog import Algorithm, PolicyFactory
 from torchpolicy.checks import check_count
 from torchpolicy.config import MAY_CHANGE, read_config
 from torchpolicy.environments import EnvFactory
-from torchpolicy.evaluation import Evaluation
-from torchpolicy.exporting import export
-from torchpolicy.film import record
 from torchpolicy.job import Job, make_job
 from torchpolicy.launch import run
-from torchpolicy.plotting import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.preset import describe, find_preset, settle
+from torchpolicy.result import Result
 from torchpolicy.saved import load_evaluation, load_policy
 from torchpolicy.settings import RECORDED
-from torchpolicy.trained import evaluate
 from torchpolicy.writers.jsonl import read_rows
 
 NEEDED = ("env", "algorithm", "hyperparameters", "policy", "preset", "initial_weights", *RECORDED)
 """Fields of a run's configuration that it is resumed by."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a training run came to.
-
-    Attributes:
-        policy: The trained policy, in a search with its final center as the net's weights.
-        run_dir: The run's folder.
-        evaluation: Of the final policy, on held-out episodes that training never used.
-        metrics: One dictionary a generation, as in ``metrics.jsonl``.
-        environment: What :func:`train` was given to make it: env, env_args, max_episode_steps, backend.
-    """
-
-    policy: Policy
-    run_dir: Path
-    evaluation: Evaluation
-    metrics: list[dict[str, float]]
-    environment: Mapping[str, Any] = field(repr=False)
-    _noise_rank: int | None = field(repr=False)
-    _code: Mapping[str, object] = field(repr=False)
-
-    def evaluate(self, episodes: int = 100, seed: int = 1, *, sampled: bool = False) -> Evaluation:
-        """Score the policy on other episodes; see :func:`evaluate`."""
-        settings = {**self.environment, "noise_rank": self._noise_rank}
-        return evaluate(self.policy, episodes=episodes, seed=seed, sampled=sampled, **settings)
-
-    def record(self, path: str | Path = "episode.gif", seed: int = 1) -> Path:
-        """Draw an episode of the policy into a file; see :func:`record`.
-
-        Raises:
-            ValueError: If it cannot be drawn, or the environment is your own and was not given by its name.
-        """
-        known = {name: value for name, value in self.environment.items() if name != "backend"}
-        if not isinstance(known["env"], str):
-            raise ValueError('another process draws, so give an environment of your own as "pkg.mod:name", to record')
-        return record(self.policy, path=path, seed=seed, **known)
-
-    def export(self, path: str | Path = "policy.pt2") -> Path:
-        """Write the policy as a program of ``torch.export``; see :func:`export`."""
-        return export(self.policy, path)
-
-    def plot(self, path: str | Path = "runs.png") -> Path:
-        """Draw the learning curve of the run; see :func:`plot`."""
-        return plot([self.run_dir], path)
 
 
 def train(
@@ -122,8 +72,8 @@ def train(
         algorithm: A name (``cem``), a search over ``ParamVector(policy.net)`` that maximises, or a learner, which
             has its policy.
         env_args: Keywords for the environment.
-        policy: A policy, a module to make one of, a name (``linear``, ``mlp``, ``"pkg.mod:factory"``),
-            or a callable from (observation space, action space) to a policy or module. Training
+        policy: A policy, a module to make one of, a name (``linear``, ``mlp``, ``residual``, ``"pkg.mod:factory"``),
+            or a function ``factory(observation_space, action_space)`` that returns a policy or module. Training
             starts from its weights, and moves them: the policy of a result can be handed on to any
             algorithm. ``linear`` if nothing is given, ``mlp`` if `policy_args` has ``hidden``.
         policy_args: Keywords for a policy chosen by name, such as ``{"hidden": (64, 64)}``.
@@ -288,5 +238,13 @@ def _result(job: Job, folder: Path, env: str | EnvFactory) -> Result:
     if not isinstance(env, str):
         environment["backend"] = "auto"  # an environment of the user's own is what it is
     policy = load_policy(folder, job.policy)
-    evaluation = load_evaluation(folder)
-    return Result(policy, folder, evaluation, metrics, {"env": env} | environment, job.noise_rank, job.code)
+    return Result(
+        policy,
+        folder,
+        load_evaluation(folder),
+        metrics,
+        {"env": env} | environment,
+        job.config["algorithm"],
+        job.noise_rank,
+        job.code,
+    )

@@ -6,7 +6,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
-from torchpolicy.checks import check_count, check_range, check_seed
+from torchpolicy.checks import MOST_EPISODES, check_count, check_range, check_seed
 from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.evaluation import Evaluation, evaluate_vector
 from torchpolicy.params import ParamVector
@@ -162,7 +162,7 @@ class Evaluate(Callback):
         self._environment = make_environment(env, env_args)
         self._name, self._seed = name, check_seed(seed)
         self._every = check_count("every", every, at_least=1)
-        self._episodes = check_count("episodes", episodes, at_least=1)
+        self._episodes = check_count("episodes", episodes, at_least=1, at_most=MOST_EPISODES)
 
     def on_start(self, run: Run) -> None:
         if self._environment.spaces != (run.policy.observation_space, run.policy.action_space):

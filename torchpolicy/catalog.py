@@ -6,8 +6,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from math import inf
-from pathlib import Path
+from math import inf, isfinite
 from typing import Any, TypeVar
 
 import torch
@@ -34,6 +33,26 @@ STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, defau
 """What a run gives every algorithm that has a std: the first one, in units of each layer's initial scale."""
 
 Algorithm = Search | Learner
+
+HABITS = {
+    name: instead
+    for names, instead in {
+        "hidden hidden_sizes net_arch": 'the layers of a network are policy_args={"hidden": (64, 64)}',
+        "activation activation_fn policy_kwargs": 'what a policy takes are policy_args, such as {"activation": "relu"}',
+        "total_timesteps num_timesteps timesteps max_steps": "the budget of environment steps is total_steps",
+        "num_generations n_generations iterations": "the budget of generations is generations",
+        "n_envs num_envs": "environments are stepped side by side as they are needed, so leave it out",
+        "num_workers n_workers n_jobs num_processes": "the number of processes is workers",
+        "env_id env_name environment": "the environment is the first argument, env",
+        "env_kwargs": "keywords for the environment are env_args",
+        "verbose progress_bar": "progress goes to standard error by itself, so leave it out",
+        "tensorboard_log logdir save_path": "run folders, with TensorBoard's events, are made in log_dir",
+        "popsize pop_size population_size": "the number of candidates is population",
+        "sigma sigma0 init_std stdev": "the first standard deviation is std",
+    }.items()
+    for name in names.split()
+}
+"""Arguments that people know from other libraries, and what there is here instead."""
 
 
 @cache
@@ -66,9 +85,9 @@ def policy_class(name: str) -> Callable[..., Policy]:
     return entry("policies", name, Policy)
 
 
-def make_writers(run_dir: Path, resumed_at: int | None) -> list[Writer]:
-    """One of every writer, for a run's folder; see :class:`Writer`."""
-    return [entry("writers", name, Writer)(run_dir, resumed_at) for name in names("writers")]  # type: ignore[type-abstract]
+def writer_classes() -> list[type[Writer]]:
+    """Every writer there is."""
+    return [entry("writers", name, Writer) for name in names("writers")]  # type: ignore[type-abstract]
 
 
 def hyperparameters_of(algorithm: type[Algorithm]) -> dict[str, inspect.Parameter]:
@@ -88,8 +107,12 @@ def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> N
     known = hyperparameters_of(algorithm)
     for name in given:
         if name not in known:
+            near = HABITS.get(name)
+            if name in ("learning_rate", "lr"):
+                near = "that is learning_rate" if "learning_rate" in known else f"{algorithm.__name__} has none"
             raise ValueError(
-                f"unknown argument {name!r} for {algorithm.__name__}{suggestion(name, known)}; "
+                f"unknown argument {name!r} for {algorithm.__name__}"
+                f"{suggestion(name, known) if near is None else f': {near}'}; "
                 f"its hyperparameters are {', '.join(known)}"
             )
 
@@ -143,6 +166,12 @@ def make_policy(
         raise ValueError(f"policy_args go with a policy chosen by name, got {policy!r}")
     elif isinstance(policy, nn.Module):
         made = policy
+    elif hasattr(policy, "predict") and hasattr(policy, "policy"):
+        raise ValueError(
+            f"policy is a model of another library, {type(policy).__name__}: give its network alone, a module from "
+            "observations to a logit for each action or a number for each action dimension; of stable-baselines3's PPO "
+            "nn.Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)"
+        )
     elif callable(policy):
         made = _call(policy, getattr(policy, "__name__", repr(policy)), spaces, {})
     else:
@@ -187,6 +216,9 @@ def make_algorithm(
     """
     if isinstance(algorithm, str):
         chosen = algorithm_class(algorithm)
+        for name, value in hyperparameters.items():
+            if isinstance(value, float) and isfinite(value) and abs(value) > torch.finfo(policy.dtype).max:
+                raise ValueError(f"{name} is {value}, beyond the largest number of {policy.dtype}")
         if issubclass(chosen, Learner):
             return chosen(policy, seed=seed, **hyperparameters)
         vector = ParamVector(policy.net)

@@ -4,15 +4,23 @@ from collections.abc import Collection
 from math import isfinite, nan
 from numbers import Integral, Real
 
+MOST_EPISODES = 10_000_000
+"""Of one candidate in one go; their seeds take two minutes."""
 
-def check_count(name: str, value: object, *, at_least: int) -> int:
-    """A whole number of `at_least` or more, as an int.
+LONGEST_EPISODE, LARGEST_POPULATION, WIDEST_LAYER = 2**63 - 1, 2**31 - 1, 2**31 - 1
+"""Steps, candidates and units that can be counted; what of it fits into memory is another question."""
+
+
+def check_count(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
+    """A whole number of `at_least` or more, and `at_most` or less where that is given, as an int.
 
     Raises:
         ValueError: If it is not.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < at_least:
         raise ValueError(f"{name} must be an integer >= {at_least}, got {value!r}")
+    if at_most is not None and int(value) > at_most:
+        raise ValueError(f"{name} must be an integer <= {at_most}, got {value!r}")
     return int(value)
 
 

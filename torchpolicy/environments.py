@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from gymnasium.spaces import Dict, Tuple
 
 import torchpolicy.envs.native
-from torchpolicy.checks import check_choice, check_count
+from torchpolicy.checks import LONGEST_EPISODE, check_choice, check_count
 from torchpolicy.encoders import make_encoder
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.gym import GymFactory, gym_environment
@@ -62,6 +62,13 @@ def make_environment(
     check_choice("backend", backend, BACKENDS)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
+    if hasattr(env, "step") and hasattr(env, "reset") and not callable(env) and not isinstance(env, TensorEnv):
+        known = getattr(getattr(env, "spec", None), "id", None)
+        name = "its id" if known is None else repr(known)
+        make = f"such as {type(env).__name__}" if known is None else f"lambda: gymnasium.make({name})"
+        raise ValueError(
+            f"env is an environment itself, and a run makes several of its own: give {name}, or a callable, {make}"
+        )
     factory: Any = import_name(env) if isinstance(env, str) and is_own_code(env) else env
     on_tensors = isinstance(factory, TensorEnv) or (inspect.isclass(factory) and issubclass(factory, TensorEnv))
     twin = twins().get(factory) if isinstance(factory, str) else None
@@ -88,7 +95,7 @@ def tensor_environment(
         ValueError: If it cannot be made, or has spaces that are not supported.
     """
     if max_episode_steps is not None:
-        max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1)
+        max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
     args = dict(env_args or {})
     if isinstance(env, TensorEnv):
         if args:

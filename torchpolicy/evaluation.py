@@ -44,6 +44,9 @@ class Evaluation:
         """
         return mean_interval(self.returns)
 
+    def __repr__(self) -> str:
+        return f"Evaluation: {self}"
+
     def __str__(self) -> str:
         text = f"{self.mean:.1f}, 95 % interval {self.ci[0]:.1f} to {self.ci[1]:.1f}, over {len(self.returns)} episodes"
         if self.ci[0] == self.ci[1]:

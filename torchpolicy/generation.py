@@ -10,7 +10,7 @@ from torchpolicy.diagnosis import signal, spread, ties
 from torchpolicy.learn.base import Learner
 from torchpolicy.outcome import Failure
 from torchpolicy.params import ParamVector
-from torchpolicy.plan import Plan
+from torchpolicy.plan import Plan, RunError
 from torchpolicy.rollout import Rollout
 from torchpolicy.scoring import describe, normalize, score
 from torchpolicy.search.base import Metrics, Search
@@ -43,10 +43,21 @@ class Generation:
 
 
 def run_generation(algorithm: Search | Learner, rollout: Rollout, plan: Plan, generation: int) -> Generation:
-    """Let the algorithm improve the rollout's policy once."""
+    """Let the algorithm improve the rollout's policy once.
+
+    Raises:
+        RunError: If the policy's weights are no longer finite.
+    """
     if isinstance(algorithm, Search):
-        return _search(algorithm, rollout, plan, generation)
-    return _learn(algorithm, rollout, plan, generation)
+        done = _search(algorithm, rollout, plan, generation)
+    else:
+        done = _learn(algorithm, rollout, plan, generation)
+    if not algorithm.center.isfinite().all():
+        raise RunError(
+            f"generation {generation + 1}: the update made weights that are not finite: try a smaller learning rate "
+            "or std, or smaller rewards"
+        )
+    return done
 
 
 def _search(search: Search, rollout: Rollout, plan: Plan, generation: int) -> Generation:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from torchpolicy.checks import check_choice, check_count, check_range
+from torchpolicy.checks import MOST_EPISODES, check_choice, check_count, check_range
 
 
 class RunError(RuntimeError):
@@ -54,9 +54,11 @@ class Plan:
     checkpoint_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "eval_episodes", "eval_every", "tolerance_generations"):
+        for name in ("episodes", "eval_episodes"):
+            check_count(name, getattr(self, name), at_least=1, at_most=MOST_EPISODES)
+        for name in ("eval_every", "tolerance_generations"):
             check_count(name, getattr(self, name), at_least=1)
-        check_count("reevaluate", self.reevaluate, at_least=0)
+        check_count("reevaluate", self.reevaluate, at_least=0, at_most=MOST_EPISODES)
         check_choice("failed", self.failed, ("dropped", "worst"))
         check_range("survival_bonus", self.survival_bonus, -inf, inf)
         if self.tolerance is not None:

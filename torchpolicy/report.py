@@ -1,7 +1,10 @@
-"""What a run tells: metrics to its writers, pictures, notes. No full disk and no renderer stops the run by it."""
+"""What a run tells: metrics to its writers, pictures, notes. Nothing that goes wrong there stops the run."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from operator import methodcaller
+from pathlib import Path
 
 from torchpolicy.film import Filming
 from torchpolicy.policies.base import Policy
@@ -10,22 +13,41 @@ from torchpolicy.writers.base import Distributions, Writer
 
 
 class Report:
-    """Hands on to every writer; one that cannot write is told of once.
+    """Hands on to every writer. One that fails, in whatever way, is told of once, and tried again the next time.
 
     Args:
-        writers: None where another process writes.
         filming: Draws the policy every so often.
     """
 
-    def __init__(self, writers: Sequence[Writer] = (), filming: Filming | None = None) -> None:
-        self._writers = writers
+    def __init__(self, filming: Filming | None = None) -> None:
+        self._writers: list[Writer] = []
         self._filming = filming
         self._failed: set[Writer] = set()
+
+    def open(self, kinds: Iterable[type[Writer]], run_dir: Path, resumed_at: int | None) -> None:
+        """Begin to write to one writer of each kind; see :class:`Writer`. Without this, nobody hears anything."""
+        for kind in kinds:
+            try:
+                self._writers.append(kind(run_dir, resumed_at))
+            except Exception as error:  # whatever it is, a writer is not worth a run
+                _shout(f"{kind.__name__} cannot begin, and is left out: {_in_words(error)}")
+
+    def close(self) -> None:
+        """Let every writer write what is left."""
+        for writer in self._writers:
+            try:
+                writer.close()
+            except Exception as error:
+                _shout(f"{type(writer).__name__} cannot be closed: {_in_words(error)}")
 
     def note(self, text: str) -> None:
         """A line for people."""
         for writer in self._writers:
-            writer.note(text)
+            try:
+                writer.note(text)
+            except Exception as error:
+                _shout(text)
+                self._blame(writer, error, _shout)
 
     def write(self, metrics: Metrics, progress: float, distributions: Distributions) -> None:
         """A generation: its metrics, how much of the run is done (0 to 1), and what histograms are made of."""
@@ -42,8 +64,8 @@ class Report:
         try:
             gif = self._filming.look(policy)
         except Exception as error:  # whatever an environment does when it is drawn, the run goes on
-            self.note(f"no pictures of episodes: {str(error).splitlines()[0]}")
             self._filming = None
+            self.note(f"no pictures of episodes: {_in_words(error)}")
             return
         if gif is not None:
             self._write(methodcaller("picture", gif, env_steps))
@@ -52,7 +74,23 @@ class Report:
         for writer in self._writers:
             try:
                 call(writer)
-            except OSError as error:
-                if writer not in self._failed:
-                    self.note(f"{type(writer).__name__} cannot write: {error}")
-                self._failed.add(writer)
+            except Exception as error:  # as at a full disk, at a number that it cannot draw, or by a mistake in it
+                self._blame(writer, error, self.note)
+
+    def _blame(self, writer: Writer, error: Exception, tell: Callable[[str], None]) -> None:
+        """Say once of a writer that it fails."""
+        if writer not in self._failed:
+            self._failed.add(writer)
+            tell(f"{type(writer).__name__} cannot write: {_in_words(error)} (the run goes on)")
+
+
+def _in_words(error: Exception) -> str:
+    """What an exception says, in one line, and of what kind it is, unless that is plain."""
+    said = next(iter(str(error).strip().splitlines()), "")
+    return said if said and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {said}"
+
+
+def _shout(text: str) -> None:
+    """Tell the terminal, where no writer does."""
+    with suppress(OSError, ValueError):  # nobody may be there any more
+        print(text, file=sys.stderr, flush=True)

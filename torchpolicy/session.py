@@ -2,13 +2,13 @@
 
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from torchpolicy.blueprint import describe
-from torchpolicy.catalog import make_writers
+from torchpolicy.catalog import writer_classes
 from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.device import deterministic
 from torchpolicy.environments import is_own_code
@@ -75,13 +75,12 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
                     print(f"{run_dir} is finished: {why}", file=sys.stderr)
                 return
         if group.rank == 0:
-            writers = make_writers(run_dir, trainer.env_steps if resumed else None)
-            for writer in writers:
-                stack.callback(_close, writer.close)
             filming = _filming(job.config)
             if filming is not None:
                 stack.callback(filming.close)
-            trainer.report = Report(writers, filming)
+            trainer.report = Report(filming)
+            stack.callback(trainer.report.close)
+            trainer.report.open(writer_classes(), run_dir, trainer.env_steps if resumed else None)
         for text in job.notes:
             trainer.report.note(text)
         if not resumed and job.config["preset"]:
@@ -106,11 +105,3 @@ def _filming(config: Mapping[str, Any]) -> Filming | None:
     if is_own_code(config["env"]):
         return None
     return Filming(config["env"], config["env_args"], config["max_episode_steps"], config["seed"])
-
-
-def _close(close: Callable[[], None]) -> None:
-    """Close a writer; a full disk has been told already."""
-    try:
-        close()
-    except OSError as error:
-        print(f"closing: {error}", file=sys.stderr)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from torchpolicy.blueprint import OwnPolicy
-from torchpolicy.checks import check_count, check_seed
+from torchpolicy.checks import MOST_EPISODES, check_count, check_seed
 from torchpolicy.config import read_config
 from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.evaluation import Evaluation, evaluate_vector
@@ -106,7 +106,7 @@ def evaluate(
     """
     if not isinstance(policy, Policy):
         raise ValueError(f"policy must be a torchpolicy.Policy (wrap a module in one), got {type(policy).__name__}")
-    check_count("episodes", episodes, at_least=1)
+    check_count("episodes", episodes, at_least=1, at_most=MOST_EPISODES)
     seed = check_seed(seed)
     environment = make_environment(env, env_args, max_episode_steps, backend)
     vector = ParamVector(policy.net).read()

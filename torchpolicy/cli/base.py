@@ -15,13 +15,16 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import tyro
 
-from torchpolicy.api import Result
 from torchpolicy.catalog import suggestion
 from torchpolicy.hints import to_evaluate
 from torchpolicy.policies.base import Policy
+from torchpolicy.result import Result
 from torchpolicy.trained import load_run
 
 Options = TypeVar("Options")
+
+NUMBERS = {"INT": "a whole number", "FLOAT": "a number"}
+"""What an option takes, by tyro's name for it."""
 
 
 @dataclass_transform(kw_only_default=True)
@@ -55,7 +58,27 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Option
         name = word.partition("=")[0]
         if name.startswith("--") and name.replace("_", "-") not in known:
             raise ValueError(f"unknown option {name}{suggestion(name, known)}\n  {prog} --help lists them")
-    raise ValueError(_unframed(said.getvalue()))
+    raise ValueError(_plainly(_unframed(said.getvalue()), arguments))
+
+
+def words_of(option: str, arguments: Sequence[str]) -> list[str]:
+    """What was said after an option, ``--name a b`` or ``--name=a``, up to the next one."""
+    for place, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name.startswith("--") and name.replace("_", "-") == option:
+            rest = arguments[place + 1 :]
+            end = next((at for at, later in enumerate(rest) if later.startswith("--")), len(rest))
+            return [value] if equals else list(rest[:end])
+    return []
+
+
+def _plainly(text: str, arguments: Sequence[str]) -> str:
+    """A message of tyro's about a value that it cannot read, in words for who typed it; others as they are."""
+    found = re.match(r"Error parsing (--[\w-]+): ", text)
+    kind = found and re.search(rf"^  {found[1]} (INT|FLOAT)( \.\.\.)?$", text, re.MULTILINE)
+    if not (found and kind):
+        return text
+    return f"{found[1]} takes {NUMBERS[kind[1]]}, got {' '.join(words_of(found[1], arguments))}{text[kind.end() :]}"
 
 
 def _unframed(text: str) -> str:

@@ -13,8 +13,8 @@ import tyro
 from torch import Tensor
 
 from torchpolicy.api import train
-from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
-from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result
+from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyperparameters_of, names
+from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, words_of
 from torchpolicy.policies.base import Policy
 from torchpolicy.settings import algorithm_in, read_settings
 from torchpolicy.trained import load
@@ -29,53 +29,63 @@ OF_STD = {
 """What is said of a std where a run is set up from the shell."""
 
 
+OF_POLICY = (
+    f"{', '.join(names('policies'))}, or pkg.mod:factory for one of your own, a function "
+    "factory(observation_space, action_space) that returns a module or a torchpolicy.Policy. "
+    "If not set, mlp where --hidden is given, and linear otherwise."
+)
+"""Every policy there is."""
+
+
 @as_options
 class TrainOptions:
-    """Of every algorithm."""
+    """Settings of a run, the same for every algorithm."""
 
     config: Path | None = None
     """Settings from a file: a TOML, or a run's config.json, to train as it did. What is given beside it counts."""
     env: str | None = None
-    """A Gymnasium id, or pkg.mod:callable for an environment of your own. Required, but for --config."""
+    """A Gymnasium id, or pkg.mod:callable for an environment of your own. Required unless --config names it."""
     env_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """Keywords for the environment."""
-    policy: str | None = None
-    """linear, mlp, or pkg.mod:factory for one of your own. mlp if --hidden is given, else linear."""
+    policy: Annotated[str | None, tyro.conf.arg(help=OF_POLICY)] = None
     policy_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
     """Keywords for the policy."""
     hidden: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
-    """Units of each hidden layer of an mlp."""
+    """Units of each hidden layer of an mlp: 64 64, or 64,64."""
     from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Go on from the policy of another run, whatever trained it: the run's folder."""
     normalize_observations: bool | None = None
-    """Bring observations to mean 0 and std 1 by what candidates saw. Not unless the preset or --from says else."""
+    """Bring observations to mean 0 and std 1 by what candidates saw. Off unless the preset or --from says otherwise."""
     seed: int = 0
-    """Of everything random."""
+    """Seed of everything random: first weights, search, episodes."""
     target: str = "auto"
-    """Held-out score to stop at: a number, none, or auto: the preset's, the environment's, none with a budget."""
+    """Held-out score at which to stop: a number, none, or auto, which is the preset's or else the environment's own,
+    and none where a budget is given."""
     generations: int | None = None
     """Budget of generations."""
     total_steps: int | None = None
-    """Budget of environment steps. One million if there is no budget at all."""
+    """Budget of environment steps. One million if no budget is given."""
     seconds: float | None = None
     """Budget of wall time."""
     tolerance: float | None = None
-    """Stop when the held-out scores have stayed within so much of each other."""
+    """Stop when the held-out scores have stayed within this range for --tolerance-generations."""
     tolerance_generations: int = 50
-    """For how long."""
+    """Generations for which the held-out scores have to stay within --tolerance."""
     episodes: int | None = None
-    """A generation: of each candidate, 1 unless the preset says else; of a learner, what it takes."""
+    """Episodes that each candidate plays in a generation, or that a learner learns from. 1 for candidates, and the
+    learner's own number, unless the preset says otherwise."""
     reevaluate: int | None = None
-    """Fresh episodes for the best quarter of the candidates, to rank them again. 0 unless the preset says otherwise."""
+    """Fresh episodes that the best quarter of the candidates plays as well, to be ranked again. 0 unless the preset
+    says otherwise."""
     failed: Literal["dropped", "worst"] | None = None
     """What becomes of a candidate with a failed episode: it is dropped, or gets the worst score of its generation.
     dropped unless the preset says otherwise."""
     survival_bonus: float | None = None
-    """Taken off the return for each step, in training only. 0 unless the preset says else."""
+    """What is taken off the return for each step, in training only. 0 unless the preset says otherwise."""
     eval_episodes: int | None = None
-    """Of each held-out evaluation, and of the final test. 100 unless the preset says else."""
+    """Episodes of each held-out evaluation, and of the final test. 100 unless the preset says otherwise."""
     eval_every: int | None = None
-    """Generations between held-out evaluations. 10 unless the preset says else."""
+    """Generations between held-out evaluations. 10 unless the preset says otherwise."""
     preset: bool = True
     """Fill in what is not given from the preset of the algorithm for the environment, where there is one."""
     backend: Literal["auto", "gymnasium", "native"] = "auto"
@@ -83,17 +93,17 @@ class TrainOptions:
     compile: bool = False
     """Step an environment on tensors in one compiled graph, in float32: for large populations."""
     device: str = "cpu"
-    """Where networks compute, and environments on tensors: cpu, cuda, or cuda:1 for one of several."""
+    """Where networks and environments on tensors are computed: cpu, cuda, or cuda:1 for one of several."""
     max_episode_steps: int | None = None
-    """Time limit of an episode, in place of the environment's own."""
+    """Time limit of an episode in steps, instead of the environment's own."""
     strict: bool = False
     """Refuse an environment whose episodes depend on more than seed and actions, instead of saying so in a line."""
     log_dir: Path = Path("runs")
-    """Where run folders are made."""
+    """Folder in which run folders are made."""
     run_dir: Path | None = None
     """The run's folder itself. A run of equal configuration that it holds is resumed."""
     checkpoint_seconds: float = 10.0
-    """Between checkpoints."""
+    """Seconds between checkpoints. 0 writes one after every generation."""
     workers: int = 1
     """Processes on this machine. Any number gives the same result."""
 
@@ -109,6 +119,7 @@ def run(arguments: list[str]) -> None:
             return
         raise ValueError(f"train what? name an algorithm first: torchpolicy train {{{','.join(known)}}} --env ENV")
     algorithm = algorithm_class(name)
+    arguments = _apart("--hidden", arguments)
     options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:])
     given = _given(vars(options.run) | vars(options.hyperparameters), arguments) | {"algorithm": name}
     from_run = given.pop("from", None)
@@ -132,6 +143,23 @@ def _config_of(arguments: list[str]) -> str | None:
         if name == "--config":
             return path if equals else "".join(arguments[place + 1 : place + 2])
     return None
+
+
+def _apart(option: str, arguments: list[str]) -> list[str]:
+    """The arguments, with numbers of an option that are joined by commas, ``64,64``, as words of their own."""
+    said = words_of(option, arguments)
+    numbers = [number for word in said for number in word.strip("()[]").split(",") if number]
+    place = next((at for at, word in enumerate(arguments) if word.partition("=")[0] == option), None)
+    if place is None:
+        return arguments
+    if not numbers:
+        raise ValueError(f"{option} takes the units of each hidden layer, such as {option} 64 64")
+    return [
+        *arguments[:place],
+        option,
+        *numbers,
+        *arguments[place + (1 if "=" in arguments[place] else 1 + len(said)) :],
+    ]
 
 
 def _given(options: dict[str, Any], arguments: list[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.envs.registration import find_highest_version, parse_env_id
 from gymnasium.wrappers import TimeLimit
 
-from torchpolicy.checks import check_count
+from torchpolicy.checks import LONGEST_EPISODE, check_count
 from torchpolicy.encoders import Encoder, make_encoder
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly
@@ -38,7 +38,7 @@ def gym_environment(
         ValueError: If it cannot be made, with Gymnasium's own reason.
     """
     if max_episode_steps is not None:
-        max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1)
+        max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
     factory: object = env

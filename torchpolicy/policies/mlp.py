@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium import Space
 from torch import nn
 
-from torchpolicy.checks import check_count
+from torchpolicy.checks import WIDEST_LAYER, check_count
 from torchpolicy.encoders import make_encoder
 from torchpolicy.heads import make_head
 from torchpolicy.layers import ACTIVATIONS
@@ -38,7 +38,7 @@ class MLPPolicy(Policy):
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         if not isinstance(hidden, Sequence) or isinstance(hidden, str):
             raise ValueError(f"hidden must be a sequence of integers >= 1, got {hidden!r}")
-        hidden = [check_count("hidden", units, at_least=1) for units in hidden]
+        hidden = [check_count("hidden", units, at_least=1, at_most=WIDEST_LAYER) for units in hidden]
         shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
         generator = policy_generator(seed)
         layers: list[nn.Module] = [] if len(shape) == 1 else [nn.Flatten()]

@@ -7,7 +7,7 @@ import torch
 from gymnasium import Space
 from torch import nn
 
-from torchpolicy.checks import check_choice, check_count
+from torchpolicy.checks import WIDEST_LAYER, check_choice, check_count
 from torchpolicy.encoders import make_encoder
 from torchpolicy.heads import make_head
 from torchpolicy.layers import ACTIVATIONS, Residual
@@ -39,7 +39,8 @@ class ResidualPolicy(Policy):
         seed: int = 0,
     ) -> None:
         check_choice("activation", activation, ACTIVATIONS)
-        width, blocks = check_count("width", width, at_least=1), check_count("blocks", blocks, at_least=1)
+        width = check_count("width", width, at_least=1, at_most=WIDEST_LAYER)
+        blocks = check_count("blocks", blocks, at_least=1)
         shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
         generator = policy_generator(seed)
         layers: list[nn.Module] = [] if len(shape) == 1 else [nn.Flatten()]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, finfo
 
-from torchpolicy.checks import check_count, check_seed
+from torchpolicy.checks import LARGEST_POPULATION, check_count, check_seed
 from torchpolicy.gaussian import draw
 from torchpolicy.params import Slices
 from torchpolicy.population import LowRankNoise, Population
@@ -60,7 +60,8 @@ class Search(ABC):
             raise ValueError("center must be finite")
         self.center = center.detach().clone()
         default = 4 + floor(3 * log(len(center)))  # Wierstra et al. (2014), table 1
-        self.population = check_count("population", default if population is None else population, at_least=2)
+        population = default if population is None else population
+        self.population = check_count("population", population, at_least=2, at_most=LARGEST_POPULATION)
         if mirrored and self.population % 2:
             raise ValueError(f"population must be even, for mirrored pairs, got {population}")
         self.noise = None if noise_rank is None else LowRankNoise(slices, noise_rank)

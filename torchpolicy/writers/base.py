@@ -40,7 +40,8 @@ class Writer(ABC):
             distributions: Of returns and weights in this generation, for the time of the call.
 
         Raises:
-            OSError: If it cannot be written. The run goes on, and tries again with the next.
+            Exception: If it cannot be written, as OSError at a full disk. The run says so once, goes on, and tries
+                again with the next.
         """
 
     def note(self, text: str) -> None:  # noqa: B027

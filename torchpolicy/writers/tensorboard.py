@@ -20,6 +20,9 @@ HISTOGRAM_SECONDS = 10.0
 HISTOGRAM_VALUES = 10_000
 """Of a larger tensor so many are looked at, evenly spaced."""
 
+HISTOGRAM_END = 9e19
+"""TensorBoard's bins end a little above; larger numbers are counted in the last one."""
+
 CENTER = ("eval/mean_reward", "eval/ci_low", "eval/ci_high")
 POPULATION = ("rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max")
 
@@ -145,9 +148,9 @@ def _layout(kinds: Sequence[str]) -> Any:
 
 
 def thinned(tensor: Tensor) -> Tensor:
-    """Finite values of a tensor, (n,), evenly spaced where they are very many."""
+    """Finite values of a tensor, (n,) float64, evenly spaced where they are very many, up to the end of the bins."""
     values = tensor.detach().flatten()[:: max(1, tensor.numel() // HISTOGRAM_VALUES)]
-    return values[values.isfinite()]
+    return values[values.isfinite()].double().clamp(-HISTOGRAM_END, HISTOGRAM_END)
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, str | float]:
