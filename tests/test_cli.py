@@ -71,7 +71,8 @@ def test_every_command_works_from_a_shell() -> None:
     assert all(Path(name).stat().st_size > 1000 for name in ("curve.png", "episode.gif", "policy.pt2"))
 
 
-def test_the_test_score_is_that_of_eval_with_the_runs_seed(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("_own_test")
+def test_the_test_score_is_what_eval_would_score_on_the_episodes_of_the_test(capsys: pytest.CaptureFixture[str]) -> None:
     quick = ["--generations", "2", "--population", "8", "--eval-episodes", "10"]
     assert main(["train", "cem", "--env", "CartPole-v1", "--seed", "7", "--run-dir", "run", *quick]) == 0
     said = capsys.readouterr().out.splitlines()[1].removeprefix("test   ")
