@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
-from math import floor, log, sqrt
+from math import floor, isclose, log, sqrt
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -124,14 +124,19 @@ def rows_of(question: str) -> list[dict[str, Any]]:
     return rows
 
 
-def fill(question: str, envs: list[str], jobs: int) -> None:
+def fill(question: str, envs: list[str], values: list[float] | None, jobs: int) -> None:
     """Run what is not there yet, seed by seed, and add each row as it comes."""
+    asked = [
+        case
+        for case in cases(question)
+        if values is None or any(isclose(case["value"], v, rel_tol=0.01) for v in values)
+    ]
     rows = rows_of(question)
     keys = ("env", "algorithm", "hidden", "value", "seed")
     there = [[row[key] for key in keys] for row in rows]
     RESULTS.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        wanted = [(env, case, seed) for seed in SEEDS for env in envs for case in cases(question)]
+        wanted = [(env, case, seed) for seed in SEEDS for env in envs for case in asked]
         missing = [each for each in wanted if [each[0], *each[1].values(), each[2]] not in there]
         for done in as_completed([pool.submit(run, question, *each) for each in missing]):
             rows.append(done.result())
@@ -166,6 +171,7 @@ def main() -> None:
     running = commands.add_parser("run")
     running.add_argument("question", choices=("std", "population", "warm_up"))
     running.add_argument("--env", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    running.add_argument("--values", nargs="+", type=float, help="only these, of the values in question")
     running.add_argument("--jobs", type=int, default=2, help="runs at a time")
     commands.add_parser("table")
     arguments = parser.parse_args()
@@ -173,7 +179,7 @@ def main() -> None:
         for question in ("std", "population", "warm_up"):
             table(question)
         return
-    fill(arguments.question, arguments.env, arguments.jobs)
+    fill(arguments.question, arguments.env, arguments.values, arguments.jobs)
 
 
 if __name__ == "__main__":
