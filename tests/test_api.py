@@ -271,6 +271,24 @@ def test_equal_returns_are_reported_and_move_nothing(capsys: pytest.CaptureFixtu
     assert torch.equal(weights(result), tp.ParamVector(start.net).read())
 
 
+def test_a_missing_time_limit_is_said_once_an_episode_is_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick(Guess, generations=1)
+    assert "time limit" not in capsys.readouterr().err
+    monkeypatch.setattr("torchpolicy.watch.LONG_STEPS", 300)
+    monkeypatch.setattr("torchpolicy.watch.RUNAWAY_STEPS", 500)
+    monkeypatch.setattr("torchpolicy.envs.gym.RUNAWAY_STEPS", 400)
+    quick(Endless, generations=2, population=2)
+    err = capsys.readouterr().err
+    assert err.count("an episode of Endless took 400 steps, and it has no time limit that is known of") == 1
+    assert "cut off after 500 steps, as" not in err
+    monkeypatch.setattr("torchpolicy.envs.gym.RUNAWAY_STEPS", 500)
+    result = quick(Endless, generations=2, population=2)
+    assert capsys.readouterr().err.count("an episode of Endless was cut off after 500 steps, as at a time limit") == 1
+    assert result.evaluation.mean == 500
+
+
 def test_a_box_of_float64_and_a_scalar_observation_learn() -> None:
     result = tp.train(Copy, "cem", generations=30, seed=0)
     assert result.evaluation.mean > result.metrics[0]["rollout/ep_rew_mean"] / 3

@@ -93,7 +93,7 @@ def _find_difference(player: "_Player") -> str | None:
         return None
     again, fresh = player.play([one, two], len(alone) - 1)
     text = _compare(alone, again) or _compare(fresh, used)
-    return f"{text} in an environment that was used before, {steps}" if text else None
+    return f"{text} in a used environment, beside another, {steps}" if text else None
 
 
 class _Player:
@@ -135,7 +135,9 @@ class _Player:
         end = min(self._end, time.monotonic() + seconds)
         traces: list[Trace] = []
         for slot, script in enumerate(scripts):
-            traces.append([self._look(slot, self._slots.reset(slot, script.seed), over=False)])
+            failure = self._slots.reset(slot, script.seed)
+            self._slots.rewards[slot] = 0
+            traces.append([self._look(slot, failure, over=False)])
         for t in range(steps):
             live = [slot for slot, trace in enumerate(traces) if not (trace[-1].over or trace[-1].failure)]
             if not live or (t and time.monotonic() > end):

@@ -139,11 +139,27 @@ def _drop_warning(text: str) -> None:
 
 def _make_own(factory: GymFactory, max_episode_steps: int | None, args: dict[str, Any]) -> GymEnv:
     env = factory(**args)
-    return env if max_episode_steps is None else TimeLimit(env, max_episode_steps)
+    return env if max_episode_steps is None else _Limit(env, max_episode_steps)
 
 
 def _limited(make: Callable[[], GymEnv]) -> GymEnv:
-    return TimeLimit(make(), RUNAWAY_STEPS)
+    return _Limit(make(), RUNAWAY_STEPS)
+
+
+class _Limit(TimeLimit):
+    """As Gymnasium's, but hands on what step returned as it is, so that what is wrong with it can be told."""
+
+    def reset(self, **settings: Any) -> Any:
+        self._left = self._max_episode_steps
+        return super().reset(**settings)
+
+    def step(self, action: Any) -> Any:
+        answer = self.env.step(action)
+        self._left -= 1
+        if self._left > 0:
+            return answer
+        observation, reward, terminated, _, info = answer
+        return observation, reward, terminated, True, info
 
 
 def _time_limit(env: GymEnv) -> int | None:

@@ -143,7 +143,7 @@ class GymSlots(EnvSlots):
         if answer is not NOTHING:
             return f"step returned {_misfit(answer)}, {EXPECTED}"
         where = traceback.extract_tb(error.__traceback__)[-1].filename
-        if place == "step" and "unpack" in str(error) and where.startswith(PASSING_ON):
+        if place == "step" and "unpack" in in_a_line(error) and where.startswith(PASSING_ON):
             return f"step returned the wrong number of values, {EXPECTED}: {in_a_line(error)}"
         details = "".join(traceback.format_exception(error))
         return f"{place} raised {in_a_line(error)}\n{details}"
