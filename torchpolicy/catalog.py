@@ -187,9 +187,11 @@ def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Spac
     """A policy from what makes it."""
     try:
         return make(*spaces, **args)
-    except (ValueError, *STOPS):
+    except STOPS:
         raise
     except BaseException as error:
+        if isinstance(error, ValueError) and isinstance(make, type) and make.__module__.startswith(f"{__package__}."):
+            raise  # one of our own policies has said what is wrong
         raise CodeError(
             f"making the policy {name} failed: {in_a_line(error)} "
             "(it is called with the observation space and the action space)"
