@@ -264,7 +264,6 @@ def test_what_is_no_pure_function_is_told_or_with_strict_refused(
     assert capsys.readouterr().err.count("is no pure function of seed and actions") == 1
 
 
-@pytest.mark.filterwarnings("default:an environment did not close")
 @by_row(CLOSES_BADLY)
 def test_an_environment_that_does_not_close_ends_no_run(case: Case) -> None:
     with pytest.warns(UserWarning, match="an environment did not close") as caught:
@@ -388,12 +387,7 @@ def test_the_page_names_every_case() -> None:
     section = page.partition("## Environments")[2].partition("\n## ")[0]
     ends = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", section, re.MULTILINE))
     assert ends.keys() - {"environment"} == ROWS
-    for end, cases in {
-        "refused": REFUSED,
-        "failed": FAILED,
-        "the same bits": SAME,
-        "told": TOLD,
-        "a warning": CLOSES_BADLY,
-    }.items():
+    lists = {"refused": REFUSED, "failed": FAILED, "the same bits": SAME, "told": TOLD, "a warning": CLOSES_BADLY}
+    for end, cases in lists.items():
         assert all(ends[case.row].startswith(end) for case in cases)
     assert sum(map(len, (REFUSED, FAILED, SAME, TOLD, CLOSES_BADLY))) >= 85
