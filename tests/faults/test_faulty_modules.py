@@ -175,7 +175,7 @@ def test_a_run_that_would_take_more_memory_than_there_is_is_refused(
     with pytest.raises(
         ValueError, match=r"this would take about [\d,]+\.\d GiB of memory, and this machine has [\d,]+"
     ):
-        tp.train(Env, "cem", population=10**12)
+        tp.train(Env, "cem", population=2**31 - 1)
     assert not Path("run").exists()
 
 
