@@ -1,16 +1,25 @@
 """What a new user meets."""
 
+import fcntl
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import pytest
+import tqdm
 from torch import nn
 from worlds import Guess
 
 import torchpolicy as tp
 from torchpolicy.catalog import names
 from torchpolicy.cli import main
+from torchpolicy.writers import console
 
 
 def test_a_result_and_its_evaluation_are_shown_in_a_few_lines() -> None:
@@ -80,10 +89,66 @@ def test_help_names_every_policy_and_what_makes_one(capsys: pytest.CaptureFixtur
     assert "factory(observation_space, action_space)" in about
 
 
-@pytest.mark.parametrize(
-    "words", [["--hidden", "6,4"], ["--hidden", "6", "4"], ["--hidden=6,4"], ["--hidden", "6,", "4"]]
-)
-def test_hidden_layers_are_said_with_commas_or_without(words: list[str]) -> None:
+@pytest.mark.parametrize("words", ["--hidden 6,4", "--hidden 6 4", "--hidden=6,4", "--hidden 6, 4"])
+def test_hidden_layers_are_said_with_commas_or_without(words: str) -> None:
     quick = ["--generations", "1", "--population", "4", "--eval-episodes", "2", "--seed", "3"]
     assert main(["train", "cem", "--env", "CartPole-v1", *words.split(), *quick, "--run-dir", "run"]) == 0
     assert tp.load("run").settings["policy_args"]["hidden"] == [6, 4]
+
+
+class CtrlC(tp.callbacks.Callback):
+    """Somebody loses patience after the second generation."""
+
+    def on_generation_end(self, run: Any, metrics: dict[str, float]) -> None:
+        if run.generation == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_at_a_prompt_of_pythons_says_what_to_call_and_shows_no_frames(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "ps1", "In : ", raising=False)  # as IPython, ipykernel and python itself do
+    with pytest.raises(KeyboardInterrupt) as stop:
+        tp.train("CartPole-v1", "cem", callbacks=[CtrlC()], run_dir="run", target=None, generations=10**6)
+    assert str(stop.value) == "stopped; to go on: tp.resume('run')"
+    assert stop.value._render_traceback_() == [f"KeyboardInterrupt: {stop.value}"]  # type: ignore[attr-defined]
+    assert stop.value.__cause__ is None
+    assert stop.value.__suppress_context__
+    assert "to go on" not in capsys.readouterr().err  # it is told once
+
+
+def test_ctrl_c_in_a_script_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tp.train("CartPole-v1", "cem", callbacks=[CtrlC()], run_dir="run", target=None, generations=10**6)
+    assert "stopped; to go on: torchpolicy resume run\n" in capsys.readouterr().err
+
+
+def terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a run of two generations writes to a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(theirs, "w") as stream, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stream)
+        tp.train("CartPole-v1", "cem", generations=2, population=4, eval_episodes=2, max_episode_steps=9)
+        stream.flush()
+        os.set_blocking(ours, False)
+        said = os.read(ours, 2**16).decode()
+    os.close(ours)
+    return said
+
+
+def test_progress_is_a_bar_where_there_is_a_width_and_lines_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\r" in terminal(80, monkeypatch).replace("\r\n", "")
+    for columns, kind in ((0, "xterm"), (80, "dumb")):
+        monkeypatch.setenv("TERM", kind)
+        lines = terminal(columns, monkeypatch)
+        assert "\r" not in lines.replace("\r\n", "")
+        assert [line.partition(" | ")[0] for line in lines.splitlines()] == ["generation 1", "generation 2"]
+
+
+def test_no_bar_is_asked_of_a_notebook() -> None:
+    """As tqdm.auto does, with a warning where ipywidgets is missing."""
+    assert console.tqdm is tqdm.std.tqdm

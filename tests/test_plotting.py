@@ -43,7 +43,40 @@ def test_a_picture_is_drawn(runs: Path, kind: str) -> None:
     command = [sys.executable, "-m", "torchpolicy", "plot", str(runs), "--out", f"curves.{kind}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"curves.{kind}"
+    assert done.stderr.startswith("CartPole-v1: mean return in training (rollout/ep_rew_mean), because ")
     assert Path(f"curves.{kind}").stat().st_size > 5000
+
+
+def test_the_metric_that_is_drawn_is_said_and_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    settings = {"population": 8, "eval_episodes": 2, "target": None, "log_dir": tmp_path}
+    long = tp.train("CartPole-v1", "cem", generations=3, eval_every=2, **settings)  # type: ignore[arg-type]
+    capsys.readouterr()
+
+    def drawn(**arguments: str) -> str:
+        """What the axis says, which is what is told."""
+        picture = tp.plot(tmp_path, "curves.svg", **arguments).read_text()
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        (label,) = [text for text in LABELLED if f"<!-- {text} -->" in picture]
+        assert told.startswith(f"CartPole-v1: {label}")
+        return told.strip()
+
+    assert drawn() == "CartPole-v1: held-out return (eval/mean_reward)"
+    assert long.metrics[-1]["eval/closing"] == 1  # that is its second point
+    assert drawn(metric="search/signal") == "CartPole-v1: search/signal"
+    short = tp.train("CartPole-v1", "cem", generations=3, **settings)  # type: ignore[arg-type]
+    capsys.readouterr()
+    assert drawn() == (
+        f"CartPole-v1: mean return in training (rollout/ep_rew_mean), because {short.run_dir} has 1 held-out "
+        "evaluation, and a curve takes two (--metric, or metric=, chooses)"
+    )
+    assert drawn(metric="eval/mean_reward") == "CartPole-v1: held-out return (eval/mean_reward)"
+    with pytest.raises(ValueError, match=r"has no metric 'search/signl'; did you mean 'search/signal'\?; it has"):
+        short.plot(metric="search/signl")
+
+
+LABELLED = ("held-out return (eval/mean_reward)", "mean return in training (rollout/ep_rew_mean)", "search/signal")
 
 
 def test_mistakes_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ class Callbacks:
         self.blame = ""
 
     def call(self, hook: str, *arguments: Any) -> None:
-        """Call a hook of each; what one raises is kept for :meth:`over`."""
+        """Call a hook of each; what one raises is kept for :meth:`check`."""
         if self._group.rank != 0:
             return
         for callback in self._callbacks.values():
@@ -48,17 +48,17 @@ class Callbacks:
                     _make_plain(arguments[1])
 
     def over(self) -> bool:
-        """Whether one of them has asked for the end.
+        """Whether one of them has asked for the end."""
+        return bool(self._callbacks) and bool(self._group.first(float(self.asked)))
+
+    def check(self) -> None:
+        """See that none has failed.
 
         Raises:
-            RunError: If one of them has failed, in every process.
+            RunError: If one of them has, in every process.
         """
-        if not self._callbacks:
-            return False
-        blame = self._group.gather(self.blame)[0] if self._group.first(float(bool(self.blame))) else ""
-        if blame:
-            raise RunError(blame) from self._error
-        return bool(self._group.first(float(self.asked)))
+        if self._callbacks and self._group.first(float(bool(self.blame))):
+            raise RunError(self._group.gather(self.blame)[0]) from self._error
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of the state of each, by its place and name; the one before, of one that fails."""

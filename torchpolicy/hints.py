@@ -1,6 +1,7 @@
-"""What to type next about a run: a command, or the call in Python where the user's own code has no name in a shell."""
+"""What to type next about a run: a command, or the call in Python, for who is there, or has code without a name."""
 
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def to_resume(run_dir: Path, code: Mapping[str, object]) -> str:
         code: What it was given as `env` and `policy`; None for a policy that the run's files make again.
     """
     options = _options(code)
-    if options is not None:
+    if options is not None and not in_python():
         return f"torchpolicy resume {shlex.quote(str(run_dir))}{options}"
     own = {name: f"{name}={_call(name, value)}" for name, value in code.items() if _is_own(name, value)}
     return f"tp.resume({', '.join([repr(str(run_dir)), *own.values()])})"
@@ -29,6 +30,11 @@ def to_evaluate(run_dir: Path, code: Mapping[str, object]) -> str:
     own = [f"policy={_call('policy', code['policy'])}"] if _is_own("policy", code["policy"]) else []
     policy = f"tp.load({', '.join([repr(str(run_dir)), *own])})"
     return f"tp.evaluate({policy}, {_call('env', code['env'])}, episodes=100, seed=1)"
+
+
+def in_python() -> bool:
+    """Whether the user is at a prompt of Python's: a notebook, IPython, or ``python`` by itself."""
+    return hasattr(sys, "ps1")
 
 
 def _options(code: Mapping[str, object]) -> str | None:

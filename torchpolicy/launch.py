@@ -8,13 +8,21 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from torchpolicy.hints import to_resume
+from torchpolicy.hints import in_python, to_resume
 from torchpolicy.job import Job
 from torchpolicy.memory import check_memory
 from torchpolicy.processes import Group, Stopped
 from torchpolicy.runs import create_run_folder, locked, open_run, versions
 from torchpolicy.session import run_job
 from torchpolicy.workers import run_workers
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after a checkpoint. A notebook shows what it says, and none of the frames that it came through."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows."""
+        return [f"KeyboardInterrupt: {self}"]
 
 
 def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int) -> Path:
@@ -48,9 +56,11 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
             else:
                 run_job(job, folder, group)
         except Stopped as stop:
-            if group.rank == 0:
-                print(f"stopped; to go on: {to_resume(folder, job.code)}", file=sys.stderr)
-            raise (KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)) from None
+            text = f"stopped; to go on: {to_resume(folder, job.code)}"
+            interrupted = stop.number == signal.SIGINT
+            if group.rank == 0 and not (interrupted and in_python()):  # where the exception itself is shown
+                print(text, file=sys.stderr)
+            raise (Interrupted(text) if interrupted else SystemExit(128 + stop.number)) from None
     return folder
 
 

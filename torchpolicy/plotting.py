@@ -1,5 +1,6 @@
 """Learning curves of runs, over environment steps and over seconds."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,19 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from torchpolicy.catalog import suggestion
 from torchpolicy.config import CONFIG, read_config
 from torchpolicy.spaces import Array
 from torchpolicy.summary import iqm, iqm_interval
-from torchpolicy.writers.jsonl import read_rows
+from torchpolicy.writers.jsonl import STEPS, read_rows
 
-SCORES = {
-    "eval/mean_reward": "held-out return",
+DEFAULT = "eval/mean_reward"
+"""The metric that is drawn unless another is asked for."""
+
+LABELS = {
+    DEFAULT: "held-out return",
     "search/center_score": "return of the center in training",
     "rollout/ep_rew_mean": "mean return in training",
 }
-"""What is drawn, the first that every run has at two points or more."""
+"""Metrics in words. Where a run lacks the default, it is the first of these that every run has two points of."""
 
-AXES = {"rollout/env_steps": "environment steps", "time/elapsed": "seconds"}
+AXES = {STEPS: "environment steps", "time/elapsed": "seconds"}
 
 NEEDED = ("env", "algorithm", "hyperparameters", "policy", "episodes", "normalize_observations", "survival_bonus")
 """Fields of a run's configuration that tell it from others."""
@@ -43,21 +48,23 @@ class Run:
         return x, y
 
 
-def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png") -> Path:
+def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png", metric: str | None = None) -> Path:
     """Draw learning curves: a row an environment, a colour a configuration, seeds summed up.
 
     A line is the interquartile mean over the seeds, its band the 95 % bootstrap interval. A run that ended before
-    the others stays at its last score.
+    the others stays at its last score. Which metric is drawn stands on the axis, and is told on standard error.
 
     Args:
         runs: Run folders, or folders that hold some at any depth.
-        path: Of the picture; its ending says what kind.
+        path: The picture's; its ending says what kind.
+        metric: A key of ``metrics.jsonl``. The held-out return, ``eval/mean_reward``, if nothing is given; where a run
+            has fewer than two of them, a return in training takes its place, and the line on standard error says why.
 
     Returns:
         `path`.
 
     Raises:
-        ValueError: If there is nothing to draw, or matplotlib is missing.
+        ValueError: If there is nothing to draw, a run lacks the `metric`, or matplotlib is missing.
     """
     try:
         import matplotlib as mpl
@@ -72,14 +79,15 @@ def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png")
         panels = figure.subplots(len(envs), 2, squeeze=False, sharey="row")
         for env, row in zip(envs, panels, strict=True):
             groups = group_runs([run for run in found if run.config["env"] == env])
-            score = _common_score([run for group in groups.values() for run in group])
+            score, why = _chosen([run for group in groups.values() for run in group], metric)
+            print(f"{env}: {_label(score)}{why}", file=sys.stderr)
             for panel, axis in zip(row, AXES, strict=True):
                 for number, (label, group) in enumerate(groups.items()):
                     seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
                     _draw(panel, [run.curve(axis, score) for run in group], f"{label}{seeds}", f"C{number}")
                 panel.set_xlabel(AXES[axis])
                 panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 200k
-            row[0].set_ylabel(SCORES[score])
+            row[0].set_ylabel(_label(score))
             row[0].set_title(env, loc="left")
             row[0].legend(frameon=False)
         figure.savefig(path, dpi=150)
@@ -130,11 +138,29 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     return [row for _, row in read_rows(folder, float("inf"))]
 
 
-def _common_score(runs: Sequence[Run]) -> str:
-    for score in SCORES:
-        if all(len(run.curve("rollout/env_steps", score)[0]) > 1 for run in runs):
-            return score
-    return "rollout/ep_rew_mean"
+def _chosen(runs: Sequence[Run], metric: str | None) -> tuple[str, str]:
+    """The metric to draw for all these runs, and why it is not the default where nothing was asked for."""
+    for run in runs:
+        if metric is not None and not len(run.curve(STEPS, metric)[0]):
+            known = sorted({key for row in run.rows for key, value in row.items() if value is not None})
+            others = ", ".join(key for key in known if not key.startswith(("time/", "std/")))
+            raise ValueError(f"{run.folder} has no metric {metric!r}{suggestion(metric, known)}; it has {others}")
+    if metric is not None:
+        return metric, ""
+    few = {key: [run for run in runs if len(run.curve(STEPS, key)[0]) < 2] for key in LABELS}
+    chosen = next((key for key in LABELS if not few[key]), "rollout/ep_rew_mean")
+    if chosen == DEFAULT:
+        return DEFAULT, ""
+    count = len(few[DEFAULT][0].curve(STEPS, DEFAULT)[0])
+    return chosen, (
+        f", because {few[DEFAULT][0].folder} has {count or 'no'} held-out evaluation{'' if count == 1 else 's'}, and a "
+        "curve takes two (--metric, or metric=, chooses)"
+    )
+
+
+def _label(metric: str) -> str:
+    """A metric in words, and its key."""
+    return f"{LABELS[metric]} ({metric})" if metric in LABELS else metric
 
 
 def _draw(panel: Any, curves: list[tuple[Array, Array]], label: str, color: str) -> None:
@@ -143,6 +169,6 @@ def _draw(panel: Any, curves: list[tuple[Array, Array]], label: str, color: str)
         return
     grid = np.linspace(max(x[0] for x, _ in curves), max(x[-1] for x, _ in curves), POINTS)
     values = np.stack([np.interp(grid, x, y) for x, y in curves], -1)  # (POINTS, seeds)
-    panel.plot(grid, iqm(values), color=color, label=label)
+    panel.plot(grid, iqm(values), color=color, label=label, marker="o" if grid[0] == grid[-1] else None)
     if len(curves) > 1:
         panel.fill_between(grid, *iqm_interval(values, RESAMPLES), color=color, alpha=0.2, linewidth=0)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from operator import methodcaller
 from pathlib import Path
 
+from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.film import Filming
 from torchpolicy.policies.base import Policy
 from torchpolicy.search.base import Metrics
@@ -29,6 +30,8 @@ class Report:
         for kind in kinds:
             try:
                 self._writers.append(kind(run_dir, resumed_at))
+            except CheckpointError:  # what is there already is damaged, which is not the writer's fault
+                raise
             except Exception as error:  # whatever it is, a writer is not worth a run
                 _shout(f"{kind.__name__} cannot begin, and is left out: {_in_words(error)}")
 

@@ -65,6 +65,6 @@ class Result:
         """Write the policy as a program of ``torch.export``; see :func:`export`."""
         return export(self.policy, path)
 
-    def plot(self, path: str | Path = "runs.png") -> Path:
+    def plot(self, path: str | Path = "runs.png", metric: str | None = None) -> Path:
         """Draw the learning curve of the run; see :func:`plot`."""
-        return plot([self.run_dir], path)
+        return plot([self.run_dir], path, metric)

@@ -24,6 +24,7 @@ from torchpolicy.rollout import Rollout
 from torchpolicy.search.base import Metrics, Search
 from torchpolicy.seeding import Stream
 from torchpolicy.watch import Watch
+from torchpolicy.writers.base import CLOSING, HELD_OUT
 
 AGREEMENT = 10
 """Generations between checks that all processes have the same center."""
@@ -117,16 +118,21 @@ class Trainer:
         state = self.state_dict()
         save_at = self._save(state)
         try:
-            while not self._is_over():
+            self._callbacks.check()
+            over = self._is_over()
+            while not over:
                 done, metrics = self._generation()
-                if self._validation_is_due():
+                if due := self._validation_is_due():
                     self.reached = self._validate(metrics)
                 if self.generation % AGREEMENT == 0 and not group.agree(self.algorithm.center):
                     raise RunError(f"generation {self.generation}: the processes do not have the same center")
                 computed = time.perf_counter()
                 self._callbacks.call("on_generation_end", self, metrics)
+                over = self._is_over()
+                if over and not due:
+                    metrics |= _held_out(self._evaluate(Stream.VALIDATION)) | {CLOSING: 1.0}
                 self.metrics.append(metrics)
-                progress = 1.0 if self.reached else self._progress()
+                progress = 1.0 if over else self._progress()
                 draw = partial(distributions, ParamVector(self.policy.net), self.algorithm, done.returns)
                 self.report.write(metrics, progress, draw)
                 self.report.film(self.policy, self.env_steps)
@@ -134,6 +140,7 @@ class Trainer:
                 if time.monotonic() >= save_at:
                     save_at = self._save(state)
                 self._written = time.perf_counter() - computed
+                self._callbacks.check()
             if self.settled:
                 self.report.note(
                     f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}: done"
@@ -141,7 +148,7 @@ class Trainer:
             if state["generation"] != self._saved:
                 self._save(state)
             self._callbacks.call("on_end", self)
-            self._callbacks.over()
+            self._callbacks.check()
         except BaseException as error:
             self.load_state_dict(state)
             self._callbacks.call("on_exception", self, error)
@@ -246,12 +253,11 @@ class Trainer:
         """Score the center; whether it reached the target."""
         evaluation = self._evaluate(Stream.VALIDATION)
         self._callbacks.call("on_evaluation", self, evaluation)
-        low, high = evaluation.ci
-        metrics |= {"eval/mean_reward": evaluation.mean, "eval/ci_low": low, "eval/ci_high": high}
+        metrics |= _held_out(evaluation)
         if isfinite(evaluation.mean):
             self.validations.append((self.generation, evaluation.mean))
         target = inf if self.plan.target is None else self.plan.target
-        return low >= target and self._evaluate(Stream.CONFIRMATION).ci[0] >= target
+        return evaluation.ci[0] >= target and self._evaluate(Stream.CONFIRMATION).ci[0] >= target
 
     def _evaluate(self, stream: Stream) -> Evaluation:
         generation = 0 if stream is Stream.TEST else self.generation
@@ -271,3 +277,8 @@ class Trainer:
     def _seconds(self) -> float:
         """Of training, by all sessions."""
         return self._elapsed + time.monotonic() - self._started
+
+
+def _held_out(evaluation: Evaluation) -> Metrics:
+    """A held-out evaluation, for the metrics."""
+    return dict(zip(HELD_OUT, (evaluation.mean, *evaluation.ci), strict=True))

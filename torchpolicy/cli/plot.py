@@ -20,9 +20,11 @@ class PlotOptions:
     """Run folders, or folders that hold some: all below it, such as runs/CartPole-v1."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs.png")
     """The picture; its ending says what kind: png, pdf, svg."""
+    metric: str | None = None
+    """Metric to draw, a key of metrics.jsonl such as search/signal. The held-out return if not set."""
 
 
 def run(arguments: list[str]) -> None:
     """``torchpolicy plot RUNS …``."""
     options = parse(PlotOptions, "torchpolicy plot", arguments)
-    print(plot(options.runs, options.out))
+    print(plot(options.runs, options.out, options.metric))

@@ -9,6 +9,13 @@ from torch import Tensor
 Distributions = Callable[[], Mapping[str, Tensor]]
 """Gives tensors whose numbers are worth a histogram, by name; only called by a writer that draws some."""
 
+HELD_OUT = ("eval/mean_reward", "eval/ci_low", "eval/ci_high")
+"""Keys of a held-out evaluation: its mean, and the ends of its interval."""
+
+CLOSING = "eval/closing"
+"""Key that marks the held-out evaluation of a run's last generation where none was due. It is made for the curve alone
+and decides nothing; a run that goes on after all takes it back, to be the one that never ended there."""
+
 
 def no_distributions() -> Mapping[str, Tensor]:
     """None."""

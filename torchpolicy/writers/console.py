@@ -1,10 +1,11 @@
-"""A live progress bar in a terminal, plain lines elsewhere. Both go to standard error."""
+"""A live progress bar in a terminal, plain lines elsewhere, as in a notebook. Both go to standard error."""
 
+import os
 import sys
 import time
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from torchpolicy.writers.base import Distributions, Writer, no_distributions
 
@@ -17,7 +18,7 @@ class ConsoleWriter(Writer):
 
     def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
         super().__init__(run_dir, resumed_at)
-        self._live = sys.stderr.isatty()
+        self._live = _has_width()
         self._bar = tqdm(total=1.0, bar_format=BAR, disable=not self._live, leave=False)
         self._last_line = -SECONDS_BETWEEN_LINES
         self._score = self._validated = ""
@@ -50,3 +51,12 @@ class ConsoleWriter(Writer):
             f"generation {metrics['generation']:.0f}{self._score}{self._validated} | "
             f"{metrics['rollout/env_steps']:,.0f} steps | {metrics['time/fps']:,.0f} steps/s"
         )
+
+
+def _has_width() -> bool:
+    """Whether a line on standard error can be written again and again."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (AttributeError, OSError, ValueError):  # a file, a pipe, a notebook, or nothing at all
+        return False
+    return columns > 0 and os.environ.get("TERM") != "dumb"

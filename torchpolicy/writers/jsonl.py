@@ -7,7 +7,7 @@ from typing import Any
 
 from torchpolicy.checkpoint import CheckpointError, parse_object
 from torchpolicy.fields import check_fields, maybe, number
-from torchpolicy.writers.base import Distributions, Writer, no_distributions
+from torchpolicy.writers.base import CLOSING, HELD_OUT, Distributions, Writer, no_distributions
 
 NAME = "metrics.jsonl"
 
@@ -28,10 +28,13 @@ class JsonlWriter(Writer):
         self._file = path.open("ab", buffering=0)
         self._file.truncate(self._end)
         self._waiting = b""
+        self._closing = kept[-1] if kept and CLOSING in kept[-1][1] else None
 
     def write(
         self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
     ) -> None:
+        if self._closing is not None:
+            self._take_back(*self._closing)
         row = {key: value if isfinite(value) else None for key, value in metrics.items()}
         self._waiting += (json.dumps(row) + "\n").encode()
         self._flush()
@@ -41,6 +44,14 @@ class JsonlWriter(Writer):
             self._flush()
         finally:
             self._file.close()
+
+    def _take_back(self, line: bytes, row: dict[str, Any]) -> None:
+        """Leave out of the last row what the end of a run put there, in place and of the same length."""
+        text = json.dumps({key: value for key, value in row.items() if key not in (*HELD_OUT, CLOSING)})
+        with (self.run_dir / NAME).open("r+b", buffering=0) as file:
+            file.seek(self._end - len(line))
+            file.write(text.encode().ljust(len(line) - 1) + b"\n")
+        self._closing = None
 
     def _flush(self) -> None:
         """Write what waits: whole lines, or nothing."""

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from torchpolicy.config import CONFIG, read_config
-from torchpolicy.writers.base import Distributions, Writer, no_distributions
+from torchpolicy.writers.base import CLOSING, HELD_OUT, Distributions, Writer, no_distributions
 
 FLUSH_SECONDS = 2
 
@@ -23,12 +23,11 @@ HISTOGRAM_VALUES = 10_000
 HISTOGRAM_END = 9e19
 """TensorBoard's bins end a little above; larger numbers are counted in the last one."""
 
-CENTER = ("eval/mean_reward", "eval/ci_low", "eval/ci_high")
 POPULATION = ("rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max")
 
 CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
     "search": {
-        "returns: all of the population, and the center on held-out episodes": [POPULATION, CENTER],
+        "returns: all of the population, and the center on held-out episodes": [POPULATION, HELD_OUT],
         "rank of the center in its population": ["search/center_rank"],
         "step of the center against the noise around it": ["search/step_norm", "search/noise_norm"],
         "std by tensor": ["std/.+"],
@@ -36,7 +35,7 @@ CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
         "share of episodes at the time limit, of tied scores": ["rollout/truncated", "search/ties"],
     },
     "learn": {
-        "returns: all of the batch, and the policy on held-out episodes": [POPULATION, CENTER],
+        "returns: all of the batch, and the policy on held-out episodes": [POPULATION, HELD_OUT],
         "returns of all and of the elite": ["rollout/ep_rew_mean", "learn/elite_return"],
         "loss": ["learn/loss"],
         "entropy": ["learn/entropy"],
@@ -104,7 +103,7 @@ class TensorBoardWriter(Writer):
         """All in one event, which takes a tenth of the time."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=key, simple_value=value) for key, value in metrics.items()]
+        values = [Summary.Value(tag=key, simple_value=value) for key, value in metrics.items() if key != CLOSING]
         self._add(Summary(value=values), steps)
 
     def _add(self, summary: Any, steps: int | None = None) -> None:
