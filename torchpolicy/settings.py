@@ -81,13 +81,13 @@ def algorithm_in(path: str | Path) -> str | None:
 
 def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The settings of a run, whose preset has been taken in."""
-    config = SINCE | config
+    edited, config = was_edited(config), SINCE | config
     _check(path, config, (*KNOWN, *FOR_THE_RECORD))
     try:
         check_fields(config, FIELDS, ("env", "algorithm", "policy", "initial_weights", *RECORDED, "hyperparameters"))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    if was_edited(config):
+    if edited:
         print(f"{path}: was edited, or is damaged: this trains what it says now, not its run again", file=sys.stderr)
     if config["policy"] is None and "policy" not in given:
         raise ValueError(
