@@ -72,7 +72,9 @@ def test_every_command_works_from_a_shell() -> None:
 
 
 @pytest.mark.usefixtures("_own_test")
-def test_the_test_score_is_what_eval_would_score_on_the_episodes_of_the_test(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_test_score_is_what_eval_would_score_on_the_episodes_of_the_test(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     quick = ["--generations", "2", "--population", "8", "--eval-episodes", "10"]
     assert main(["train", "cem", "--env", "CartPole-v1", "--seed", "7", "--run-dir", "run", *quick]) == 0
     said = capsys.readouterr().out.splitlines()[1].removeprefix("test   ")

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from torchpolicy.config import CONFIG
 from torchpolicy.hints import to_resume
 from torchpolicy.job import Job
 from torchpolicy.memory import check_memory
@@ -49,7 +50,9 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
                 run_job(job, folder, group)
         except Stopped as stop:
             if group.rank == 0:
-                print(f"stopped; to go on: {to_resume(folder, job.code)}", file=sys.stderr)
+                gone = f"{folder} was deleted while the run went on"
+                again = f"to go on: {to_resume(folder, job.code)}" if (folder / CONFIG).exists() else gone
+                print(f"stopped; {again}", file=sys.stderr)
             raise (KeyboardInterrupt if stop.number == signal.SIGINT else SystemExit(128 + stop.number)) from None
     return folder
 

@@ -13,6 +13,7 @@ from torchpolicy.config import check_identity
 from torchpolicy.fields import FLAG, TABLE, TEXT, Kind, check_fields, list_of, maybe, number, whole
 from torchpolicy.trainer import Trainer
 from torchpolicy.writers.jsonl import NAME as METRICS
+from torchpolicy.writers.jsonl import read_rows
 
 VALIDATION = Kind(
     "a generation and its score",
@@ -69,7 +70,7 @@ def resume(trainer: Trainer, run_dir: Path, identity: str | None) -> tuple[bool,
         Whether there was one, and why newer ones were refused.
 
     Raises:
-        CheckpointError: If there are checkpoints and none can be taken, or none are left.
+        CheckpointError: If there are checkpoints and none can be taken, none are left, or the metrics are damaged.
     """
 
     def take(state: dict[str, Any], path: Path) -> None:
@@ -84,6 +85,8 @@ def resume(trainer: Trainer, run_dir: Path, identity: str | None) -> tuple[bool,
             f"{run_dir / 'checkpoints'}: there is no checkpoint, though {METRICS} holds generations: to train the run "
             f"again, torchpolicy train --config {run_dir / 'config.json'}"
         )
+    if state is not None:
+        read_rows(run_dir, state["env_steps"])
     return state is not None, refused
 
 

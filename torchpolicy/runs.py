@@ -134,6 +134,15 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
             yield key, old, new
 
 
+def place_of(run_dir: Path) -> tuple[int, int] | None:
+    """Which folder this is, whatever its name; None if it is gone."""
+    try:
+        found = run_dir.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
     """Hold a run's folder; whoever holds it loses it by dying, in whatever way.

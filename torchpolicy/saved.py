@@ -76,7 +76,8 @@ def save_policy(
 ) -> None:
     """Write the policy's weights, what to rebuild it from, the test of it, and which run it is of."""
     folder = run_dir / "policy"
-    folder.mkdir(parents=True, exist_ok=True)
+    run_dir.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     sha256 = write_tensors(folder / "weights.safetensors", policy.state_dict())
     description = {"format_version": FORMAT_VERSION, **describe(policy), "sha256": sha256, "generation": generation}
     if evaluation is not None:
