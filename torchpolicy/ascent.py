@@ -87,6 +87,8 @@ class Ascent:
                 raise ValueError(f"optimizer's {name} should be {_kind(value)}, got {_kind(state[name])}")
             if isinstance(value, Tensor) and not state[name].isfinite().all():
                 raise ValueError(f"optimizer's {name} should be finite")
+            if name == "step" and float(state[name]) < 0:
+                raise ValueError(f"optimizer's {name} should be at least 0, got {float(state[name])}")
         self._optimizer.state.clear()
         if state:
             self._optimizer.state[self._parameter] = {

@@ -190,4 +190,5 @@ class KeepPolicies(Callback):
 
     def on_generation_end(self, run: Run, metrics: dict[str, float]) -> None:
         if run.run_dir is not None and run.generation % self._every == 0:
+            (run.run_dir / "kept").mkdir(exist_ok=True)
             save_policy(run.run_dir / "kept" / f"generation-{run.generation}", run.policy, run.generation)

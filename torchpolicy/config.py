@@ -68,6 +68,7 @@ FIELDS: dict[str, Kind] = {
     "device": Kind("cpu, cuda or cuda:N", lambda value: re.fullmatch(r"cpu|cuda(:\d+)?", str(value)) is not None),
     "versions": table_of(TEXT),
     "identity": TEXT,
+    "checksum": TEXT,
 }
 """All that a ``config.json`` has, and what each field may be."""
 
@@ -106,19 +107,29 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
     if given is not None:
         names = ("env", "algorithm", "policy", "env_args", "hyperparameters")
         refuse_code(path, {name: config[name] for name in names if name in config and given.get(name) is None})
-    identity, fixed = config.get("identity"), digest(config)
-    if identity is not None and not identity.startswith(fixed):
+    if was_edited(config):
         raise CheckpointError(
-            f"{path}: was changed after the run had begun: its identity is {identity}, and by its fields it should "
-            f"begin with {fixed} (to train with other settings: torchpolicy train --config)"
+            f"{path}: was edited, or is damaged: its checksum is not that of its fields (a run takes another budget by "
+            "torchpolicy resume --generations, other settings are for torchpolicy train --config)"
         )
     return SINCE | config
 
 
-def digest(config: Mapping[str, Any]) -> str:
-    """16 digits for what a run is: all fields of its configuration but those that may change."""
-    fixed = {name: value for name, value in config.items() if name not in (*MAY_CHANGE, "identity")}
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a file with their own checksum as the last."""
+    content = {name: value for name, value in fields.items() if name != "checksum"}
+    return content | {"checksum": digest(content)}
+
+
+def was_edited(fields: Mapping[str, Any]) -> bool:
+    """Whether what was read has another checksum than its own; nothing is known of what has none."""
+    return "checksum" in fields and sealed(fields) != fields
+
+
+def digest(fields: Mapping[str, Any], without: Iterable[str] = ()) -> str:
+    """16 digits for plain values, by name."""
+    kept = {name: value for name, value in fields.items() if name not in without}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def check_identity(state: Mapping[str, Any], identity: object) -> None:

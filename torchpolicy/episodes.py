@@ -1,6 +1,6 @@
 """What one policy saw, chose and earned, step by step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Self
@@ -76,6 +76,34 @@ class Episodes:
     def as_dict(self) -> dict[str, Tensor]:
         """The four tensors, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_dict(
+        cls, tensors: Mapping[str, Tensor], observation_shape: Sequence[int], choice_shape: Sequence[int]
+    ) -> Self:
+        """The inverse of :meth:`as_dict`.
+
+        Raises:
+            ValueError: If the tensors are not those of episodes with such observations and choices.
+        """
+        names = [field.name for field in fields(cls)]
+        odd = sorted(tensors.keys() ^ set(names))
+        if odd:
+            raise ValueError(f"missing or unknown {', '.join(odd)}")
+        lengths = tensors["lengths"]
+        if (
+            not isinstance(lengths, Tensor)
+            or lengths.dtype != torch.int64
+            or lengths.ndim != 1
+            or not (lengths > 0).all()
+        ):
+            raise ValueError("lengths should be whole numbers >= 1, (N,)")
+        shapes = {"observations": tuple(observation_shape), "choices": tuple(choice_shape), "rewards": ()}
+        for name, shape in shapes.items():
+            tensor, wanted = tensors[name], (int(lengths.sum()), *shape)
+            if not isinstance(tensor, Tensor) or tuple(tensor.shape) != wanted or not tensor.isfinite().all():
+                raise ValueError(f"{name} should be a finite tensor of shape {wanted}")
+        return cls(**tensors)
 
     def select(self, chosen: Tensor) -> "Episodes":
         """Those that a mask (N,) chooses."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from torchpolicy.config import CONFIG
 from torchpolicy.hints import in_python, to_resume
 from torchpolicy.job import Job
 from torchpolicy.memory import check_memory
@@ -56,8 +57,9 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
             else:
                 run_job(job, folder, group)
         except Stopped as stop:
-            text = f"stopped; to go on: {to_resume(folder, job.code)}"
-            interrupted = stop.number == signal.SIGINT
+            gone = f"{folder} was deleted while the run went on"
+            again = f"to go on: {to_resume(folder, job.code)}" if (folder / CONFIG).exists() else gone
+            text, interrupted = f"stopped; {again}", stop.number == signal.SIGINT
             if group.rank == 0 and not (interrupted and in_python()):  # where the exception itself is shown
                 print(text, file=sys.stderr)
             raise (Interrupted(text) if interrupted else SystemExit(128 + stop.number)) from None

@@ -12,6 +12,7 @@ from torchpolicy.catalog import suggestion
 from torchpolicy.config import CONFIG, read_config
 from torchpolicy.spaces import Array
 from torchpolicy.summary import iqm, iqm_interval
+from torchpolicy.writers.jsonl import NAME as METRICS
 from torchpolicy.writers.jsonl import STEPS, read_rows
 
 DEFAULT = "eval/mean_reward"
@@ -106,7 +107,7 @@ def find_runs(places: Iterable[str | Path]) -> list[Run]:
         read = [(folder, _rows(folder)) for folder in folders]
         runs = [Run(folder, read_config(folder, NEEDED), rows) for folder, rows in read if rows]
         if not runs:
-            raise ValueError(f"{place}: no run with metrics in there")
+            raise ValueError(f"{place}: no run with metrics in there, a folder with {CONFIG} and {METRICS}")
         found |= {run.folder.resolve(): run for run in runs}
     if not found:
         raise ValueError("no runs were given")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from torchpolicy.blueprint import misfits
@@ -12,6 +13,7 @@ from torchpolicy.config import check_identity
 from torchpolicy.fields import FLAG, TABLE, TEXT, Kind, check_fields, list_of, maybe, number, whole
 from torchpolicy.trainer import Trainer
 from torchpolicy.writers.jsonl import NAME as METRICS
+from torchpolicy.writers.jsonl import read_rows
 
 VALIDATION = Kind(
     "a generation and its score",
@@ -20,13 +22,23 @@ VALIDATION = Kind(
 
 POSITIVE = Kind("a tensor of positive numbers", lambda value: isinstance(value, Tensor) and bool((value > 0).all()))
 
+OF_ALGORITHMS: dict[str, Kind] = {
+    "generator": Kind("bytes", lambda value: isinstance(value, Tensor) and value.dtype == torch.uint8),
+    "std": POSITIVE,
+    "initial_std": POSITIVE,
+}
+"""What is known of the state of an algorithm that has such a field."""
+
 LIKE: dict[type, Kind] = {
     bool: FLAG,
     int: whole(),
     float: Kind("a number", lambda value: type(value) in (int, float) and value == value),  # it may be infinite
-    list: list_of(TEXT),
+    str: TEXT,
+    list: Kind("a list", lambda value: isinstance(value, list)),
+    dict: TABLE,
+    Tensor: Kind("a tensor", lambda value: isinstance(value, Tensor)),
 }
-"""What a value of the diagnosis may be, by what it is at the start."""
+"""What a value of an algorithm or the diagnosis may be, by what it is at the start."""
 
 STATE: dict[str, Kind] = {
     "generation": whole(),
@@ -58,7 +70,7 @@ def resume(trainer: Trainer, run_dir: Path, identity: str | None) -> tuple[bool,
         Whether there was one, and why newer ones were refused.
 
     Raises:
-        CheckpointError: If there are checkpoints and none can be taken, or none are left.
+        CheckpointError: If there are checkpoints and none can be taken, none are left, or the metrics are damaged.
     """
 
     def take(state: dict[str, Any], path: Path) -> None:
@@ -73,6 +85,8 @@ def resume(trainer: Trainer, run_dir: Path, identity: str | None) -> tuple[bool,
             f"{run_dir / 'checkpoints'}: there is no checkpoint, though {METRICS} holds generations: to train the run "
             f"again, torchpolicy train --config {run_dir / 'config.json'}"
         )
+    if state is not None:
+        read_rows(run_dir, state["env_steps"])
     return state is not None, refused
 
 
@@ -89,12 +103,11 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
     problems = [f"{name} is no tensor" for name in odd] or misfits(trainer.policy, state["policy"])
     if problems:
         raise ValueError(f"policy: {'; '.join(problems)}")
-    check_fields(state["algorithm"], {"generation": whole(), "std": POSITIVE, "initial_std": POSITIVE}, ())
     for part, what in (("algorithm", trainer.algorithm), ("diagnosis", trainer.watch.diagnosis)):
         before = what.state_dict()
-        if part == "diagnosis":
-            check_fields(state[part], {name: LIKE[type(value)] for name, value in before.items()}, ())
+        kinds = {name: LIKE[type(value)] for name, value in before.items() if type(value) in LIKE}
         try:
+            check_fields(state[part], kinds | OF_ALGORITHMS, ())
             what.load_state_dict(state[part])
         except Exception as error:  # whatever an algorithm, which may be the user's own, makes of a wrong state
             raise ValueError(f"{part}: {str(error) or type(error).__name__}") from error

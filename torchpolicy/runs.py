@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchpolicy.checkpoint import digest_of, write_json
-from torchpolicy.config import CONFIG, FORMAT_VERSION, MAY_CHANGE, digest, read_config
+from torchpolicy.checkpoint import digest_of, read_json, write_json
+from torchpolicy.config import CONFIG, FORMAT_VERSION, MAY_CHANGE, digest, read_config, sealed
 from torchpolicy.device import find_device
 from torchpolicy.version import __version__
 
@@ -107,19 +107,20 @@ def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any])
     record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions(config["device"])})
     path = run_dir / CONFIG
     if not path.exists():
-        identity = f"{digest(record)}-{digest_of(first)}"
-        write_json(path, record | {"identity": identity})
+        identity = f"{digest(record, without=MAY_CHANGE)}-{digest_of(first)}"
+        write_json(path, sealed(record | {"identity": identity}))
         return identity
     before = read_config(run_dir, ())
     found = before.get("identity")
     changed = [
         f"{key} was {old}, is {new}"
         for key, old, new in _differences(before, record)
-        if key not in (*MAY_CHANGE, "identity")
+        if key not in (*MAY_CHANGE, "identity", "checksum")
     ]
     if changed:
         raise ValueError(f"{run_dir} is a run of another configuration: {'; '.join(changed)}")
-    write_json(path, before | {name: record[name] for name in MAY_CHANGE})
+    after = {name: record[name] for name in MAY_CHANGE}
+    write_json(path, sealed({name: after.get(name, value) for name, value in read_json(path).items()}))
     return None if found is None else str(found)
 
 
@@ -131,6 +132,15 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
             yield from _differences(old, new)
         elif old != new:
             yield key, old, new
+
+
+def place_of(run_dir: Path) -> tuple[int, int] | None:
+    """Which folder this is, whatever its name; None if it is gone."""
+    try:
+        found = run_dir.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

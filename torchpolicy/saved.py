@@ -6,10 +6,7 @@ policy/policy.json           its description, the weights' checksum and the test
 A run that has not finished has its checkpoints alone, each of which holds the same description.
 """
 
-import hashlib
-import json
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from math import isfinite
 from pathlib import Path
@@ -27,7 +24,7 @@ from torchpolicy.checkpoint import (
     write_json,
     write_tensors,
 )
-from torchpolicy.config import CONFIG, FORMAT_VERSION, check_identity, refuse_code
+from torchpolicy.config import CONFIG, FORMAT_VERSION, check_identity, refuse_code, sealed, was_edited
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.fields import TABLE, TEXT, Kind, check_fields, list_of, maybe, number, one_of, record_of, whole
 from torchpolicy.outcome import Failure
@@ -79,7 +76,8 @@ def save_policy(
 ) -> None:
     """Write the policy's weights, what to rebuild it from, the test of it, and which run it is of."""
     folder = run_dir / "policy"
-    folder.mkdir(parents=True, exist_ok=True)
+    run_dir.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     sha256 = write_tensors(folder / "weights.safetensors", policy.state_dict())
     description = {"format_version": FORMAT_VERSION, **describe(policy), "sha256": sha256, "generation": generation}
     if evaluation is not None:
@@ -90,8 +88,7 @@ def save_policy(
             "lengths": evaluation.lengths.tolist(),
             "failures": [asdict(failure) for failure in evaluation.failures],
         }
-    description["identity"] = identity
-    write_json(folder / "policy.json", description | {"checksum": _checksum(description)})
+    write_json(folder / "policy.json", sealed(description | {"identity": identity}))
 
 
 def saved_generation(run_dir: Path) -> int | None:
@@ -100,7 +97,11 @@ def saved_generation(run_dir: Path) -> int | None:
     Raises:
         CheckpointError: If there is one, and it is damaged, or another run's.
     """
-    return None if _is_absent(run_dir) else int(_read(run_dir)["generation"])
+    if _is_absent(run_dir):
+        return None
+    description = _read(run_dir)
+    read_tensors(run_dir / "policy" / "weights.safetensors", description["sha256"])
+    return int(description["generation"])
 
 
 def load_evaluation(run_dir: Path) -> Evaluation:
@@ -176,9 +177,8 @@ def _read(run_dir: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     refuse_code(path, {"policy": description["settings"]})
-    checksum = description.pop("checksum", None)
-    if checksum is not None and checksum != _checksum(description):
-        raise CheckpointError(f"{path}: damaged: its checksum is not that of its fields")
+    if was_edited(description):
+        raise CheckpointError(f"{path}: was edited, or is damaged: its checksum is not that of its fields")
     found, identity = description.get("identity"), _identity_of(run_dir)
     if None not in (found, identity) and found != identity:
         raise CheckpointError(
@@ -191,10 +191,6 @@ def _identity_of(run_dir: Path) -> object:
     """What ``config.json`` calls the run; None if there is none, or an earlier version wrote it."""
     path = run_dir / CONFIG
     return read_json(path).get("identity") if path.exists() else None
-
-
-def _checksum(description: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _or_none(value: float) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 from torchpolicy.blueprint import describe
 from torchpolicy.catalog import writer_classes
 from torchpolicy.checkpoint import CheckpointError
+from torchpolicy.config import CONFIG
 from torchpolicy.device import deterministic
 from torchpolicy.environments import is_own_code
 from torchpolicy.film import Filming
@@ -19,9 +20,11 @@ from torchpolicy.plan import RunError
 from torchpolicy.processes import Group, one_thread, stoppable
 from torchpolicy.report import Report
 from torchpolicy.resumption import resume
+from torchpolicy.runs import place_of
 from torchpolicy.saved import save_policy, saved_generation
 from torchpolicy.tensor_rollout import make_rollout
 from torchpolicy.trainer import Trainer
+from torchpolicy.writers.jsonl import NAME as METRICS
 
 WORTH_TELLING = 2**29
 """Bytes of memory."""
@@ -40,9 +43,10 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
         signals: Those that stop it, after a checkpoint.
 
     Raises:
-        RunError: If the run cannot go on, or its last checkpoint could not be saved.
+        RunError: If the run cannot go on, its last checkpoint could not be saved, or its folder was deleted.
         Stopped: By a signal.
     """
+    place = place_of(run_dir)
     with one_thread(), deterministic(job.policy.device), stoppable(signals), ExitStack() as stack:
         rollout = make_rollout(
             job.environment,
@@ -93,9 +97,18 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             trainer.report.note(reason)
         trainer.run()
         evaluation = trainer.test()
-        if group.rank == 0:
+        deleted = place is None or place_of(run_dir) != place
+        if group.rank == 0 and not deleted:
             save_policy(run_dir, job.policy, trainer.generation, evaluation, job.identity)
         group.gather("saved")
+        if deleted:
+            raise RunError(
+                f"{run_dir} was deleted while the run went on: its configuration, metrics and checkpoints are lost, "
+                f"and the policy of generation {trainer.generation}, which scored {evaluation}, is not saved"
+            )
+        lost = [name for name in (CONFIG, METRICS) if not (run_dir / name).exists()]
+        if lost:
+            raise RunError(f"{run_dir}: {' and '.join(lost)} was deleted while the run went on; the policy is saved")
         if trainer.save_error is not None:
             raise RunError(f"the last checkpoint could not be saved: {trainer.save_error}")
 

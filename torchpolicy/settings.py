@@ -1,12 +1,13 @@
 """A run's settings from a file: a TOML that the user wrote, or the ``config.json`` of a run."""
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from torchpolicy.catalog import suggestion
 from torchpolicy.checkpoint import CheckpointError, check_depth, read_json
-from torchpolicy.config import FIELDS, SINCE, refuse_code
+from torchpolicy.config import FIELDS, SINCE, refuse_code, was_edited
 from torchpolicy.fields import check_fields, shown
 from torchpolicy.runs import name_of
 
@@ -17,7 +18,7 @@ RECORDED = (
 )
 """Fields of ``config.json`` that are keywords of :func:`torchpolicy.train` as they are."""
 
-FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots", "versions", "identity")
+FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots", "versions", "identity", "checksum")
 """Those that only say what came of it."""
 
 KNOWN = ("env", "algorithm", "hyperparameters", "policy", "policy_args", *RECORDED)
@@ -68,21 +69,26 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
     return settings
 
 
-def algorithm_in(path: str | Path) -> object:
+def algorithm_in(path: str | Path) -> str | None:
     """The algorithm that a file of settings names, if it does."""
-    algorithm = _read(Path(path)).get("algorithm")
-    refuse_code(Path(path), {"algorithm": algorithm})
+    path = Path(path)
+    algorithm = _read(path).get("algorithm")
+    if not isinstance(algorithm, str | None) or (path.suffix == ".json" and algorithm is None):
+        raise ValueError(f"{path}: algorithm should be a name, got {shown(algorithm)}")
+    refuse_code(path, {"algorithm": algorithm})
     return algorithm
 
 
 def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The settings of a run, whose preset has been taken in."""
-    config = SINCE | config
+    edited, config = was_edited(config), SINCE | config
     _check(path, config, (*KNOWN, *FOR_THE_RECORD))
     try:
         check_fields(config, FIELDS, ("env", "algorithm", "policy", "initial_weights", *RECORDED, "hyperparameters"))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if edited:
+        print(f"{path}: was edited, or is damaged: this trains what it says now, not its run again", file=sys.stderr)
     if config["policy"] is None and "policy" not in given:
         raise ValueError(
             f"{path}: the policy is around a module of your own: name it again, --policy pkg.mod:factory "

@@ -13,6 +13,7 @@ from worlds import Guess
 import torchpolicy as tp
 from torchpolicy.checkpoint import load_checkpoint, save_checkpoint
 from torchpolicy.cli import main
+from torchpolicy.config import FIELDS
 
 
 def train(run_dir: str, seed: int = 0, **arguments: Any) -> tp.Result:
@@ -111,14 +112,20 @@ def test_an_identity_is_of_what_is_run_and_what_it_begins_with() -> None:
 def test_a_changed_configuration_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     train("run")
     config = json.loads(Path("run/config.json").read_text())
+    assert set(config) == set(FIELDS)
     Path("run/config.json").write_text(json.dumps(config | {"seed": 5}))
     for words in (["resume", "run", "--generations", "4"], ["eval", "run"]):
         assert main(words) == 2
-        assert "run/config.json: was changed after the run had begun" in capsys.readouterr().err
-    Path("run/config.json").write_text(json.dumps(config | {"generations": 4}))  # which may change
-    assert main(["resume", "run"]) == 0
-    assert len(tp.resume("run").metrics) == 4
-    assert main(["train", "--config", "run/config.json", "--run-dir", "again", "--seed", "5"]) == 0
+        assert "run/config.json: was edited, or is damaged" in capsys.readouterr().err
+    Path("run/config.json").write_text(json.dumps(config | {"generations": 4}))  # which may change, but not so
+    assert main(["resume", "run"]) == 2
+    assert "torchpolicy resume --generations" in capsys.readouterr().err
+    assert main(["train", "--config", "run/config.json", "--run-dir", "again"]) == 0
+    assert "run/config.json: was edited, or is damaged: this trains what it says now" in capsys.readouterr().err
+    assert len(tp.resume("again").metrics) == 4
+    Path("run/config.json").write_text(json.dumps(config))
+    assert main(["resume", "run", "--generations", "5"]) == 0
+    assert main(["eval", "run"]) == 0
 
 
 def test_a_run_of_an_earlier_version_goes_on() -> None:
@@ -126,7 +133,7 @@ def test_a_run_of_an_earlier_version_goes_on() -> None:
     train("whole", generations=5)
     train("old")
     config = json.loads(Path("old/config.json").read_text())
-    del config["identity"]
+    del config["identity"], config["checksum"]
     Path("old/config.json").write_text(json.dumps(config))
     description = json.loads(Path("old/policy/policy.json").read_text())
     del description["identity"], description["checksum"]

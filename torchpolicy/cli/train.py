@@ -118,7 +118,10 @@ def run(arguments: list[str]) -> None:
             print(_help(known))
             return
         raise ValueError(f"train what? name an algorithm first: torchpolicy train {{{','.join(known)}}} --env ENV")
-    algorithm = algorithm_class(name)
+    try:
+        algorithm = algorithm_class(name)
+    except ValueError as error:
+        raise error if named else ValueError(f"{config}: {error}") from None
     arguments = _apart("--hidden", arguments)
     options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:])
     given = _given(vars(options.run) | vars(options.hyperparameters), arguments) | {"algorithm": name}

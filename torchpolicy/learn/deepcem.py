@@ -175,8 +175,14 @@ class DeepCEM(Learner):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.remembered = Episodes(**state["remembered"]) if state["remembered"] else None
-        self.ages = state["ages"].clone()
+        remembered, ages, count = None, state["ages"], 0
+        if state["remembered"]:
+            shapes = self.policy.encoder.observation_shape, self.policy.head.choice_shape
+            remembered = Episodes.from_dict(state["remembered"], *shapes)
+            count = len(remembered)
+        if ages.dtype != torch.int64 or ages.shape != (count,) or (ages < 0).any():
+            raise ValueError(f"ages should be whole numbers, one for each of the {count} remembered episodes")
+        self.remembered, self.ages = remembered, ages.clone()
 
 
 def above_percentile(scores: Tensor, percentile: float) -> Tensor:

@@ -1,6 +1,7 @@
 """TensorBoard's page of a run: scalars over environment steps, charts of them, histograms, and what was run."""
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from math import inf, prod
@@ -59,8 +60,10 @@ class TensorBoardWriter(Writer):
         super().__init__(run_dir, resumed_at)
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
+        os.close(os.open(run_dir, os.O_RDONLY))  # a limit that is reached shows here, and not in TensorBoard's thread
         purge_step = None if resumed_at is None else resumed_at + 1
         self._writer = SummaryWriter(str(run_dir), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
+        self._file = Quiet.within(self._writer)
         self._next_histograms = -inf
         self._session_end: Any = None
         self._charted = resumed_at is not None
@@ -70,6 +73,8 @@ class TensorBoardWriter(Writer):
     def write(
         self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
     ) -> None:
+        if self._file is not None:
+            self._file.complain()
         steps = int(metrics["rollout/env_steps"])
         if not self._charted:
             kinds = {key.partition("/")[0] for key in metrics}
@@ -121,6 +126,47 @@ class TensorBoardWriter(Writer):
         if self.resumed_at is None:
             self._writer.add_text("configuration", f"```json\n{json.dumps(config, indent=2)}\n```", 0)
             self._writer.add_text("network", _table_of(config["net"]), 0)
+
+
+class Quiet:
+    """Stands before the file that TensorBoard's own thread writes: an error there is kept for whoever asks.
+
+    In that thread it would be printed with its traceback, and nothing more would ever be written.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    @classmethod
+    def within(cls, writer: Any) -> "Quiet | None":
+        """Put one into a writer; None if this version of TensorBoard is built in another way."""
+        events = getattr(writer._get_file_writer(), "event_writer", None)
+        thread: Any = getattr(getattr(events, "_async_writer", None), "_worker", None)
+        if not hasattr(thread, "_record_writer"):
+            return None
+        thread._record_writer = quiet = cls(thread._record_writer)
+        return quiet
+
+    def write(self, record: bytes) -> None:
+        """As the file does."""
+        try:
+            self._file.write(record)
+        except OSError as error:
+            self._error = error
+
+    def flush(self) -> None:
+        """As the file does."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._error = error
+
+    def complain(self) -> None:
+        """Raise what was kept, once."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
 
 def _layout(kinds: Sequence[str]) -> Any:
