@@ -65,7 +65,7 @@ FIELDS: dict[str, Kind] = {
     "slots": whole(1),
     "backend": one_of("gymnasium", "native"),
     "compile": FLAG,
-    "device": Kind("cpu, cuda or cuda:N", lambda value: re.fullmatch(r"cpu|cuda(:\d+)?", str(value)) is not None),
+    "device": Kind("a device, as cpu or cuda:1", lambda value: re.fullmatch(r"[a-z]+(:\d+)?", str(value)) is not None),
     "versions": table_of(TEXT),
     "identity": TEXT,
     "checksum": TEXT,
