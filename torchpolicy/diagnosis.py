@@ -1,6 +1,6 @@
 """Why a search is stuck: what its population says, and one line for the user."""
 
-from math import isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
 from torchpolicy.population import Population
-from torchpolicy.search.base import Metrics, Search
+from torchpolicy.search.base import SMALLEST, Metrics, Search
 from torchpolicy.shaping import centered_ranks
 
 SAMPLE, NUMBERS = 4096, 2**18
@@ -18,6 +18,14 @@ at a million weights."""
 
 STALLED = 10
 """Generations in a row without a difference between scores after which the user is told."""
+
+ALIKE, TIED, CHANCE = 20, 0.9, 1.2
+"""Generations in a row after which the user is told that candidates act alike: in each, more than this share of the
+scores equals another, and the population points one way by less than this, where 1 is chance."""
+
+NARROW, TINY, WIDE = 1e-3, 1e-5, 10.0
+"""How long the noise is beside the weights. Where a search stands still, less than the first is too little, and more
+than the last may be too much. Less than the second is told at once: a float32 has few digits left for it."""
 
 SURVIVING = 20
 """Generations in a row at the time limit, without a better return, after which the user is told."""
@@ -75,12 +83,24 @@ def ties(scores: Tensor) -> float:
 
 
 def spread(search: Search, vector: ParamVector) -> Metrics:
-    """How far candidates lie from the center, where the search has a std a weight: in all, and the mean by tensor."""
+    """How far candidates lie from the center, where the search has a std a weight: in all, and the mean by tensor.
+
+    Also how long the center is, which that is to be compared with, and what searches tell of their std themselves, so
+    that it is there in generations without an update.
+    """
     std = _std_of(search)
     if std is None:
         return {}
-    noise = {"search/noise_norm": float(torch.linalg.vector_norm(std))}
-    return noise | {f"std/{name}": float(std[where].mean()) for name, where in vector.slices.items()}
+    found = {
+        "search/noise_norm": float(torch.linalg.vector_norm(std)),
+        "search/weights_norm": float(torch.linalg.vector_norm(search.center)),
+        "search/std_mean": float(std.mean()),
+    }
+    first, least = getattr(search, "initial_std", None), getattr(search, "min_std", None)
+    if isinstance(first, Tensor) and isinstance(least, float):
+        lowest = (least * first).clamp(min=SMALLEST)
+        found["search/std_floor"] = float((std <= lowest * (1 + 1e-6)).double().mean())
+    return found | {f"std/{name}": float(std[where].mean()) for name, where in vector.slices.items()}
 
 
 def distributions(vector: ParamVector, algorithm: Search | Learner, returns: Tensor) -> dict[str, Tensor]:
@@ -99,6 +119,17 @@ def _std_of(algorithm: Search | Learner) -> Tensor | None:
     return std if isinstance(std, Tensor) and std.shape == algorithm.center.shape else None
 
 
+def _share(metrics: Metrics) -> float:
+    """How long the noise around the center is beside the center; NaN where that is not known."""
+    weights = metrics.get("search/weights_norm", 0.0)
+    return metrics.get("search/noise_norm", nan) / weights if weights > 0 else nan
+
+
+def _are_counts(metrics: Metrics) -> bool:
+    """Whether returns seem to be whole numbers, which are equal without that episodes are alike."""
+    return all(metrics.get(f"rollout/ep_rew_{which}", nan).is_integer() for which in ("min", "max"))
+
+
 class Diagnosis:
     """Watches the metrics of a run, and says once, in one line, why it stands still.
 
@@ -109,7 +140,7 @@ class Diagnosis:
     def __init__(self, remedy: str) -> None:
         self._remedy = remedy
         self._told: set[str] = set()
-        self._stalled = self._surviving = 0  # generations in a row
+        self._stalled = self._surviving = self._alike = 0  # generations in a row
         self._best = float("-inf")  # mean return of those that survive
         self._fell = False  # whether most episodes once ended before the time limit
 
@@ -121,41 +152,55 @@ class Diagnosis:
         better = isfinite(mean) and mean > self._best
         self._surviving = self._surviving + 1 if self._fell and truncated >= 0.9 and not better else 0
         self._best = max(self._best, mean) if isfinite(mean) else self._best
-        if self._stalled == STALLED:
-            if truncated == 1:
-                return self._say(
-                    "equal",
-                    f"for {STALLED} generations all episodes have run to the time limit with the same return: there is "
-                    "nothing left to learn, or the reward does not tell them apart",
-                )
-            return self._say(
-                "equal",
-                f"no two scores have differed for {STALLED} generations, so nothing can be learned: {self._remedy}, "
-                "more episodes or a denser reward may help",
+        alike = metrics.get("search/ties", 0) >= TIED and metrics.get("search/signal", inf) <= CHANCE
+        self._alike = self._alike + 1 if stalled or (alike and not _are_counts(metrics)) else 0
+        share = _share(metrics)
+        reasons: dict[str, str] = {}
+        if share < TINY:
+            reasons["narrow"] = (
+                f"std is {share:.0e} of the weights, so candidates hardly differ: raise std, or min_std where it shrank"
+            )
+        if self._stalled >= STALLED and truncated == 1:
+            reasons["equal"] = (
+                f"for {STALLED} generations all episodes have run to the time limit with the same return: there is "
+                "nothing left to learn, or the reward does not tell them apart"
+            )
+        elif self._stalled >= STALLED:
+            reasons["equal"] = (
+                f"no two scores have differed for {STALLED} generations, so nothing can be learned: "
+                f"{self._advice(share)}, more episodes or a denser reward may help"
+            )
+        if self._alike >= ALIKE and not stalled and "equal" not in self._told:
+            reasons["alike"] = (
+                f"for {ALIKE} generations nearly all scores have equalled another (search/ties is "
+                f"{metrics['search/ties']:.2g}), so candidates act alike: {self._advice(share)}, "
+                "normalize_observations or more episodes may help"
             )
         if metrics.get("search/std_floor", 0) > 0.5:
-            return self._say(
-                "floor", "most of std is at its floor, so the search stands still: a larger min_std may free it"
-            )
+            reasons["floor"] = "most of std is at its floor, so the search stands still: a larger min_std may free it"
         if self._surviving >= SURVIVING and not self._stalled:
-            return self._say(
-                "survival",
+            reasons["survival"] = (
                 f"for {SURVIVING} generations {truncated:.0%} of the episodes have run to the time limit, without a "
-                "better return: it has learned to survive, not to finish; a survival_bonus may help",
+                "better return: it has learned to survive, not to finish; a survival_bonus may help"
             )
-        return None
+        fresh = [reason for reason in reasons if reason not in self._told]
+        self._told.update(fresh[:1])
+        return reasons[fresh[0]] if fresh else None
 
-    def _say(self, reason: str, text: str) -> str | None:
-        """`text`, the first time that there is that reason."""
-        told = reason in self._told
-        self._told.add(reason)
-        return None if told else text
+    def _advice(self, share: float) -> str:
+        """What may help where candidates do not differ, by how large std is beside the weights."""
+        if share < NARROW:
+            return f"std is {share:.0e} of the weights, so a larger one"
+        if share > WIDE:
+            return f"std is {share:.1f} times the weights, so a smaller one (std_scale)"
+        return self._remedy
 
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`load_state_dict` needs to go on as if nothing had happened."""
         return {
             "stalled": self._stalled,
             "surviving": self._surviving,
+            "alike": self._alike,
             "best": self._best,
             "fell": self._fell,
             "told": sorted(self._told),
@@ -163,5 +208,5 @@ class Diagnosis:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self._stalled, self._surviving = state["stalled"], state["surviving"]
+        self._stalled, self._surviving, self._alike = state["stalled"], state["surviving"], state["alike"]
         self._best, self._fell, self._told = state["best"], state["fell"], set(state["told"])

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from torchpolicy import CEM, NES, ParamVector
+from torchpolicy import CEM, NES, ParamVector, Search
+from torchpolicy.catalog import algorithm_class, names
 from torchpolicy.diagnosis import Diagnosis, signal, spread, ties
 from torchpolicy.population import Population
 
@@ -72,7 +73,36 @@ def test_spread_is_by_tensor() -> None:
     module = torch.nn.Linear(2, 1)
     vector = ParamVector(module)
     search = CEM(vector.read(), std=torch.tensor([1.0, 3.0, 5.0]))
-    assert spread(search, vector) == pytest.approx({"search/noise_norm": 35**0.5, "std/weight": 2.0, "std/bias": 5.0})
+    assert spread(search, vector) == pytest.approx(
+        {
+            "search/noise_norm": 35**0.5,
+            "search/weights_norm": float(vector.read().norm()),
+            "search/std_mean": 3.0,
+            "search/std_floor": 0.0,
+            "std/weight": 2.0,
+            "std/bias": 5.0,
+        }
+    )
+
+
+@pytest.mark.parametrize("name", names("search"))
+def test_std_is_told_in_stalled_generations_as_in_others(name: str) -> None:
+    module = torch.nn.Linear(3, 2)
+    vector = ParamVector(module)
+    search = algorithm_class(name)(vector.read(), population=8, std=0.5, seed=0)  # type: ignore[call-arg, arg-type]
+    assert isinstance(search, Search)
+    if hasattr(search, "min_std"):
+        search.min_std = 0.9  # soon reached
+    noise = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        told = search.tell(search.ask(), torch.randn(8, generator=noise))
+        found = spread(search, vector)
+        ours = {key: told[key] for key in ("search/std_mean", "search/std_floor") if key in told}
+        assert {key: found[key] for key in ours} == pytest.approx(ours)
+    rest = search.tell(search.ask(), torch.zeros(8))
+    assert rest["search/stalled"] == 1
+    assert "search/std_mean" not in rest
+    assert {key: spread(search, vector)[key] for key in ours} == pytest.approx(ours)
 
 
 def said(rows: list[dict[str, float]], stalled: bool = False, pause: int = -1) -> list[str]:
@@ -106,3 +136,39 @@ def test_nothing_is_said_of_progress_or_of_tasks_without_an_end() -> None:
     falls = [{"rollout/ep_rew_mean": -200.0, "rollout/truncated": 0.0}] * 3
     assert not said(falls + [{"rollout/ep_rew_mean": float(mean), "rollout/truncated": 0.95} for mean in range(99)])
     assert not said([{"rollout/ep_rew_mean": -1000.0, "rollout/truncated": 1.0}] * 99)  # Pendulum
+
+
+TIED = {"search/ties": 1.0, "search/signal": 1.0, "rollout/ep_rew_min": -131.7, "rollout/ep_rew_max": -99.1}
+
+
+@pytest.mark.parametrize("pause", [-1, 5, 19])
+def test_candidates_that_act_alike_are_told_of(pause: int) -> None:
+    """As in a default PGPE run of a residual network on LunarLander, which sat there for minutes."""
+    (alike,) = said([TIED] * 60, pause=pause)
+    assert alike.startswith(
+        "for 20 generations nearly all scores have equalled another (search/ties is 1), so candidat"
+    )
+    assert not said([TIED] * 19, pause=pause)
+    assert not said(([TIED] * 19 + [TIED | {"search/ties": 0.5}]) * 3)
+    assert not said([TIED | {"search/signal": 1.5}] * 60)  # it points somewhere
+    assert not said([TIED | {"rollout/ep_rew_min": 8.0, "rollout/ep_rew_max": 12.0}] * 60)  # steps of a pole
+
+
+def test_a_std_that_is_small_beside_the_weights_is_told_of() -> None:
+    tiny = {"search/noise_norm": 3e-6, "search/weights_norm": 1.0}
+    (narrow,) = said([tiny] * 5)
+    assert narrow.startswith("std is 3e-06 of the weights, so candidates hardly differ: raise std")
+    small = {"search/noise_norm": 3e-4, "search/weights_norm": 1.0}
+    assert not said([small] * 60)  # as after a long search
+    (alike,) = said([TIED | small] * 60)
+    assert "std is 3e-04 of the weights, so a larger one, normalize_observations or" in alike
+    (equal,) = said([small] * 60, stalled=True)
+    assert "nothing can be learned: std is 3e-04 of the weights, so a larger one, more episodes" in equal
+    (wide,) = said([TIED | {"search/noise_norm": 30.0, "search/weights_norm": 1.0}] * 60)
+    assert "std is 30.0 times the weights, so a smaller one (std_scale)" in wide
+    assert not said([{"search/noise_norm": 3e-6, "search/weights_norm": 0.0}] * 5)  # from zero
+
+
+def test_one_reason_does_not_hide_another() -> None:
+    tiny = {"search/noise_norm": 3e-6, "search/weights_norm": 1.0, "search/std_floor": 0.6}
+    assert [text[:6] for text in said([tiny] * 40)] == ["std is", "most o"]
