@@ -114,7 +114,8 @@ def test_a_policy_of_ones_own_is_given_in_one_way_everywhere(
         "alias": nn.Linear(3, 3),
     }[what]
     loaded = tp.load("run", module=given) if what == "alias" else tp.load("run", policy=given)
-    assert tp.evaluate(loaded, Guess, 5, seed=0).returns.tolist() == result.evaluation.returns.tolist()
+    again = tp.evaluate(loaded, Guess, 5, seed=0).returns.tolist()
+    assert again == tp.evaluate(result.policy, Guess, 5, seed=0).returns.tolist()
     tp.resume("run", env=Guess, policy=given)
     for call in (lambda: tp.load("run"), lambda: tp.resume("run", env=Guess)):
         with pytest.raises(ValueError, match=r"name it again, --policy pkg.mod:factory \(in Python: policy=YourModule"):
