@@ -79,12 +79,12 @@ def check_fields(table: Mapping[str, Any], fields: Mapping[str, Kind], needs: It
     Raises:
         ValueError: With the first field that is missing or of another kind.
     """
-    missing = [name for name in needs if name not in table]
-    if missing:
-        raise ValueError(f"lacks {', '.join(missing)}")
     for name, kind in fields.items():
         if name in table and not kind.fits(table[name]):
             raise ValueError(f"{name} should be {kind.words}, got {shown(table[name])}")
+    missing = [name for name in needs if name not in table]
+    if missing:
+        raise ValueError(f"lacks {', '.join(missing)}")
 
 
 def shown(value: object) -> str:
