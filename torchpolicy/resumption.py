@@ -22,17 +22,20 @@ VALIDATION = Kind(
 
 POSITIVE = Kind("a tensor of positive numbers", lambda value: isinstance(value, Tensor) and bool((value > 0).all()))
 
+NUMBER = Kind("a number", lambda value: type(value) in (int, float) and value == value)  # it may be infinite
+
 OF_ALGORITHMS: dict[str, Kind] = {
+    "generation": whole(),
     "generator": Kind("bytes", lambda value: isinstance(value, Tensor) and value.dtype == torch.uint8),
     "std": POSITIVE,
     "initial_std": POSITIVE,
 }
-"""What is known of the state of an algorithm that has such a field."""
+"""What a field of an algorithm's state may be, if it is that at the start."""
 
 LIKE: dict[type, Kind] = {
     bool: FLAG,
-    int: whole(),
-    float: Kind("a number", lambda value: type(value) in (int, float) and value == value),  # it may be infinite
+    int: NUMBER,
+    float: NUMBER,
     str: TEXT,
     list: Kind("a list", lambda value: isinstance(value, list)),
     dict: TABLE,
@@ -106,8 +109,9 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
     for part, what in (("algorithm", trainer.algorithm), ("diagnosis", trainer.watch.diagnosis)):
         before = what.state_dict()
         kinds = {name: LIKE[type(value)] for name, value in before.items() if type(value) in LIKE}
+        kinds |= {name: kind for name, kind in OF_ALGORITHMS.items() if name in before and kind.fits(before[name])}
         try:
-            check_fields(state[part], kinds | OF_ALGORITHMS, ())
+            check_fields(state[part], kinds, ())
             what.load_state_dict(state[part])
         except Exception as error:  # whatever an algorithm, which may be the user's own, makes of a wrong state
             raise ValueError(f"{part}: {str(error) or type(error).__name__}") from error

@@ -19,6 +19,8 @@ CASES: dict[str, dict[str, Any]] = {
     "deepcem": {"memory": 2, "episodes": 4},
 }
 
+COUNTS = ("generation", "env_steps", "failing")
+
 FREE = ("callbacks",)
 """What is in there is of the user's own."""
 
@@ -48,7 +50,7 @@ def edited(tree: dict[str, Any], place: tuple[str, ...], *value: Any) -> dict[st
     return kept | {name: value[0]} if value else kept
 
 
-def wrong(old: Any) -> Iterator[tuple[Any, ...]]:
+def wrong(name: str, old: Any) -> Iterator[tuple[Any, ...]]:
     """Values that are none for a place: of another type, shape or size; and none at all."""
     yield ()
     if old is not None:
@@ -57,7 +59,7 @@ def wrong(old: Any) -> Iterator[tuple[Any, ...]]:
     yield (torch.zeros(3, 3),)
     if isinstance(old, bool | int | float):
         yield (float("nan"),)
-    if isinstance(old, int) and not isinstance(old, bool):
+    if isinstance(old, int) and not isinstance(old, bool) and name in COUNTS:
         yield (-1,)
     if isinstance(old, torch.Tensor) and old.is_floating_point() and not old.ndim:
         yield (-old - 1,)
@@ -83,7 +85,7 @@ def test_every_field_of_a_checkpoint_is_looked_at(name: str) -> None:
         value: Any = whole
         for part in place:
             value = value[part]
-        for new in wrong(value):
+        for new in wrong(place[-1], value):
             path = save_checkpoint(folder, 9, edited(whole, place, *new))
             what = f"{'/'.join(place)} as {new}"
             taken, refused = resume(trainer, Path("run"), whole["identity"])
@@ -132,3 +134,30 @@ def test_the_checkpoint_before_a_wrong_one_ends_in_the_same_bits(capsys: pytest.
     assert f"{path}: generation should be a whole number >= 0, got 'three'" in capsys.readouterr().err
     weights = [Path(run, "policy", "weights.safetensors").read_bytes() for run in ("run", "whole")]
     assert weights[0] == weights[1]
+
+
+def test_a_search_of_ones_own_keeps_what_it_likes_in_its_state() -> None:
+    """Numbers of either kind and sign, None, a std that is one number, or zero here and there."""
+
+    class Wandering(tp.Search):
+        def __init__(self, std: Any) -> None:
+            super().__init__(torch.zeros(10), population=4)
+            self.std, self.balance, self.found = std, 0, None
+
+        def _sample(self) -> torch.Tensor:
+            return self.center + torch.randn(4, 10, generator=self.generator)
+
+        def _update(self, candidates: torch.Tensor, scores: torch.Tensor) -> dict[str, float]:
+            self.balance -= 3
+            return {}
+
+        def state_dict(self) -> dict[str, Any]:
+            return super().state_dict() | {"std": self.std, "balance": self.balance, "found": self.found}
+
+    for number, std in enumerate((0.5, torch.zeros(10))):
+        common: dict[str, Any] = {"eval_episodes": 2, "run_dir": f"run-{number}", "max_episode_steps": 20}
+        tp.train("CartPole-v1", Wandering(std), generations=2, **common)
+        search = Wandering(std)
+        tp.train("CartPole-v1", search, generations=4, **common)
+        assert search.generation == 4
+        assert search.balance < 0
