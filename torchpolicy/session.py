@@ -95,6 +95,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
             trainer.report.note("compiling the loop, which takes some 5 to 60 s the first time")
         for reason in refused:
             trainer.report.note(reason)
+        written = [name for name in (CONFIG, METRICS) if (run_dir / name).exists()]
         trainer.run()
         evaluation = trainer.test()
         deleted = place is None or place_of(run_dir) != place
@@ -106,7 +107,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
                 f"{run_dir} was deleted while the run went on: its configuration, metrics and checkpoints are lost, "
                 f"and the policy of generation {trainer.generation}, which scored {evaluation}, is not saved"
             )
-        lost = [name for name in (CONFIG, METRICS) if not (run_dir / name).exists()]
+        lost = [name for name in written if not (run_dir / name).exists()]
         if lost:
             raise RunError(f"{run_dir}: {' and '.join(lost)} was deleted while the run went on; the policy is saved")
         if trainer.save_error is not None:
