@@ -204,8 +204,8 @@ def test_a_callback_that_calls_exit_is_named() -> None:
 
 
 def test_the_command_line_ends_with_2_whatever_a_module_raises(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("net.py").write_text("import sys\n\n\ndef make(observations, actions):\n    sys.exit(0)\n")
-    assert main(["train", "cem", "--env", "CartPole-v1", "--policy", "net:make"]) == 2
+    Path("leaving_net.py").write_text("import sys\n\n\ndef make(observations, actions):\n    sys.exit(0)\n")
+    assert main(["train", "cem", "--env", "CartPole-v1", "--policy", "leaving_net:make"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "making the policy net:make failed: SystemExit: 0 (sys.exit was called)" in line
 

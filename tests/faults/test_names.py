@@ -173,11 +173,11 @@ def test_a_name_in_a_saved_policy_is_not_taken(finished: Path, witness: Path) ->
 
 def test_what_the_caller_names_is_taken(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
-    Path("net.py").write_text("from torch import nn\ndef make(observations, actions): return nn.Linear(3, 3)\n")
-    own = ["--env", "worlds:Guess", "--policy", "net:make"]
+    Path("taken_net.py").write_text("from torch import nn\ndef make(observations, actions): return nn.Linear(3, 3)\n")
+    own = ["--env", "worlds:Guess", "--policy", "taken_net:make"]
     assert main(["train", "cem", *own, "--generations", "1", "--eval-episodes", "2", "--run-dir", "own"]) == 0
     assert main(["eval", "own", *own, "--episodes", "2"]) == 0
     assert main(["resume", "own", *own, "--generations", "2"]) == 0
-    assert main(["export", "own", "--policy", "net:make"]) == 0
+    assert main(["export", "own", "--policy", "taken_net:make"]) == 0
     Path("run.toml").write_text('algorithm = "cem"\ngenerations = 1\neval_episodes = 2\nenv = "no:where"\n')
     assert main(["train", "--config", "run.toml", *own, "--run-dir", "toml"]) == 0
