@@ -21,7 +21,7 @@ from benchmarks.machine import describe
 from frozen_lake import success_probability
 
 import torchpolicy as tp
-from torchpolicy.summary import iqm, iqm_interval
+from torchpolicy.output.summary import iqm, iqm_interval
 
 RESULTS = Path(__file__).parent / "results" / "ladder"
 ALGORITHMS = ("cem", "nes", "snes", "xnes", "pgpe", "ars", "deepcem", "reinforce")

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.machine import describe
 
 import torchpolicy as tp
-from torchpolicy.summary import iqm, iqm_interval
+from torchpolicy.output.summary import iqm, iqm_interval
 
 RESULTS = Path(__file__).parent / "results" / "low_rank"
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from torchpolicy.seeding import Stream
+from torchpolicy.base.seeding import Stream
 
 settings.register_profile("the same every time", derandomize=True, deadline=None)
 settings.load_profile("the same every time")
@@ -20,7 +20,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _own_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """``tp.evaluate`` plays the episodes of a run's own test, for tests that play them again."""
-    monkeypatch.setattr("torchpolicy.trained.STREAM", Stream.TEST)
+    monkeypatch.setattr("torchpolicy.runs.trained.STREAM", Stream.TEST)
 
 
 @pytest.fixture(autouse=True)

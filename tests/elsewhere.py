@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-import torchpolicy.device
+import torchpolicy.base.device
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ def _elsewhere() -> Iterator[None]:
     module.manual_seed_all = lambda seed: None
     module.get_device_properties = lambda device: SimpleNamespace(name="a part of the CPU", total_memory=2**32)
     _setup_privateuseone_for_python_backend(NAME, module)
-    torchpolicy.device.KINDS = ("cpu", NAME)
+    torchpolicy.base.device.KINDS = ("cpu", NAME)
     torch.accelerator.synchronize = lambda device=None: None
     torch.set_num_threads(1)
     with _Everywhere():

@@ -277,8 +277,8 @@ def test_a_missing_time_limit_is_said_once_an_episode_is_long(
 ) -> None:
     quick(Guess, generations=1)
     assert "time limit" not in capsys.readouterr().err
-    monkeypatch.setattr("torchpolicy.watch.LONG_STEPS", 300)
-    monkeypatch.setattr("torchpolicy.watch.RUNAWAY_STEPS", 500)
+    monkeypatch.setattr("torchpolicy.training.watch.LONG_STEPS", 300)
+    monkeypatch.setattr("torchpolicy.training.watch.RUNAWAY_STEPS", 500)
     monkeypatch.setattr("torchpolicy.envs.gym.RUNAWAY_STEPS", 400)
     quick(Endless, generations=2, population=2)
     err = capsys.readouterr().err
@@ -370,7 +370,7 @@ def test_damaged_policy_files_are_named(damage: Any, message: str) -> None:
 
 
 def test_a_policy_with_nan_is_refused(tmp_path: Path) -> None:
-    from torchpolicy.saved import save_policy
+    from torchpolicy.output.saved_policy import save_policy
 
     policy = tp.LinearPolicy(Guess.observation_space, Guess.action_space)
     with torch.no_grad():

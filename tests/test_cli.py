@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import torchpolicy as tp
-from torchpolicy.catalog import algorithm_class, algorithm_names, hyperparameters_of, names
+from torchpolicy.base.discovery import names
 from torchpolicy.cli import main
+from torchpolicy.runs.algorithms import algorithm_class, algorithm_names, hyperparameters_of
 
 WORLDS = str(Path(__file__).parent)
 

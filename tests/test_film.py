@@ -13,7 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import torchpolicy as tp
-from torchpolicy.film import shoot
+from torchpolicy.output.film import shoot
 
 
 class Dot(gymnasium.Env[Any, Any]):
@@ -92,7 +92,7 @@ def test_mistakes_are_said(env: str, path: str, message: str) -> None:
 
 def test_an_episode_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[1])
-    monkeypatch.setattr("torchpolicy.film.RUNAWAY_STEPS", 5)
+    monkeypatch.setattr("torchpolicy.output.film.RUNAWAY_STEPS", 5)
     assert len(shoot(always_right(), "tests.test_film:Dot", None, None, seed=0).actions) == 5
 
 
@@ -104,7 +104,7 @@ def test_a_renderer_that_is_missing_costs_one_line(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_long_run_shows_its_policy_in_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchpolicy.film.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("torchpolicy.output.film.FIRST_SECONDS", 0.0)
     tp.train("CartPole-v1", "cem", seconds=12, target=None, eval_episodes=5, population=4, run_dir=tmp_path / "run")
     board = EventAccumulator(str(tmp_path / "run"), {"images": 0}).Reload()
     pictures = board.Images("episode")
@@ -117,7 +117,7 @@ def test_a_long_run_shows_its_policy_in_tensorboard(tmp_path: Path, monkeypatch:
 def test_what_cannot_be_drawn_costs_a_run_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("torchpolicy.film.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("torchpolicy.output.film.FIRST_SECONDS", 0.0)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     result = tp.train("CartPole-v1", "cem", generations=200, total_steps=None, target=None, population=4)
     assert len(result.metrics) == 200

@@ -17,9 +17,9 @@ from torch import nn
 from worlds import Guess
 
 import torchpolicy as tp
-from torchpolicy.catalog import names
+from torchpolicy.base.discovery import names
 from torchpolicy.cli import main
-from torchpolicy.writers import console
+from torchpolicy.output.writers import console
 
 
 def test_a_result_and_its_evaluation_are_shown_in_a_few_lines() -> None:

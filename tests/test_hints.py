@@ -14,7 +14,7 @@ from worlds import Guess
 import torchpolicy as tp
 from torchpolicy.cli import main
 from torchpolicy.cli.base import print_result
-from torchpolicy.hints import to_evaluate, to_resume
+from torchpolicy.runs.hints import to_evaluate, to_resume
 
 NET = "from torch import nn\ndef make(observations, actions): return nn.Linear(3, 3)\n"
 QUICK = ["--generations", "1", "--eval-episodes", "2"]

@@ -1,90 +1,101 @@
-"""Who may stand on whom: a module imports only what stands above it here (see CONTRIBUTING.md)."""
+"""Who may stand on whom: the picture of the house in CONTRIBUTING.md is what these tests hold the imports to."""
 
 import ast
+import re
 from pathlib import Path
 
 import torchpolicy
 
-ORDER = (
-    *(
-        "version",
-        "checks",
-        "params",
-        "population",
-        "spaces",
-        "encoders",
-        "seeding",
-        "heads",
-        "checkpoint",
-        "fields",
-        "config",
-        "processes",
-        "foreign",
-        "imports",
-        "device",
-    ),
-    *("normalizer", "features", "layers", "policies.base", "policies.*", "members"),
-    *("envs.tensor", "envs.base", "envs.gym_slots", "envs.*", "envs.native", "envs.native.*", "environments"),
-    *("shaping", "gaussian", "clipup", "ascent", "search.base", "search.*", "writers.base", "writers.*"),
-    *("episodes", "learn.base", "learn.*", "outcome", "finite", "action_noise", "rollout", "lanes", "tensor_rollout"),
-    *("intervals", "evaluation", "diagnosis", "plan", "memory", "scoring", "generation", "watch", "catalog", "preset"),
-    *("runs", "hints", "blueprint", "saved", "settings"),
-    *("summary", "plotting", "replay", "film", "exporting", "report", "callbacks", "calling", "trainer", "resumption"),
-    *("generators", "fingerprint", "module_probe", "environment_probe"),
-    *("job", "session", "workers", "launch", "trained", "result", "api"),
-    *("cli.base", "cli.*", "cli", "__init__", "__main__"),
-)
+ONLY_IN = {"tensorboard": "output.writers.tensorboard", "torch.distributed": "base.processes"}
+"""Libraries that one file alone imports, whole or in part."""
 
-ONLY_IN = {"tensorboard": ["writers.tensorboard"], "torch.utils.tensorboard": ["writers.tensorboard"]}
+AT_THE_ROOT = 14
+"""Entries of the package's folder at most, its own dunder files and py.typed aside."""
 
 ROOT = Path(torchpolicy.__file__).parent
+CONTRIBUTING = Path(__file__).parent.parent / "CONTRIBUTING.md"
 
 
-def floor(module: str) -> int:
-    """Place of a module in the order; a ``*`` holds all other files of its package, none above another."""
+def order() -> list[str]:
+    """Modules from the top of the picture to its bottom; ``package.*`` is every file that is not named by itself."""
+    picture = CONTRIBUTING.read_text(encoding="utf-8").split("## The house")[1].split("```")[1]
+    found, folders = [], []
+    for line in picture.strip("\n").splitlines():
+        match = re.fullmatch(r"( *)([\w*]+)(/?) +\S.*", line)
+        assert match, line
+        folders = folders[: len(match[1]) // 2]
+        if match[3]:
+            folders.append(match[2])
+        else:
+            found.append(".".join([*folders, match[2]]))
+    return found
+
+
+ORDER = order()
+
+
+def place(module: str) -> int:
+    """How far down the picture a module stands."""
     package = module.rpartition(".")[0]
-    return ORDER.index(module if module in ORDER else f"{package}.*") if package else ORDER.index(module)
+    return ORDER.index(module if module in ORDER else f"{package}.*")
 
 
 def imports(path: Path) -> list[str]:
+    """Modules that a file imports, by their full names."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found.append(node.module or "")
+            whole = ROOT.parent / (node.module or "").replace(".", "/")
+            found += [
+                f"{node.module}.{each.name}" if (whole / f"{each.name}.py").exists() else str(node.module)
+                for each in node.names
+            ]
     return found
 
 
-def modules() -> list[tuple[str, Path]]:
-    names = []
-    for path in sorted(ROOT.rglob("*.py")):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        names.append((name, path))
-    return names
+def modules() -> dict[str, Path]:
+    """Every file of the package by its name, faces of folders aside."""
+    paths = [path for path in sorted(ROOT.rglob("*.py")) if not path.name.startswith("__")]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
 
 
-def test_imports_go_up_only() -> None:
-    for name, path in modules():
-        if name in ("policies", "envs", "envs.native", "search", "learn", "writers"):
-            assert not imports(path), f"{name}: a package's face is empty; names come by catalog or by full path"
-            continue
+def test_every_file_stands_in_the_picture_and_imports_only_what_stands_below_it() -> None:
+    for name, path in modules().items():
         for imported in imports(path):
             if imported.startswith("torchpolicy"):
-                target = imported.removeprefix("torchpolicy").removeprefix(".") or "__init__"
-                assert floor(target) < floor(name), f"{name} imports {target}, which does not stand above it"
+                target = imported.removeprefix("torchpolicy.")
+                assert place(name) < place(target), f"{name} imports {target}, which does not stand below it"
+
+
+def test_every_line_of_the_picture_is_there() -> None:
+    known = modules()
+    for line in ORDER:
+        assert line in known or (line.endswith(".*") and any(place(name) == place(line) for name in known)), line
+
+
+def test_faces_of_folders_are_empty() -> None:
+    for path in ROOT.rglob("__init__.py"):
+        if path.parent not in (ROOT, ROOT / "cli"):
+            assert not imports(path), f"{path}: everything is imported by its full name"
+
+
+def test_the_root_is_small() -> None:
+    found = [path.name for path in ROOT.iterdir() if not path.name.startswith("__") and path.name != "py.typed"]
+    assert len(found) <= AT_THE_ROOT, sorted(found)
 
 
 def test_libraries_stay_in_their_room() -> None:
-    for name, path in modules():
+    for name, path in modules().items():
         for imported in imports(path):
-            for library, rooms in ONLY_IN.items():
-                if imported == library or imported.startswith(f"{library}."):
-                    assert name in rooms, f"{name} imports {imported}"
+            for library, room in ONLY_IN.items():
+                if re.match(rf"(torch\.utils\.)?{re.escape(library)}(\.|$)", imported):
+                    assert name == room, f"{name} imports {imported}"
 
 
 def test_files_stay_small_and_there_is_no_drawer() -> None:
-    for name, path in modules():
+    for name, path in modules().items():
         assert path.read_text(encoding="utf-8").count("\n") <= 300, f"{name} is longer than 300 lines"
         assert not {"utils", "common", "tools", "helpers", "misc"} & set(name.split(".")), name

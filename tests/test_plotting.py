@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import torchpolicy as tp
-from torchpolicy.plotting import find_runs, group_runs
-from torchpolicy.summary import iqm, iqm_interval
+from torchpolicy.output.plots import find_runs, group_runs
+from torchpolicy.output.summary import iqm, iqm_interval
 
 
 def test_interquartile_mean_and_interval() -> None:

@@ -9,9 +9,9 @@ import torch
 
 import torchpolicy as tp
 from torchpolicy import api, preset
-from torchpolicy.catalog import algorithm_names
-from torchpolicy.job import Job
-from torchpolicy.preset import DEFAULTS, describe, find_preset, presets_of, settle
+from torchpolicy.runs.algorithms import algorithm_names
+from torchpolicy.runs.job import Job
+from torchpolicy.runs.preset import DEFAULTS, describe, find_preset, presets_of, settle
 
 ALL = [(algorithm, env) for algorithm in algorithm_names() for env in presets_of(algorithm)]
 

@@ -11,9 +11,9 @@ from worlds import Broken, Guess
 
 import torchpolicy as tp
 from torchpolicy.envs.gym import gym_environment
-from torchpolicy.plan import Plan
-from torchpolicy.rollout import Rollout
-from torchpolicy.scoring import _dealt, score
+from torchpolicy.rollout.slots import Rollout
+from torchpolicy.training.plan import Plan
+from torchpolicy.training.scoring import _dealt, score
 
 POPULATION = 8
 

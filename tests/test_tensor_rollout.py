@@ -14,11 +14,11 @@ from torch import Tensor
 
 import torchpolicy as tp
 from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy, TensorEnv, TensorRollout
-from torchpolicy.environments import make_environment
+from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.native.cartpole import CartPole as TensorCartPole
 from torchpolicy.envs.tensor import Row
-from torchpolicy.lanes import Stepper
-from torchpolicy.tensor_rollout import make_rollout
+from torchpolicy.rollout.stepper import Stepper
+from torchpolicy.rollout.tensor import make_rollout
 
 
 class Walk(TensorEnv):

@@ -9,9 +9,9 @@ from worlds import Guess, Hover, Nowhere
 
 import torchpolicy as tp
 from torchpolicy import trainer as module
-from torchpolicy.checkpoint import load_checkpoint
-from torchpolicy.evaluation import Evaluation
-from torchpolicy.seeding import Stream
+from torchpolicy.base.seeding import Stream
+from torchpolicy.base.storage import load_checkpoint
+from torchpolicy.rollout.evaluation import Evaluation
 
 
 def scores(returns: list[float]) -> Evaluation:
@@ -133,7 +133,7 @@ def test_a_score_that_moves_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_large_population_is_told_of_before_it_is_taken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("torchpolicy.session.WORTH_TELLING", 2**20)
+    monkeypatch.setattr("torchpolicy.runs.session.WORTH_TELLING", 2**20)
     common: dict[str, Any] = {"policy_args": {"hidden": (64, 64)}, "population": 64, "generations": 1}
     tp.train(Guess, "nes", **common, eval_episodes=2)
     said = capsys.readouterr().err

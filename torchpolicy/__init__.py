@@ -1,27 +1,28 @@
 """Deep policy search in PyTorch: evolve or train the weights of any module, in any Gymnasium environment."""
 
-import torchpolicy.callbacks as callbacks
+from torchpolicy import callbacks
 from torchpolicy.api import resume, train
-from torchpolicy.checkpoint import CheckpointError
-from torchpolicy.clipup import ClipUp
+from torchpolicy.base.errors import CheckpointError, RunError
+from torchpolicy.base.version import __version__
 from torchpolicy.envs.tensor import TensorEnv
-from torchpolicy.episodes import Episodes
-from torchpolicy.evaluation import Evaluation
-from torchpolicy.exporting import export
-from torchpolicy.film import play, record
 from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
-from torchpolicy.members import population_forward
-from torchpolicy.params import ParamVector
-from torchpolicy.plan import RunError
-from torchpolicy.plotting import plot
+from torchpolicy.output.export import export
+from torchpolicy.output.film import play, record
+from torchpolicy.output.plots import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.linear import LinearPolicy
 from torchpolicy.policies.mlp import MLPPolicy
 from torchpolicy.policies.residual import ResidualPolicy
-from torchpolicy.result import Result
-from torchpolicy.rollout import Rollout
+from torchpolicy.rollout.episodes import Episodes
+from torchpolicy.rollout.evaluation import Evaluation
+from torchpolicy.rollout.members import population_forward
+from torchpolicy.rollout.slots import Rollout
+from torchpolicy.rollout.tensor import TensorRollout
+from torchpolicy.runs.result import Result
+from torchpolicy.runs.settings import read_settings
+from torchpolicy.runs.trained import evaluate, load
 from torchpolicy.search.ars import ARS
 from torchpolicy.search.base import Search
 from torchpolicy.search.cem import CEM
@@ -29,10 +30,8 @@ from torchpolicy.search.nes import NES
 from torchpolicy.search.pgpe import PGPE
 from torchpolicy.search.snes import SNES
 from torchpolicy.search.xnes import XNES
-from torchpolicy.settings import read_settings
-from torchpolicy.tensor_rollout import TensorRollout
-from torchpolicy.trained import evaluate, load
-from torchpolicy.version import __version__
+from torchpolicy.vectors.clipup import ClipUp
+from torchpolicy.vectors.params import ParamVector
 
 __all__ = [
     "ARS",

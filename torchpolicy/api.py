@@ -8,20 +8,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchpolicy.blueprint import needs_policy
-from torchpolicy.callbacks import Callback
-from torchpolicy.catalog import Algorithm, PolicyFactory
-from torchpolicy.checks import check_count
-from torchpolicy.config import MAY_CHANGE, read_config
-from torchpolicy.environments import EnvFactory
-from torchpolicy.job import Job, make_job
-from torchpolicy.launch import run
+from torchpolicy.base.checks import check_count
+from torchpolicy.envs.make import EnvFactory
+from torchpolicy.output.blueprint import needs_policy
+from torchpolicy.output.config import MAY_CHANGE, read_config
+from torchpolicy.output.saved_policy import load_evaluation, load_policy
+from torchpolicy.output.writers.jsonl import read_rows
 from torchpolicy.policies.base import Policy
-from torchpolicy.preset import describe, find_preset, settle
-from torchpolicy.result import Result
-from torchpolicy.saved import load_evaluation, load_policy
-from torchpolicy.settings import RECORDED
-from torchpolicy.writers.jsonl import read_rows
+from torchpolicy.policies.make import PolicyFactory
+from torchpolicy.runs.algorithms import Algorithm
+from torchpolicy.runs.job import Job, make_job
+from torchpolicy.runs.launch import run
+from torchpolicy.runs.preset import describe, find_preset, settle
+from torchpolicy.runs.result import Result
+from torchpolicy.runs.settings import RECORDED
+from torchpolicy.training.callbacks import Callback
 
 NEEDED = ("env", "algorithm", "hyperparameters", "policy", "preset", "initial_weights", *RECORDED)
 """Fields of a run's configuration that it is resumed by."""

@@ -23,7 +23,7 @@ import torch
 from machine import describe
 from peers import run_peer, versions
 
-from torchpolicy.catalog import entry
+from torchpolicy.base.discovery import entry
 from torchpolicy.search.base import Search
 
 SEARCHES = ("snes", "pgpe", "nes", "ars", "cem")

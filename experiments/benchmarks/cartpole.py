@@ -35,8 +35,8 @@ from machine import describe
 from peers import run_ourselves, run_peer, versions
 
 import torchpolicy as tp
-from torchpolicy.environments import make_environment
-from torchpolicy.tensor_rollout import choose_slots, make_rollout
+from torchpolicy.envs.make import make_environment
+from torchpolicy.rollout.tensor import choose_slots, make_rollout
 
 matplotlib.use("Agg")  # pictures go to files
 

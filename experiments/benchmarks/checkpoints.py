@@ -13,7 +13,7 @@ from typing import Any
 from machine import describe
 
 import torchpolicy as tp
-from torchpolicy.trainer import Trainer
+from torchpolicy.training.trainer import Trainer
 
 CASES: dict[str, dict[str, Any]] = {
     "10 parameters": {"population": 64},

@@ -26,10 +26,10 @@ from population_forward import make
 from torch import Tensor
 
 import torchpolicy as tp
-from torchpolicy.device import deterministic, find_device
-from torchpolicy.environments import make_environment
-from torchpolicy.population import Population
-from torchpolicy.tensor_rollout import choose_slots, make_rollout
+from torchpolicy.base.device import deterministic, find_device
+from torchpolicy.envs.make import make_environment
+from torchpolicy.rollout.tensor import choose_slots, make_rollout
+from torchpolicy.vectors.low_rank import Population
 
 NETS = ((17, 256, 256, 6), (17, 1024, 1024, 6), (17, 4096, 4096, 6))
 STEPS, SHARE = 5e9, 0.6

@@ -21,7 +21,7 @@ import torch
 from machine import describe
 
 import torchpolicy as tp
-from torchpolicy.rollout import SLOTS
+from torchpolicy.rollout.slots import SLOTS
 
 ENV = "CartPole-v1"
 BARE_STEPS = 400_000

@@ -23,7 +23,7 @@ from gymnasium.spaces import Box
 from machine import describe
 
 import torchpolicy as tp
-from torchpolicy.catalog import entry
+from torchpolicy.base.discovery import entry
 from torchpolicy.search.base import Search
 
 SEARCHES = ("nes", "pgpe", "ars")

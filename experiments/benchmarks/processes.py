@@ -24,7 +24,7 @@ from machine import describe
 
 import torchpolicy as tp
 from torchpolicy.envs.gym import gym_environment
-from torchpolicy.rollout import SLOTS
+from torchpolicy.rollout.slots import SLOTS
 
 CASES = {"HalfCheetah-v5": (64, 4, 60_000), "LunarLander-v3": (400, 4, 60_000)}
 """Population, generations, and bare steps in a process."""

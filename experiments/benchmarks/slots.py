@@ -21,10 +21,10 @@ from machine import describe
 from torch import Tensor
 
 import torchpolicy as tp
-from torchpolicy.environments import make_environment
+from torchpolicy.base.types import Array
+from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.tensor import Row
-from torchpolicy.spaces import Array
-from torchpolicy.tensor_rollout import make_rollout
+from torchpolicy.rollout.tensor import make_rollout
 
 SHORTEST, LONGEST = 50, 500
 GOAL = 0.95

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from worlds import Wordy
 
-from torchpolicy.environments import make_environment
 from torchpolicy.envs.base import EnvSlots
 from torchpolicy.envs.gym import gym_environment
+from torchpolicy.envs.make import make_environment
 
 IDS = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "FrozenLake-v1"]
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 import torchpolicy as tp
 from torchpolicy import Learner, MLPPolicy, Policy
-from torchpolicy.catalog import algorithm_class, hyperparameters_of, names
+from torchpolicy.base.discovery import names
 from torchpolicy.envs.gym import gym_environment
+from torchpolicy.runs.algorithms import algorithm_class, hyperparameters_of
 
 pytestmark = pytest.mark.parametrize("name", names("learn"))
 kinds = pytest.mark.parametrize("kind", ["discrete", "box"])

@@ -8,8 +8,8 @@ from gymnasium.spaces import Discrete
 from gymnasium.utils.seeding import np_random
 
 from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy
-from torchpolicy.environments import make_environment, twins
-from torchpolicy.tensor_rollout import make_rollout
+from torchpolicy.envs.make import make_environment, twins
+from torchpolicy.rollout.tensor import make_rollout
 
 EPISODES = 200
 

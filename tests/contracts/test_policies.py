@@ -10,8 +10,9 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Dict, Discrete, Sequence, Text, Tuple
 
 from torchpolicy import Policy, load
-from torchpolicy.catalog import names, policy_class
-from torchpolicy.saved import save_policy
+from torchpolicy.base.discovery import names
+from torchpolicy.output.saved_policy import save_policy
+from torchpolicy.policies.make import policy_class
 
 OBSERVATIONS = {
     "vector": Box(-1, 1, (3,), np.float32),

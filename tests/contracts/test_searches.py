@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from torchpolicy import Search
-from torchpolicy.catalog import STD_SCALE, algorithm_class, hyperparameters_of, names
+from torchpolicy.base.discovery import names
+from torchpolicy.runs.algorithms import STD_SCALE, algorithm_class, hyperparameters_of
 
 pytestmark = pytest.mark.parametrize("name", names("search"))
 

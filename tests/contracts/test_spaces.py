@@ -13,9 +13,9 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 import torchpolicy as tp
-from torchpolicy.encoders import ObservationError, make_encoder
-from torchpolicy.heads import make_head
-from torchpolicy.spaces import space_from_json, space_to_json
+from torchpolicy.policies.parts.encoders import ObservationError, make_encoder
+from torchpolicy.policies.parts.heads import make_head
+from torchpolicy.policies.parts.spaces import space_from_json, space_to_json
 
 IMAGE = np.zeros((3, 2, 2, 1), np.uint8)  # of each of three things to be told apart
 IMAGE[[0, 1, 2], [0, 0, 1], [0, 1, 1]] = 255

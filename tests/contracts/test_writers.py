@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 import torchpolicy as tp
-from torchpolicy.catalog import entry, names
-from torchpolicy.writers.base import Writer
-from torchpolicy.writers.tensorboard import thinned
+from torchpolicy.base.discovery import entry, names
+from torchpolicy.output.writers.base import Writer
+from torchpolicy.output.writers.tensorboard import thinned
 
 ROWS = [
     {"generation": 1.0, "rollout/env_steps": 100.0, "time/fps": 5.0, "rollout/ep_rew_mean": 2.5},
@@ -21,10 +21,10 @@ ROWS = [
 
 
 def make(name: str, folder: Path) -> Writer:
-    return entry("writers", name, Writer)(folder)  # type: ignore[type-abstract]
+    return entry("output.writers", name, Writer)(folder)  # type: ignore[type-abstract]
 
 
-@pytest.mark.parametrize("name", names("writers"))
+@pytest.mark.parametrize("name", names("output.writers"))
 def test_writes_notes_and_closes(name: str, tmp_path: Path) -> None:
     writer = make(name, tmp_path)
     for progress, row in enumerate(ROWS):

@@ -10,8 +10,8 @@ from elsewhere import NAME, in_process_with_device
 from torch import nn
 
 import torchpolicy as tp
-from torchpolicy.environments import make_environment
-from torchpolicy.tensor_rollout import make_rollout
+from torchpolicy.envs.make import make_environment
+from torchpolicy.rollout.tensor import make_rollout
 
 SMALL = {"generations": 4, "eval_every": 2, "eval_episodes": 4, "preset": False}
 

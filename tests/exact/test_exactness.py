@@ -16,10 +16,10 @@ from worlds import Broken, Guess
 
 import torchpolicy as tp
 from torchpolicy import RunError
-from torchpolicy.catalog import names
-from torchpolicy.job import Job
-from torchpolicy.processes import Group
-from torchpolicy.session import run_job
+from torchpolicy.base.discovery import names
+from torchpolicy.base.processes import Group
+from torchpolicy.runs.job import Job
+from torchpolicy.runs.session import run_job
 
 CASES: list[tuple[Any, dict[str, Any]]] = [
     ("CartPole-v1", {"population": 25, "generations": 6}),
@@ -147,7 +147,7 @@ def test_processes_that_begin_with_different_weights_are_refused_before_the_firs
                 tensor.detach().add_(1e-6)
         run_job(job, run_dir, group, **options)
 
-    monkeypatch.setattr("torchpolicy.workers.run_job", with_other_weights)
+    monkeypatch.setattr("torchpolicy.runs.workers.run_job", with_other_weights)
     with pytest.raises(tp.RunError, match="the processes begin with different weights"):
         tp.train("CartPole-v1", "cem", generations=2, workers=2, run_dir=tmp_path / "run")
     assert not list((tmp_path / "run" / "checkpoints").glob("*"))
@@ -263,7 +263,7 @@ def test_tensorboard_shows_one_curve_over_sessions() -> None:
 def test_a_writer_that_cannot_write_is_told_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from torchpolicy.writers.tensorboard import TensorBoardWriter
+    from torchpolicy.output.writers.tensorboard import TensorBoardWriter
 
     def full(writer: object, metrics: object, progress: float, *_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -274,10 +274,10 @@ def test_a_writer_that_cannot_write_is_told_once(
 
 
 def test_a_full_disk_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    import torchpolicy.trainer
+    import torchpolicy.training.trainer
 
     whole = train(generations=6, population=10)
-    real, calls = torchpolicy.trainer.save_checkpoint, []
+    real, calls = torchpolicy.training.trainer.save_checkpoint, []
 
     def full(folder: Path, generation: int, state: dict[str, Any]) -> Path:
         calls.append(generation)
@@ -285,7 +285,7 @@ def test_a_full_disk_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: py
             raise OSError(28, "No space left on device")
         return real(folder, generation, state)
 
-    monkeypatch.setattr(torchpolicy.trainer, "save_checkpoint", full)
+    monkeypatch.setattr(torchpolicy.training.trainer, "save_checkpoint", full)
     assert facts(train(generations=6, population=10, checkpoint_seconds=0)) == facts(whole)
     assert calls == [0, 1, 2, 3, 4, 5, 6]
     assert "generation 2: the checkpoint could not be saved: [Errno 28] No space left" in capsys.readouterr().err
@@ -294,7 +294,7 @@ def test_a_full_disk_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: py
     def last_one_fails(folder: Path, generation: int, state: dict[str, Any]) -> Path:
         return real(folder, generation, state) if generation < 6 else full(folder, 2, state)
 
-    monkeypatch.setattr(torchpolicy.trainer, "save_checkpoint", last_one_fails)
+    monkeypatch.setattr(torchpolicy.training.trainer, "save_checkpoint", last_one_fails)
     with pytest.raises(RunError, match="the last checkpoint could not be saved"):
         train(generations=6, population=10, checkpoint_seconds=0, run_dir="full")
     np.testing.assert_array_equal(tp.load("full").act(np.zeros((3, 4))), tp.load(whole.run_dir).act(np.zeros((3, 4))))

@@ -9,7 +9,7 @@ import interruptible
 import pytest
 from interruptible import finish, kill, result, resume, start, wait_for_generation, wait_until, workers
 
-from torchpolicy.catalog import names
+from torchpolicy.base.discovery import names
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from test_exactness import facts, strip
 from worlds import Guess
 
 import torchpolicy as tp
-from torchpolicy.environments import make_environment
-from torchpolicy.evaluation import evaluate_vector
-from torchpolicy.params import ParamVector
-from torchpolicy.rollout import Rollout
-from torchpolicy.seeding import Stream
+from torchpolicy.base.seeding import Stream
+from torchpolicy.envs.make import make_environment
+from torchpolicy.rollout.evaluation import evaluate_vector
+from torchpolicy.rollout.slots import Rollout
+from torchpolicy.vectors.params import ParamVector
 
 COMMON: dict[str, Any] = {"population": 6, "eval_episodes": 4, "seed": 1}
 
@@ -95,7 +95,7 @@ def test_a_run_that_was_killed_before_its_test_keeps_it(monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("torchpolicy.trainer.Trainer.test", dies)
+        patched.setattr("torchpolicy.training.trainer.Trainer.test", dies)
         with pytest.raises(KeyboardInterrupt):
             tp.train(Guess, "cem", generations=3, run_dir="part", **COMMON)
     assert facts(tp.resume("part", env=Guess)) == facts(whole)

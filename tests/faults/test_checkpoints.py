@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import torchpolicy as tp
-from torchpolicy.checkpoint import digest_of, load_checkpoint, save_checkpoint
-from torchpolicy.resumption import resume
-from torchpolicy.trainer import Trainer
+from torchpolicy.base.storage import digest_of, load_checkpoint, save_checkpoint
+from torchpolicy.runs.resumption import resume
+from torchpolicy.training.trainer import Trainer
 
 CASES: dict[str, dict[str, Any]] = {
     "cem": {},

@@ -55,7 +55,7 @@ def test_a_deleted_file_is_told_at_the_end(name: str) -> None:
 
 
 def test_from_a_shell_it_is_exit_code_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from torchpolicy.trainer import Trainer
+    from torchpolicy.training.trainer import Trainer
 
     test = Trainer.test
 

@@ -10,11 +10,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from worlds import Guess
 
 import torchpolicy as tp
-from torchpolicy.catalog import names, writer_classes
-from torchpolicy.writers.base import Writer
-from torchpolicy.writers.console import ConsoleWriter
-from torchpolicy.writers.jsonl import JsonlWriter
-from torchpolicy.writers.tensorboard import TensorBoardWriter
+from torchpolicy.base.discovery import names
+from torchpolicy.output.writers.base import Writer
+from torchpolicy.output.writers.console import ConsoleWriter
+from torchpolicy.output.writers.jsonl import JsonlWriter
+from torchpolicy.output.writers.make import writer_classes
+from torchpolicy.output.writers.tensorboard import TensorBoardWriter
 
 METHODS = ("__init__", "write", "note", "picture", "end", "close")
 
@@ -49,7 +50,7 @@ def test_a_writer_with_a_bug_is_told_of_once_and_the_run_goes_on(
 
     settles = {"tolerance": 1e9, "tolerance_generations": 1, "eval_every": 1}  # and is noted to have settled
     whole = train(**settles)
-    monkeypatch.setattr("torchpolicy.session._filming", Film)
+    monkeypatch.setattr("torchpolicy.runs.session._filming", Film)
     monkeypatch.setattr(kind, method, fails)
     run_dir = Path("run")
     if kind is JsonlWriter and method in ("__init__", "write"):
@@ -87,7 +88,7 @@ def test_a_picture_that_fails_without_a_word_is_noted(
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr("torchpolicy.session._filming", Film)
+    monkeypatch.setattr("torchpolicy.runs.session._filming", Film)
     assert len(train().metrics) == 3
     assert capsys.readouterr().err.count("no pictures of episodes: RuntimeError") == 1
 
@@ -106,4 +107,4 @@ def test_tensorboard_draws_numbers_of_any_size(size: float, tmp_path: Path) -> N
 
 
 def test_every_writer_is_among_those_that_a_run_opens() -> None:
-    assert len(writer_classes()) == len(names("writers"))
+    assert len(writer_classes()) == len(names("output.writers"))

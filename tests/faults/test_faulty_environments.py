@@ -20,8 +20,8 @@ from misbehaving_environments import ERRORS, Plain, Steered, answering, raising,
 
 import torchpolicy as tp
 from torchpolicy.cli import main
-from torchpolicy.environment_probe import check_environment
-from torchpolicy.environments import make_environment
+from torchpolicy.envs.make import make_environment
+from torchpolicy.envs.probe import check_environment
 
 Make = Callable[..., Any]
 
@@ -300,7 +300,7 @@ def test_a_worker_that_leaves_is_named(code: int, monkeypatch: pytest.MonkeyPatc
             os._exit(code)
         return answer
 
-    monkeypatch.setattr("torchpolicy.workers.RESTARTS", 0)
+    monkeypatch.setattr("torchpolicy.runs.workers.RESTARTS", 0)
     with pytest.raises(tp.RunError, match=rf"^process 1 was lost \(exit code {code}"):
         train(answering(leave), workers=2)
 

@@ -16,10 +16,10 @@ from misbehaving_modules import NOISE, OWN_NOISE, adding, having, linear, raises
 from torch import nn
 
 import torchpolicy as tp
-from torchpolicy.checkpoint import load_checkpoint
+from torchpolicy.base.memory import machine_memory
+from torchpolicy.base.storage import load_checkpoint
 from torchpolicy.cli import main
-from torchpolicy.memory import machine_memory
-from torchpolicy.module_probe import check_policy
+from torchpolicy.rollout.probe import check_policy
 
 
 class Case(NamedTuple):
@@ -168,7 +168,7 @@ def test_a_run_that_would_take_more_memory_than_there_is_is_refused(
     workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = {1: "0.0", 2: r"0.0 GiB of memory in 2 processes"}[workers]
-    monkeypatch.setattr("torchpolicy.memory.machine_memory", lambda: 1000)
+    monkeypatch.setattr("torchpolicy.base.memory.machine_memory", lambda: 1000)
     with pytest.raises(ValueError, match=rf"this would take about {needed}.*, and this machine has 0.0 GiB"):
         train(odd.Plain, workers=workers)
     monkeypatch.undo()

@@ -13,10 +13,10 @@ import pytest
 
 import torchpolicy as tp
 from torchpolicy.cli import main
-from torchpolicy.config import FIELDS as CONFIG_FIELDS
-from torchpolicy.plotting import find_runs
-from torchpolicy.saved import FIELDS as POLICY_FIELDS
-from torchpolicy.writers.jsonl import JsonlWriter
+from torchpolicy.output.config import FIELDS as CONFIG_FIELDS
+from torchpolicy.output.plots import find_runs
+from torchpolicy.output.saved_policy import FIELDS as POLICY_FIELDS
+from torchpolicy.output.writers.jsonl import JsonlWriter
 
 CONFIG, POLICY, METRICS = "config.json", "policy/policy.json", "metrics.jsonl"
 FILES = (CONFIG, POLICY, METRICS, "policy/weights.safetensors", "checkpoints/ckpt-00000002-*")
@@ -37,9 +37,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _short_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes long and reads nothing of a run is left out."""
     monkeypatch.setattr("torchpolicy.cli.export.export", lambda *_: None)
-    monkeypatch.setattr("torchpolicy.evaluation.RESAMPLES", 20, raising=False)
-    monkeypatch.setattr("torchpolicy.session._filming", lambda _: None)
-    monkeypatch.setattr("torchpolicy.session.writer_classes", lambda: [JsonlWriter])
+    monkeypatch.setattr("torchpolicy.rollout.evaluation.RESAMPLES", 20, raising=False)
+    monkeypatch.setattr("torchpolicy.runs.session._filming", lambda _: None)
+    monkeypatch.setattr("torchpolicy.runs.session.writer_classes", lambda: [JsonlWriter])
 
 
 CALLS: dict[str, Callable[[], object]] = {

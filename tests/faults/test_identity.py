@@ -11,9 +11,9 @@ from torch import nn
 from worlds import Guess
 
 import torchpolicy as tp
-from torchpolicy.checkpoint import load_checkpoint, save_checkpoint
+from torchpolicy.base.storage import load_checkpoint, save_checkpoint
 from torchpolicy.cli import main
-from torchpolicy.config import FIELDS
+from torchpolicy.output.config import FIELDS
 
 
 def train(run_dir: str, seed: int = 0, **arguments: Any) -> tp.Result:

@@ -96,9 +96,9 @@ def test_a_name_in_a_config_is_not_taken(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("torchpolicy.film._start", lambda *_: None)
-    monkeypatch.setattr("torchpolicy.film._finish", lambda *_: None)
-    monkeypatch.setattr("torchpolicy.film.show", lambda *_: None)
+    monkeypatch.setattr("torchpolicy.output.film._start", lambda *_: None)
+    monkeypatch.setattr("torchpolicy.output.film._finish", lambda *_: None)
+    monkeypatch.setattr("torchpolicy.output.film.show", lambda *_: None)
     monkeypatch.setattr("torchpolicy.cli.export.export", lambda *_: None)  # its tracing takes a second
     path = list(sys.path)
     for name in NAMES:

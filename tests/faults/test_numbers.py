@@ -7,8 +7,8 @@ import pytest
 from worlds import Guess
 
 import torchpolicy as tp
-from torchpolicy.catalog import algorithm_names
 from torchpolicy.cli import main
+from torchpolicy.runs.algorithms import algorithm_names
 
 QUICK = {
     **{"env": "CartPole-v1", "generations": "2", "eval-episodes": "3", "run-dir": "run", "max-episode-steps": "30"},

@@ -63,7 +63,7 @@ def test_the_policy_of_the_newest_checkpoint_is_loaded_and_said(
 def test_every_command_takes_it(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torchpolicy.film.show", lambda *_: None)
+    monkeypatch.setattr("torchpolicy.output.film.show", lambda *_: None)
     interrupt()
     capsys.readouterr()
     if command == "train --from":

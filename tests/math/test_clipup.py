@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchpolicy import NES, PGPE, ClipUp, Search
-from torchpolicy.ascent import KNOWN, Ascent
+from torchpolicy.vectors.ascent import KNOWN, Ascent
 
 UNUSABLE = ["lbfgs", "muon", "sparseadam"]
 usable = pytest.mark.parametrize("name", sorted(KNOWN.keys() - set(UNUSABLE)))

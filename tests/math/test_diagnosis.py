@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from torchpolicy import CEM, NES, ParamVector, Search
-from torchpolicy.catalog import algorithm_class, names
-from torchpolicy.diagnosis import Diagnosis, signal, spread, ties
-from torchpolicy.population import Population
+from torchpolicy.base.discovery import names
+from torchpolicy.runs.algorithms import algorithm_class
+from torchpolicy.training.diagnosis import Diagnosis, signal, spread, ties
+from torchpolicy.vectors.low_rank import Population
 
 CENTER = torch.arange(20.0)
 

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchpolicy.episodes import BLOCK, Episodes, Recording
-from torchpolicy.processes import ALONE
+from torchpolicy.base.processes import ALONE
+from torchpolicy.rollout.episodes import BLOCK, Episodes, Recording
 
 
 def make(lengths: list[int], seed: int = 0) -> Episodes:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from torchpolicy.evaluation import Evaluation
-from torchpolicy.outcome import Failure
+from torchpolicy.rollout.evaluation import Evaluation
+from torchpolicy.rollout.outcome import Failure
 
 
 def evaluation(returns: object, failures: list[Failure] | None = None) -> Evaluation:

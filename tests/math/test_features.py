@@ -7,7 +7,7 @@ from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 
 from torchpolicy import LinearPolicy, ParamVector, population_forward
-from torchpolicy.features import Fourier, Polynomial
+from torchpolicy.policies.parts.features import Fourier, Polynomial
 
 BOX = Box(-1, 1, (3,), np.float32)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchpolicy.gaussian import BLOCK, draw, weighted_sum, weighted_sums
+from torchpolicy.vectors.gaussian import BLOCK, draw, weighted_sum, weighted_sums
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from torchpolicy import ARS, NES, PGPE, SNES, XNES, Search
-from torchpolicy.plan import Plan
-from torchpolicy.shaping import standardized
+from torchpolicy.training.plan import Plan
+from torchpolicy.vectors.shaping import standardized
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

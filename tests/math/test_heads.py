@@ -3,7 +3,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, Tuple
 
-from torchpolicy.heads import Categorical, Gaussian, make_head
+from torchpolicy.policies.parts.heads import Categorical, Gaussian, make_head
 
 
 def test_greedy_takes_the_largest_logit() -> None:

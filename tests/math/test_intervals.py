@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from torchpolicy.intervals import mean_interval, share_of_others
-from torchpolicy.spaces import Array
+from torchpolicy.base.intervals import mean_interval, share_of_others
+from torchpolicy.base.types import Array
 
 Draw = Callable[[np.random.Generator, int], Array]
 
@@ -35,7 +35,7 @@ FALSELY_PASSED = {  # the share of intervals above the mean: how often a target 
 @pytest.mark.parametrize("count", [3, 5, 10, 30, 100])
 @pytest.mark.parametrize("kind", RETURNS)
 def test_coverage_is_that_of_the_table(kind: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchpolicy.intervals.RESAMPLES", 400)
+    monkeypatch.setattr("torchpolicy.base.intervals.RESAMPLES", 400)
     draw, mean = RETURNS[kind]
     rng, repeats = np.random.default_rng(0), 3000 if count < 30 else 500
     ends = np.array([mean_interval(draw(rng, count)) for _ in range(repeats)])

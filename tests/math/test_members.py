@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from torchpolicy import ParamVector, population_forward
-from torchpolicy.members import Members, member_weights, vmap_forward
+from torchpolicy.rollout.members import Members, member_weights, vmap_forward
 
 
 class Custom(nn.Module):
@@ -72,7 +72,7 @@ def test_the_direct_path_is_taken(name: str, monkeypatch: pytest.MonkeyPatch) ->
         assert isinstance(module, nn.Unflatten), f"{module} takes the slow path"
         return vmap_forward(module, weights)
 
-    monkeypatch.setattr("torchpolicy.members.vmap_forward", refuse)
+    monkeypatch.setattr("torchpolicy.rollout.members.vmap_forward", refuse)
     vector = ParamVector(module := MODULES[name]())
     population_forward(module, vector, torch.randn(6, vector.dim))(torch.randn(6, 1, 5))
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from torchpolicy.normalizer import LIMIT, Moments, Normalizer
+from torchpolicy.policies.parts.normalizer import LIMIT, Moments, Normalizer
 
 Data = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from torchpolicy.plan import Plan
+from torchpolicy.training.plan import Plan
 
 
 @pytest.mark.parametrize(

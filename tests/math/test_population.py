@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 import torchpolicy as tp
-from torchpolicy.environments import make_environment
-from torchpolicy.gaussian import weighted_sums
-from torchpolicy.layers import Residual
-from torchpolicy.members import Members, population_forward
-from torchpolicy.population import Factors, LowRankNoise, Population, WithCenter
-from torchpolicy.shaping import SHAPINGS
-from torchpolicy.tensor_rollout import make_rollout
+from torchpolicy.envs.make import make_environment
+from torchpolicy.policies.parts.layers import Residual
+from torchpolicy.rollout.members import Members, population_forward
+from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.vectors.gaussian import weighted_sums
+from torchpolicy.vectors.low_rank import Factors, LowRankNoise, Population, WithCenter
+from torchpolicy.vectors.shaping import SHAPINGS
 
 RANKS = [1, 3]
 

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 import torchpolicy as tp
-from torchpolicy.environments import make_environment
-from torchpolicy.film import shoot
-from torchpolicy.seeding import FIRST_SEEDS, Stream, derive_seed, episode_seeds
-from torchpolicy.tensor_rollout import TensorRollout
+from torchpolicy.base.seeding import FIRST_SEEDS, Stream, derive_seed, episode_seeds
+from torchpolicy.envs.make import make_environment
+from torchpolicy.output.film import shoot
+from torchpolicy.rollout.tensor import TensorRollout
 
 EPISODES = tuple(FIRST_SEEDS)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchpolicy.shaping import SHAPINGS, centered_ranks, minus_mean, standardized, utilities
+from torchpolicy.vectors.shaping import SHAPINGS, centered_ranks, minus_mean, standardized, utilities
 
 Shaping = Callable[[Tensor], Tensor]
 

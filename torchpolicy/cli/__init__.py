@@ -6,10 +6,11 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from torchpolicy.catalog import names, suggestion
-from torchpolicy.plan import RunError
-from torchpolicy.processes import LOST, LostProcessError
-from torchpolicy.version import __version__
+from torchpolicy.base.checks import suggestion
+from torchpolicy.base.discovery import names
+from torchpolicy.base.errors import RunError
+from torchpolicy.base.processes import LOST, LostProcessError
+from torchpolicy.base.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,11 +15,11 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import tyro
 
-from torchpolicy.catalog import suggestion
-from torchpolicy.hints import to_evaluate
+from torchpolicy.base.checks import suggestion
 from torchpolicy.policies.base import Policy
-from torchpolicy.result import Result
-from torchpolicy.trained import load_run
+from torchpolicy.runs.hints import to_evaluate
+from torchpolicy.runs.result import Result
+from torchpolicy.runs.trained import load_run
 
 Options = TypeVar("Options")
 

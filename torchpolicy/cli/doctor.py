@@ -9,9 +9,9 @@ import shutil
 
 import torch
 
+from torchpolicy.base.version import __version__
 from torchpolicy.cli.base import as_options, parse
-from torchpolicy.job import COMPILERS
-from torchpolicy.version import __version__
+from torchpolicy.runs.job import COMPILERS
 
 PACKAGES = ("torch", "numpy", "gymnasium", "tensorboard", "safetensors", "tyro", "tqdm")
 

@@ -5,10 +5,10 @@ import importlib.util
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from torchpolicy.catalog import algorithm_names
 from torchpolicy.cli.base import as_options, parse
-from torchpolicy.environments import twins
-from torchpolicy.preset import presets_of
+from torchpolicy.envs.make import twins
+from torchpolicy.runs.algorithms import algorithm_names
+from torchpolicy.runs.preset import presets_of
 
 FAMILIES = {  # of Gymnasium's own modules: the heading, what it needs, and the extra of ours with it
     "classic_control": ("classic control", None, ""),

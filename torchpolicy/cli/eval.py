@@ -4,7 +4,7 @@ import json
 from math import isfinite
 
 from torchpolicy.cli.base import RunOptions, as_options, parse
-from torchpolicy.trained import evaluate
+from torchpolicy.runs.trained import evaluate
 
 
 @as_options

@@ -6,8 +6,8 @@ from typing import Annotated
 import tyro
 
 from torchpolicy.cli.base import as_options, parse
-from torchpolicy.exporting import export
-from torchpolicy.trained import load
+from torchpolicy.output.export import export
+from torchpolicy.runs.trained import load
 
 
 @as_options

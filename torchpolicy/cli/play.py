@@ -1,7 +1,7 @@
 """Show an episode of a run's policy in a window."""
 
 from torchpolicy.cli.base import RunOptions, as_options, parse
-from torchpolicy.film import play
+from torchpolicy.output.film import play
 
 
 @as_options

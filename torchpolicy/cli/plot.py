@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from torchpolicy.cli.base import as_options, parse
-from torchpolicy.plotting import plot
+from torchpolicy.output.plots import plot
 
 
 @as_options

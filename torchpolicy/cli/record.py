@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from torchpolicy.cli.base import RunOptions, as_options, parse
-from torchpolicy.film import record
+from torchpolicy.output.film import record
 
 
 @as_options

@@ -13,11 +13,12 @@ import tyro
 from torch import Tensor
 
 from torchpolicy.api import train
-from torchpolicy.catalog import Algorithm, algorithm_class, algorithm_names, hyperparameters_of, names
+from torchpolicy.base.discovery import names
 from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, words_of
 from torchpolicy.policies.base import Policy
-from torchpolicy.settings import algorithm_in, read_settings
-from torchpolicy.trained import load
+from torchpolicy.runs.algorithms import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
+from torchpolicy.runs.settings import algorithm_in, read_settings
+from torchpolicy.runs.trained import load
 
 EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --workers 2"
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
+from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import TensorEnv
-from torchpolicy.spaces import Array
 
 RUNAWAY_STEPS = 100_000
 """Where an episode is cut off, as by a time limit, if no limit is known that ends it."""

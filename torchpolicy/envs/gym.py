@@ -12,13 +12,14 @@ import numpy as np
 from gymnasium.envs.registration import find_highest_version, parse_env_id
 from gymnasium.wrappers import TimeLimit
 
-from torchpolicy.checks import LONGEST_EPISODE, check_count
-from torchpolicy.encoders import Encoder, make_encoder
+from torchpolicy.base.checks import LONGEST_EPISODE, check_count
+from torchpolicy.base.errors import CodeError
+from torchpolicy.base.types import Array
+from torchpolicy.base.user_code import STOPS, blaming, in_a_line
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly
-from torchpolicy.foreign import STOPS, CodeError, blaming, in_a_line
-from torchpolicy.heads import make_head
-from torchpolicy.spaces import Array
+from torchpolicy.policies.parts.encoders import Encoder, make_encoder
+from torchpolicy.policies.parts.heads import make_head
 
 GymFactory = Callable[..., GymEnv]
 

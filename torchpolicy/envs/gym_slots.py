@@ -9,10 +9,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from torchpolicy.encoders import Encoder, ObservationError
+from torchpolicy.base.errors import CodeError
+from torchpolicy.base.types import Array
+from torchpolicy.base.user_code import STOPS, in_a_line, is_exhausted, shortly
 from torchpolicy.envs.base import EnvSlots
-from torchpolicy.foreign import STOPS, CodeError, in_a_line, is_exhausted, shortly
-from torchpolicy.spaces import Array
+from torchpolicy.policies.parts.encoders import Encoder, ObservationError
 
 GymEnv = gymnasium.Env[Any, Any]
 

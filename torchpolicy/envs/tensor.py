@@ -8,7 +8,7 @@ import torch
 from gymnasium import Space
 from torch import Tensor
 
-from torchpolicy.spaces import Array
+from torchpolicy.base.types import Array
 
 Row = tuple[Tensor, ...]
 """Numbers of S environments, each a tensor (S,)."""

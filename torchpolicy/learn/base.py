@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchpolicy.ascent import Ascent, OptimizerFactory
-from torchpolicy.checks import check_seed
-from torchpolicy.episodes import Episodes
-from torchpolicy.params import ParamVector
+from torchpolicy.base.checks import check_seed
+from torchpolicy.base.seeding import Stream, derive_seed
+from torchpolicy.base.types import Metrics
 from torchpolicy.policies.base import Policy
-from torchpolicy.search.base import Metrics
-from torchpolicy.seeding import Stream, derive_seed
+from torchpolicy.rollout.episodes import Episodes
+from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
+from torchpolicy.vectors.params import ParamVector
 
 CHUNK = 2**15
 """Steps that one forward and backward takes at most, for the memory's sake."""

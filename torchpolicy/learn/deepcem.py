@@ -13,13 +13,13 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
-from torchpolicy.ascent import OptimizerFactory
-from torchpolicy.checks import check_choice, check_count, check_range
-from torchpolicy.episodes import Episodes
+from torchpolicy.base.checks import check_choice, check_count, check_range
+from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
-from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
-from torchpolicy.search.base import Metrics
+from torchpolicy.rollout.episodes import Episodes
+from torchpolicy.vectors.ascent import OptimizerFactory
+from torchpolicy.vectors.params import ParamVector
 
 
 class DeepCEM(Learner):

@@ -8,12 +8,13 @@ from gymnasium import Space
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from torchpolicy.checks import check_seed
-from torchpolicy.encoders import COLLECTIONS, make_encoder
-from torchpolicy.foreign import STOPS, CodeError, in_a_line
-from torchpolicy.heads import make_head
-from torchpolicy.normalizer import Normalizer
-from torchpolicy.seeding import Stream, derive_seed
+from torchpolicy.base.checks import check_seed
+from torchpolicy.base.errors import CodeError
+from torchpolicy.base.seeding import Stream, derive_seed
+from torchpolicy.base.user_code import STOPS, in_a_line
+from torchpolicy.policies.parts.encoders import COLLECTIONS, make_encoder
+from torchpolicy.policies.parts.heads import make_head
+from torchpolicy.policies.parts.normalizer import Normalizer
 
 
 class Policy(nn.Module):

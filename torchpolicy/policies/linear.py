@@ -8,11 +8,11 @@ from gymnasium import Space
 from gymnasium.spaces import Discrete
 from torch import nn
 
-from torchpolicy.checks import check_range
-from torchpolicy.encoders import make_encoder
-from torchpolicy.features import Fourier, Polynomial
-from torchpolicy.heads import make_head
+from torchpolicy.base.checks import check_range
 from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
+from torchpolicy.policies.parts.encoders import make_encoder
+from torchpolicy.policies.parts.features import Fourier, Polynomial
+from torchpolicy.policies.parts.heads import make_head
 
 
 class LinearPolicy(Policy):
@@ -25,7 +25,7 @@ class LinearPolicy(Policy):
     Args:
         observation_space: Of the environment, any that :class:`Policy` takes.
         action_space: Of the environment, likewise.
-        features: ``"polynomial"`` or ``"fourier"`` (:mod:`torchpolicy.features`); or a module from
+        features: ``"polynomial"`` or ``"fourier"`` (:mod:`torchpolicy.policies.parts.features`); or a module from
             (N, *input_shape) to (N, F) put before the layer, whose trainable parameters are searched too.
         degree: Of polynomial features.
         waves: How many Fourier features.

@@ -7,11 +7,11 @@ import torch
 from gymnasium import Space
 from torch import nn
 
-from torchpolicy.checks import WIDEST_LAYER, check_choice, check_count
-from torchpolicy.encoders import make_encoder
-from torchpolicy.heads import make_head
-from torchpolicy.layers import ACTIVATIONS, Residual
+from torchpolicy.base.checks import WIDEST_LAYER, check_choice, check_count
 from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
+from torchpolicy.policies.parts.encoders import make_encoder
+from torchpolicy.policies.parts.heads import make_head
+from torchpolicy.policies.parts.layers import ACTIVATIONS, Residual
 
 
 class ResidualPolicy(Policy):

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchpolicy.checks import check_count, check_range
-from torchpolicy.gaussian import weighted_sum
-from torchpolicy.params import Slices
-from torchpolicy.population import Population
-from torchpolicy.search.base import Metrics, Search
-from torchpolicy.shaping import pair_differences
+from torchpolicy.base.checks import check_count, check_range
+from torchpolicy.base.types import Metrics
+from torchpolicy.search.base import Search
+from torchpolicy.vectors.gaussian import weighted_sum
+from torchpolicy.vectors.low_rank import Population
+from torchpolicy.vectors.params import Slices
+from torchpolicy.vectors.shaping import pair_differences
 
 
 class ARS(Search):

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, finfo
 
-from torchpolicy.checks import LARGEST_POPULATION, check_count, check_seed
-from torchpolicy.gaussian import draw
-from torchpolicy.params import Slices
-from torchpolicy.population import LowRankNoise, Population
-from torchpolicy.seeding import Stream, derive_seed
-
-Metrics = dict[str, float]
+from torchpolicy.base.checks import LARGEST_POPULATION, check_count, check_seed
+from torchpolicy.base.seeding import Stream, derive_seed
+from torchpolicy.base.types import Metrics
+from torchpolicy.vectors.gaussian import draw
+from torchpolicy.vectors.low_rank import LowRankNoise, Population
+from torchpolicy.vectors.params import Slices
 
 SMALLEST = 1e-18
 """Of a std: the square of a smaller one is no number in float32."""

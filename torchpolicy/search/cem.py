@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchpolicy.checks import check_range
-from torchpolicy.gaussian import draw, mean_and_variance
-from torchpolicy.search.base import Metrics, Search, check_std
+from torchpolicy.base.checks import check_range
+from torchpolicy.base.types import Metrics
+from torchpolicy.search.base import Search, check_std
+from torchpolicy.vectors.gaussian import draw, mean_and_variance
 
 
 class CEM(Search):

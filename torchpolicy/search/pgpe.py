@@ -10,13 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from torchpolicy.ascent import Ascent, OptimizerFactory
-from torchpolicy.checks import check_choice, check_range
-from torchpolicy.gaussian import weighted_sums
-from torchpolicy.params import Slices
-from torchpolicy.population import Population
-from torchpolicy.search.base import Metrics, Search, clamp_std
-from torchpolicy.shaping import SHAPINGS, chance_of, pair_differences
+from torchpolicy.base.checks import check_choice, check_range
+from torchpolicy.base.types import Metrics
+from torchpolicy.search.base import Search, clamp_std
+from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
+from torchpolicy.vectors.gaussian import weighted_sums
+from torchpolicy.vectors.low_rank import Population
+from torchpolicy.vectors.params import Slices
+from torchpolicy.vectors.shaping import SHAPINGS, chance_of, pair_differences
 
 
 class PGPE(Search):

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchpolicy.checks import check_range
-from torchpolicy.gaussian import draw, weighted_sums
-from torchpolicy.search.base import Metrics, Search, check_std, clamp_std
-from torchpolicy.shaping import utilities
+from torchpolicy.base.checks import check_range
+from torchpolicy.base.types import Metrics
+from torchpolicy.search.base import Search, check_std, clamp_std
+from torchpolicy.vectors.gaussian import draw, weighted_sums
+from torchpolicy.vectors.shaping import utilities
 
 
 class SNES(Search):
@@ -28,7 +29,7 @@ class SNES(Search):
         print(search.center)
 
     With candidates center + std s_k, s_k ~ N(0, I), and u_k the utility of the k-th best
-    (:func:`torchpolicy.shaping.utilities`):
+    (:func:`torchpolicy.vectors.shaping.utilities`):
 
         center <- center + learning_rate std sum_k u_k s_k
         std    <- std exp(std_learning_rate / 2 sum_k u_k (s_k^2 - 1))

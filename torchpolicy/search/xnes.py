@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchpolicy.checks import check_range
-from torchpolicy.search.base import Metrics, Search, check_std, clamp_std
-from torchpolicy.shaping import utilities
+from torchpolicy.base.checks import check_range
+from torchpolicy.base.types import Metrics
+from torchpolicy.search.base import Search, check_std, clamp_std
+from torchpolicy.vectors.shaping import utilities
 
 LARGEST = 2000
 """D at most: a generation takes some matrix products of D x D."""
@@ -33,7 +34,7 @@ class XNES(Search):
         print(search.center)
 
     With candidates center + A s_k, s_k ~ N(0, I), and u_k the utility of the k-th best
-    (:func:`torchpolicy.shaping.utilities`):
+    (:func:`torchpolicy.vectors.shaping.utilities`):
 
         center <- center + learning_rate A sum_k u_k s_k
         A      <- A expm(shape_learning_rate / 2 sum_k u_k (s_k s_k^T - I))        the matrix exponential

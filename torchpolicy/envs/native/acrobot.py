@@ -7,8 +7,8 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
+from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import Row, TensorEnv, cos, sin, square
-from torchpolicy.spaces import Array
 
 SECONDS, GRAVITY, LINK_COM = 0.2, 9.8, 0.5
 FASTEST_1, FASTEST_2 = 4 * pi, 9 * pi

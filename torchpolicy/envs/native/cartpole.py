@@ -7,8 +7,8 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
+from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import Row, TensorEnv, cos, sin
-from torchpolicy.spaces import Array
 
 GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
 FARTHEST, STEEPEST = 2.4, 12 * 2 * pi / 360

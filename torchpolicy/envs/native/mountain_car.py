@@ -5,8 +5,8 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
+from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import Row, TensorEnv, cos
-from torchpolicy.spaces import Array
 
 LEFT, RIGHT, FASTEST, GOAL, FORCE, GRAVITY = -1.2, 0.6, 0.07, 0.5, 0.001, 0.0025
 

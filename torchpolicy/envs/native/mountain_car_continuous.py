@@ -5,8 +5,8 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor
 
+from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import Row, TensorEnv, cos
-from torchpolicy.spaces import Array
 
 LEFT, RIGHT, FASTEST, GOAL, POWER, GRAVITY = -1.2, 0.6, 0.07, 0.45, 0.0015, 0.0025
 

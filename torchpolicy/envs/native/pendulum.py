@@ -6,8 +6,8 @@ import numpy as np
 from gymnasium.spaces import Box
 from torch import Tensor
 
+from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import Row, TensorEnv, cos, sin, square
-from torchpolicy.spaces import Array
 
 FASTEST, STRONGEST, SECONDS = 8.0, 2.0, 0.05
 

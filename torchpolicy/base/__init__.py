@@ -1,0 +1,1 @@
+"""What everything else stands on: checks, seeds, processes, devices and files, which know no policy and no search."""

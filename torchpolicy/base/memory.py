@@ -1,0 +1,92 @@
+"""How much memory there is: a run that would need more is refused, and one that runs out ends with one line."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from torchpolicy.base.device import memory_of
+from torchpolicy.base.errors import RunError
+from torchpolicy.base.user_code import in_a_line, memory_needed
+
+ADVICE = "take a smaller population, fewer episodes, or noise_rank=1 for a large network"
+
+CGROUPS = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may take."""
+
+
+def machine_memory(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
+    """Bytes of memory that this process may take at most: the machine's, or its container's where that is less.
+
+    Args:
+        groups: Where the limits of control groups lie.
+        own: Which of them this process belongs to.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _limit_files(groups, own):
+        try:
+            text = file.read_text().strip()
+        except OSError:  # no such group here, or not for us to read: then it limits nothing that we know of
+            continue
+        if text.isdigit():  # and not "max"
+            limits.append(int(text))
+    return min(limits)
+
+
+def _limit_files(groups: Path, own: Path) -> Iterator[Path]:
+    """Files that may hold a limit: of the process's group and those around it, in both versions of Linux's groups."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in ["0::/", *lines]:
+        _, kinds, place = line.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        root, name = (groups / "memory", "memory.limit_in_bytes") if kinds else (groups, "memory.max")
+        group = root / place.strip("/")
+        while group.is_relative_to(root):
+            yield group / name
+            group = group.parent
+    yield groups / "memory" / "memory.limit_in_bytes"
+
+
+def check_memory(needed: int, processes: int, device: torch.device) -> None:
+    """Refuse a run that needs more memory than there is.
+
+    Args:
+        needed: Bytes, of one process.
+        processes: How many there will be on this machine.
+        device: Where the memory is needed.
+
+    Raises:
+        ValueError: With both numbers.
+    """
+    here = device.type == "cpu"
+    if not here:
+        processes = 1  # each has a GPU of its own
+    there = machine_memory() if here else memory_of(device)
+    if needed * processes > there:
+        each = f" in {processes} processes" if processes > 1 else ""
+        where = "this machine" if here else str(device)
+        raise ValueError(
+            f"this would take about {needed * processes / 2**30:,.1f} GiB of memory{each}, and {where} has "
+            f"{there / 2**30:,.1f} GiB: {ADVICE}"
+        )
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn running out of memory, on the CPU or a GPU, into one line with what was needed.
+
+    Raises:
+        RunError: In its place.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if memory_needed(error) is None:
+            raise
+        raise RunError(f"{in_a_line(error)}: {ADVICE}") from error

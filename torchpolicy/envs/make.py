@@ -1,0 +1,128 @@
+"""Which environment a name or a callable stands for, and on which backend."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NoReturn
+
+from gymnasium.spaces import Dict, Tuple
+
+from torchpolicy.base.checks import LONGEST_EPISODE, check_choice, check_count
+from torchpolicy.base.discovery import entry, names
+from torchpolicy.base.user_code import blaming, import_name
+from torchpolicy.envs.base import Environment
+from torchpolicy.envs.gym import GymFactory, gym_environment
+from torchpolicy.envs.tensor import TensorEnv
+from torchpolicy.policies.parts.encoders import make_encoder
+from torchpolicy.policies.parts.heads import make_head
+
+BACKENDS = ("auto", "gymnasium", "native")
+
+EnvFactory = GymFactory | type[TensorEnv] | TensorEnv
+
+GYM_VERSION = re.compile(r"-v\d+$")  # ends "module:Env-v0", an id of Gymnasium's own with a colon
+
+
+@cache
+def twins() -> dict[str, type[TensorEnv]]:
+    """Our environments on tensors, by the id of the one of Gymnasium's that each is a twin of."""
+    found = {}
+    for name in names("envs.native"):
+        twin = entry("envs.native", name, TensorEnv)  # type: ignore[type-abstract]
+        if twin.gymnasium_id is not None:
+            found[twin.gymnasium_id] = twin
+    return found
+
+
+def make_environment(
+    env: str | EnvFactory,
+    env_args: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
+    backend: str = "auto",
+) -> Environment:
+    """Describe an environment.
+
+    Args:
+        env: A Gymnasium id, ``"pkg.mod:callable"``, a callable that returns a ``gymnasium.Env`` (a class is one), or
+            a :class:`TensorEnv`, class or object.
+        env_args: Keywords for it.
+        max_episode_steps: Time limit in steps, in place of its own.
+        backend: ``"gymnasium"``; ``"native"``, a twin on tensors of the Gymnasium id; or ``"auto"``, the twin where
+            there is one whose returns are Gymnasium's to the last bit.
+
+    Raises:
+        ValueError: If it cannot be made, or has no such backend.
+    """
+    check_choice("backend", backend, BACKENDS)
+    if not isinstance(env_args, Mapping | None):
+        raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
+    if hasattr(env, "step") and hasattr(env, "reset") and not callable(env) and not isinstance(env, TensorEnv):
+        known = getattr(getattr(env, "spec", None), "id", None)
+        name = "its id" if known is None else repr(known)
+        make = f"such as {type(env).__name__}" if known is None else f"lambda: gymnasium.make({name})"
+        raise ValueError(
+            f"env is an environment itself, and a run makes several of its own: give {name}, or a callable, {make}"
+        )
+    factory: Any = import_name(env) if isinstance(env, str) and is_own_code(env) else env
+    on_tensors = isinstance(factory, TensorEnv) or (inspect.isclass(factory) and issubclass(factory, TensorEnv))
+    twin = twins().get(factory) if isinstance(factory, str) else None
+    if on_tensors and backend == "gymnasium":
+        raise ValueError(f"{env} is an environment on tensors, which Gymnasium does not have")
+    if not on_tensors and twin is None and backend == "native":
+        raise ValueError(f"there is no native {env}; there are {', '.join(sorted(twins()))}")
+    if twin is not None and (backend == "native" or (backend == "auto" and twin.bit_equal and _takes(twin, env_args))):
+        factory, on_tensors = twin, True
+    return (tensor_environment if on_tensors else gym_environment)(factory, env_args, max_episode_steps)
+
+
+def is_own_code(env: str) -> bool:
+    """Whether a name is that of code, ``pkg.mod:callable``, and not an id of Gymnasium's."""
+    return ":" in env and not GYM_VERSION.search(env)
+
+
+def tensor_environment(
+    env: type[TensorEnv] | TensorEnv, env_args: Mapping[str, Any] | None = None, max_episode_steps: int | None = None
+) -> Environment:
+    """Describe an environment on tensors.
+
+    Raises:
+        ValueError: If it cannot be made, or has spaces that are not supported.
+    """
+    if max_episode_steps is not None:
+        max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
+    args = dict(env_args or {})
+    if isinstance(env, TensorEnv):
+        if args:
+            raise ValueError(f"env_args go with a class or a name, got an object, {type(env).__name__}")
+        made = env
+    else:
+        with blaming(f"making {env.__name__} failed"):
+            made = env(**args)
+    kind = type(made).__name__
+    for name in ("observation_space", "action_space", "time_limit"):
+        if not hasattr(made, name):
+            raise ValueError(f"{kind} should have the attribute {name}")
+    if isinstance(made.observation_space, Dict | Tuple):
+        raise ValueError(f"{kind} is an environment on tensors: its observations have to be of one space, not a Dict")
+    make_encoder(made.observation_space)
+    make_head(made.action_space)
+    limit = check_count(f"time_limit of {kind}", made.time_limit, at_least=1)
+
+    def refuse(*_: object) -> NoReturn:
+        raise ValueError(f"{kind} is an environment on tensors: play it in a TensorRollout")
+
+    return Environment(
+        name=made.gymnasium_id or kind,
+        observation_space=made.observation_space,
+        action_space=made.action_space,
+        reward_threshold=made.reward_threshold,
+        time_limit=limit if max_episode_steps is None else max_episode_steps,
+        make_slots=refuse,
+        tensor_env=made,
+    )
+
+
+def _takes(env: type[TensorEnv], args: Mapping[str, Any] | None) -> bool:
+    """Whether an environment has all these arguments."""
+    return set(args or {}) <= set(inspect.signature(env).parameters)

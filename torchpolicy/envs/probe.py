@@ -1,0 +1,176 @@
+"""An environment tried out before training: does it work, and do seed and actions alone decide on an episode?
+
+That results do not depend on the number of processes, and that a resumed run ends in the same bits, is true of such
+environments only. One that remembers, draws from elsewhere or reads a clock would break both without a word.
+"""
+
+import time
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from torchpolicy.base.finite import why_not_finite
+from torchpolicy.base.generators import watching_generators
+from torchpolicy.base.types import Array
+from torchpolicy.envs.base import Environment, EnvSlots
+from torchpolicy.policies.parts.encoders import make_encoder
+from torchpolicy.policies.parts.heads import make_head
+
+STEPS = 50
+"""Of an episode that is played to look, at most."""
+
+TRIES = 8
+"""First steps, under other seeds and actions, one of which has to succeed."""
+
+FIRST_SECONDS, SECONDS = 0.15, 0.8
+"""What the first episode may take, and all of them; then they are cut short. A slow reset may take longer."""
+
+
+class Script(NamedTuple):
+    """An episode to play: its seed, and actions (STEPS, …)."""
+
+    seed: int
+    actions: Array
+
+
+class Moment(NamedTuple):
+    """What a reset or a step came to."""
+
+    observation: Array
+    reward: float
+    over: bool
+    failure: str | None
+
+
+Trace = list[Moment]
+
+
+def check_environment(environment: Environment) -> str | None:
+    """Play a few steps of an environment in Gymnasium several times, alone, used, and beside another.
+
+    Args:
+        environment: To look at; what is on tensors is not.
+
+    Returns:
+        What it lacks of a pure function, and which promises do not hold then, in a line; None if nothing was found.
+
+    Raises:
+        ValueError: If not even a first step succeeds.
+    """
+    if environment.tensor_env is not None:
+        return None
+    dtype = make_encoder(environment.observation_space).observation_dtype or torch.float64
+    slots = environment.make_slots(2, torch.empty(0, dtype=dtype).numpy().dtype)
+    try:
+        with watching_generators() as moved:
+            difference = _find_difference(_Player(environment, slots))
+    finally:
+        slots.close()
+    found = [f"it moves {' and '.join(moved)} global random generator"] if moved else []
+    found += [difference] if difference else []
+    if not found:
+        return None
+    return (
+        f"{environment.name} is no pure function of seed and actions: {', and '.join(found)}. So results depend on the "
+        "number of processes, and a resumed run does not end in the same bits (draw from self.np_random alone, which "
+        "reset seeds, and keep nothing from episode to episode)"
+    )
+
+
+def _find_difference(player: "_Player") -> str | None:
+    """How an episode differs from itself, if it does."""
+    one, alone = player.begin()
+    two = player.script(TRIES)
+    if not player.has_time:
+        return None
+    (used, beside), steps = player.play([two, one], len(alone) - 1), "with the same seed and actions"
+    text = _compare(alone, beside)
+    if text:
+        return f"{text} in a second environment {steps}"
+    if not player.has_time:
+        return None
+    again, fresh = player.play([one, two], len(alone) - 1)
+    text = _compare(alone, again) or _compare(fresh, used)
+    return f"{text} in a used environment, beside another, {steps}" if text else None
+
+
+class _Player:
+    """Plays scripts in slots, the one of each number in the slot of that number."""
+
+    def __init__(self, environment: Environment, slots: EnvSlots) -> None:
+        self._environment, self._slots = environment, slots
+        self._head = make_head(environment.action_space)
+        self._end = time.monotonic() + SECONDS
+
+    @property
+    def has_time(self) -> bool:
+        return time.monotonic() < self._end
+
+    def script(self, seed: int) -> Script:
+        """The episode of a seed, with valid actions."""
+        space = deepcopy(self._environment.action_space)
+        space.seed(seed)
+        return Script(seed, np.stack([space.sample() for _ in range(STEPS)]))
+
+    def begin(self) -> tuple[Script, Trace]:
+        """The first episode whose first step succeeds, alone.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        reasons = []
+        for seed in range(TRIES):
+            script = self.script(seed)
+            (trace,) = self.play([script], STEPS, FIRST_SECONDS)
+            reason = next((moment.failure for moment in trace[:2] if moment.failure), None)
+            if reason is None:
+                return script, trace
+            reasons.append(reason.splitlines()[0])
+        raise ValueError(f"{self._environment.name} fails at its first steps, under valid actions: {reasons[0]}")
+
+    def play(self, scripts: list[Script], steps: int, seconds: float = SECONDS) -> list[Trace]:
+        """The traces of episodes played side by side, of so many steps, or of fewer when time is up."""
+        end = min(self._end, time.monotonic() + seconds)
+        traces: list[Trace] = []
+        for slot, script in enumerate(scripts):
+            failure = self._slots.reset(slot, script.seed)
+            self._slots.rewards[slot] = 0
+            traces.append([self._look(slot, failure, over=False)])
+        for t in range(steps):
+            live = [slot for slot, trace in enumerate(traces) if not (trace[-1].over or trace[-1].failure)]
+            if not live or (t and time.monotonic() > end):
+                break
+            ended, failed = self._slots.step(live, self._actions(scripts, t))
+            for slot in live:
+                traces[slot].append(self._look(slot, failed.get(slot), over=slot in ended))
+        return traces
+
+    def _actions(self, scripts: list[Script], t: int) -> Any:
+        """As the engine gives them; copies, for an environment may write into its own."""
+        return self._head.to_env(torch.from_numpy(np.stack([script.actions[t] for script in scripts])))
+
+    def _look(self, slot: int, failure: str | None, *, over: bool) -> Moment:
+        """What is in a slot after a reset or a step."""
+        observation, reward = self._slots.observations[slot].copy(), float(self._slots.rewards[slot])
+        failure = failure or why_not_finite("observation", observation) or why_not_finite("reward", np.array(reward))
+        return Moment(observation, reward, over, failure)
+
+
+def _compare(one: Trace, other: Trace) -> str | None:
+    """What differs first, as far as both were played."""
+    for t, (first, second) in enumerate(zip(one, other, strict=False)):
+        place = f"after step {t}" if t else "after reset"
+        if bool(first.failure) != bool(second.failure):
+            reason = str(first.failure or second.failure).splitlines()[0]
+            return f"{place} it fails one time ({reason}) and not the other,"
+        if first.failure:
+            return None
+        if not np.array_equal(first.observation, second.observation):
+            return f"the observation {place} differs"
+        if t and first.reward != second.reward:
+            return f"the reward of step {t} differs"
+        if first.over != second.over:
+            return f"whether the episode ends with step {t} differs"
+    return None

@@ -1,0 +1,175 @@
+"""Learning curves of runs, over environment steps and over seconds."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torchpolicy.base.checks import suggestion
+from torchpolicy.base.types import Array
+from torchpolicy.output.config import CONFIG, read_config
+from torchpolicy.output.summary import iqm, iqm_interval
+from torchpolicy.output.writers.jsonl import NAME as METRICS
+from torchpolicy.output.writers.jsonl import STEPS, read_rows
+
+DEFAULT = "eval/mean_reward"
+"""The metric that is drawn unless another is asked for."""
+
+LABELS = {
+    DEFAULT: "held-out return",
+    "search/center_score": "return of the center in training",
+    "rollout/ep_rew_mean": "mean return in training",
+}
+"""Metrics in words. Where a run lacks the default, it is the first of these that every run has two points of."""
+
+AXES = {STEPS: "environment steps", "time/elapsed": "seconds"}
+
+NEEDED = ("env", "algorithm", "hyperparameters", "policy", "episodes", "normalize_observations", "survival_bonus")
+"""Fields of a run's configuration that tell it from others."""
+
+POINTS, RESAMPLES = 200, 300
+"""Of a curve, and of the interval at each point."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, read: its configuration, and its metrics generation by generation."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    rows: list[dict[str, Any]]
+
+    def curve(self, axis: str, score: str) -> tuple[Array, Array]:
+        """Where it stood, (n,) and (n,)."""
+        points = [(row[axis], row[score]) for row in self.rows if None not in (row.get(axis), row.get(score))]
+        x, y = np.array(points, float).reshape(-1, 2).T
+        return x, y
+
+
+def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png", metric: str | None = None) -> Path:
+    """Draw learning curves: a row an environment, a colour a configuration, seeds summed up.
+
+    A line is the interquartile mean over the seeds, its band the 95 % bootstrap interval. A run that ended before
+    the others stays at its last score. Which metric is drawn stands on the axis, and is told on standard error.
+
+    Args:
+        runs: Run folders, or folders that hold some at any depth.
+        path: The picture's; its ending says what kind.
+        metric: A key of ``metrics.jsonl``. The held-out return, ``eval/mean_reward``, if nothing is given; where a run
+            has fewer than two of them, a return in training takes its place, and the line on standard error says why.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: If there is nothing to draw, a run lacks the `metric`, or matplotlib is missing.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import EngFormatter
+    except ImportError as error:
+        raise ValueError('drawing needs matplotlib: pip install "torchpolicy[plots]"') from error
+    found = find_runs([runs] if isinstance(runs, str | Path) else runs)
+    envs = sorted({run.config["env"] for run in found})
+    with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(9, 3.4 * len(envs)), layout="constrained")
+        panels = figure.subplots(len(envs), 2, squeeze=False, sharey="row")
+        for env, row in zip(envs, panels, strict=True):
+            groups = group_runs([run for run in found if run.config["env"] == env])
+            score, why = _chosen([run for group in groups.values() for run in group], metric)
+            print(f"{env}: {_label(score)}{why}", file=sys.stderr)
+            for panel, axis in zip(row, AXES, strict=True):
+                for number, (label, group) in enumerate(groups.items()):
+                    seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
+                    _draw(panel, [run.curve(axis, score) for run in group], f"{label}{seeds}", f"C{number}")
+                panel.set_xlabel(AXES[axis])
+                panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 200k
+            row[0].set_ylabel(_label(score))
+            row[0].set_title(env, loc="left")
+            row[0].legend(frameon=False)
+        figure.savefig(path, dpi=150)
+    return Path(path)
+
+
+def find_runs(places: Iterable[str | Path]) -> list[Run]:
+    """The runs in places, each a run's folder or one that holds some.
+
+    Raises:
+        ValueError: If a place holds none with metrics, or a file of a run is damaged.
+    """
+    found: dict[Path, Run] = {}
+    for place in map(Path, places):
+        folders = [path.parent for path in sorted(place.rglob(CONFIG))]
+        read = [(folder, _rows(folder)) for folder in folders]
+        runs = [Run(folder, read_config(folder, NEEDED), rows) for folder, rows in read if rows]
+        if not runs:
+            raise ValueError(f"{place}: no run with metrics in there, a folder with {CONFIG} and {METRICS}")
+        found |= {run.folder.resolve(): run for run in runs}
+    if not found:
+        raise ValueError("no runs were given")
+    return list(found.values())
+
+
+def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs of one environment by what they were, but for the seed: by algorithm, and by settings where these differ."""
+    settings = [_settings(run.config) for run in runs]
+    groups: dict[str, list[Run]] = {}
+    for run, own in zip(runs, settings, strict=True):
+        alike = [other for other in settings if other["algorithm"] == own["algorithm"]]
+        differing = [name for name in own if any(other.get(name) != own[name] for other in alike)]
+        label = " ".join([own["algorithm"], *(f"{name}={own[name]}" for name in differing)])
+        groups.setdefault(label, []).append(run)
+    return dict(sorted(groups.items()))
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    policy = config["policy"] or {}
+    own = {name: config[name] for name in ("algorithm", "episodes", "normalize_observations", "survival_bonus")}
+    own |= {"policy": policy.get("policy")}
+    own |= config["hyperparameters"]
+    own |= policy.get("policy_args", {})
+    return own
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    return [row for _, row in read_rows(folder, float("inf"))]
+
+
+def _chosen(runs: Sequence[Run], metric: str | None) -> tuple[str, str]:
+    """The metric to draw for all these runs, and why it is not the default where nothing was asked for."""
+    for run in runs:
+        if metric is not None and not len(run.curve(STEPS, metric)[0]):
+            known = sorted({key for row in run.rows for key, value in row.items() if value is not None})
+            others = ", ".join(key for key in known if not key.startswith(("time/", "std/")))
+            raise ValueError(f"{run.folder} has no metric {metric!r}{suggestion(metric, known)}; it has {others}")
+    if metric is not None:
+        return metric, ""
+    few = {key: [run for run in runs if len(run.curve(STEPS, key)[0]) < 2] for key in LABELS}
+    chosen = next((key for key in LABELS if not few[key]), "rollout/ep_rew_mean")
+    if chosen == DEFAULT:
+        return DEFAULT, ""
+    count = len(few[DEFAULT][0].curve(STEPS, DEFAULT)[0])
+    return chosen, (
+        f", because {few[DEFAULT][0].folder} has {count or 'no'} held-out evaluation{'' if count == 1 else 's'}, and a "
+        "curve takes two (--metric, or metric=, chooses)"
+    )
+
+
+def _label(metric: str) -> str:
+    """A metric in words, and its key."""
+    return f"{LABELS[metric]} ({metric})" if metric in LABELS else metric
+
+
+def _draw(panel: Any, curves: list[tuple[Array, Array]], label: str, color: str) -> None:
+    curves = [(x, y) for x, y in curves if len(x)]
+    if not curves:
+        return
+    grid = np.linspace(max(x[0] for x, _ in curves), max(x[-1] for x, _ in curves), POINTS)
+    values = np.stack([np.interp(grid, x, y) for x, y in curves], -1)  # (POINTS, seeds)
+    panel.plot(grid, iqm(values), color=color, label=label, marker="o" if grid[0] == grid[-1] else None)
+    if len(curves) > 1:
+        panel.fill_between(grid, *iqm_interval(values, RESAMPLES), color=color, alpha=0.2, linewidth=0)

@@ -1,0 +1,62 @@
+"""A live progress bar in a terminal, plain lines elsewhere, as in a notebook. Both go to standard error."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from torchpolicy.output.writers.base import Distributions, Writer, no_distributions
+
+BAR = "{percentage:3.0f} % {bar:10} {elapsed}<{remaining} | {desc}"
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ConsoleWriter(Writer):
+    """Generation, environment steps, steps/s and the center's score, or the mean return that a learner's policy had."""
+
+    def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
+        super().__init__(run_dir, resumed_at)
+        self._live = _has_width()
+        self._bar = tqdm(total=1.0, bar_format=BAR, disable=not self._live, leave=False)
+        self._last_line = -SECONDS_BETWEEN_LINES
+        self._score = self._validated = ""
+
+    def write(
+        self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
+    ) -> None:
+        text = self._describe(metrics)
+        if self._live:
+            self._bar.set_description_str(text, refresh=False)
+            self._bar.update(progress - self._bar.n)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES or progress >= 1:
+            self._last_line = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        tqdm.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self._bar.close()
+
+    def _describe(self, metrics: dict[str, float]) -> str:
+        if "eval/mean_reward" in metrics:
+            self._validated = f" | validated {metrics['eval/mean_reward']:.4g}"
+        if "search/center_score" in metrics:
+            self._score = f" | center {metrics['search/center_score']:.4g}"
+        elif "learn/stalled" in metrics and "rollout/ep_rew_mean" in metrics:
+            self._score = f" | return {metrics['rollout/ep_rew_mean']:.4g}"
+        return (
+            f"generation {metrics['generation']:.0f}{self._score}{self._validated} | "
+            f"{metrics['rollout/env_steps']:,.0f} steps | {metrics['time/fps']:,.0f} steps/s"
+        )
+
+
+def _has_width() -> bool:
+    """Whether a line on standard error can be written again and again."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (AttributeError, OSError, ValueError):  # a file, a pipe, a notebook, or nothing at all
+        return False
+    return columns > 0 and os.environ.get("TERM") != "dumb"

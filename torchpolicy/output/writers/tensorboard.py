@@ -1,0 +1,218 @@
+"""TensorBoard's page of a run: scalars over environment steps, charts of them, histograms, and what was run."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from math import inf, prod
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from torchpolicy.output.config import CONFIG, read_config
+from torchpolicy.output.writers.base import CLOSING, HELD_OUT, Distributions, Writer, no_distributions
+
+FLUSH_SECONDS = 2
+
+HISTOGRAM_SECONDS = 10.0
+"""Between histograms: they cost more than all scalars."""
+
+HISTOGRAM_VALUES = 10_000
+"""Of a larger tensor so many are looked at, evenly spaced."""
+
+HISTOGRAM_END = 9e19
+"""TensorBoard's bins end a little above; larger numbers are counted in the last one."""
+
+POPULATION = ("rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max")
+
+CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
+    "search": {
+        "returns: all of the population, and the center on held-out episodes": [POPULATION, HELD_OUT],
+        "rank of the center in its population": ["search/center_rank"],
+        "step of the center against the noise around it": ["search/step_norm", "search/noise_norm"],
+        "std by tensor": ["std/.+"],
+        "signal to noise (1 is chance)": ["search/signal"],
+        "share of episodes at the time limit, of tied scores": ["rollout/truncated", "search/ties"],
+    },
+    "learn": {
+        "returns: all of the batch, and the policy on held-out episodes": [POPULATION, HELD_OUT],
+        "returns of all and of the elite": ["rollout/ep_rew_mean", "learn/elite_return"],
+        "loss": ["learn/loss"],
+        "entropy": ["learn/entropy"],
+        "share of episodes at the time limit": ["rollout/truncated"],
+    },
+    "time": {"where the seconds of a generation go": ["time/.+_s"]},
+}
+"""Custom scalars, for runs with metrics that begin so: charts of curves, by tag, or of bands: value, low, high."""
+
+NEEDED = ("env", "algorithm", "seed", "episodes", "normalize_observations", "policy", "net", "hyperparameters")
+"""Fields of a run's configuration that are shown."""
+
+OUTCOMES = ("test/mean_reward", "eval/mean_reward", "rollout/ep_rew_mean", "rollout/env_steps", "time/elapsed")
+"""What the hyperparameters of runs are compared by."""
+
+
+class TensorBoardWriter(Writer):
+    """One event file a session; a viewer sees what is written within two seconds, and one curve over all sessions."""
+
+    def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
+        super().__init__(run_dir, resumed_at)
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        os.close(os.open(run_dir, os.O_RDONLY))  # a limit that is reached shows here, and not in TensorBoard's thread
+        purge_step = None if resumed_at is None else resumed_at + 1
+        self._writer = SummaryWriter(str(run_dir), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
+        self._file = Quiet.within(self._writer)
+        self._next_histograms = -inf
+        self._session_end: Any = None
+        self._charted = resumed_at is not None
+        if (run_dir / CONFIG).exists():
+            self._introduce(read_config(run_dir, NEEDED))
+
+    def write(
+        self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
+    ) -> None:
+        if self._file is not None:
+            self._file.complain()
+        steps = int(metrics["rollout/env_steps"])
+        if not self._charted:
+            kinds = {key.partition("/")[0] for key in metrics}
+            self._add(_layout([kind for kind in CHARTS if kind in kinds]))
+            self._charted = True
+        self._add_scalars(metrics, steps)
+        if time.monotonic() >= self._next_histograms or progress >= 1:
+            for name, tensor in distributions().items():
+                values = thinned(tensor)
+                if len(values):
+                    self._writer.add_histogram(name, values, steps)
+            self._next_histograms = time.monotonic() + HISTOGRAM_SECONDS
+
+    def picture(self, gif: bytes, env_steps: int) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+        width, height = (int.from_bytes(gif[at : at + 2], "little") for at in (6, 8))
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        self._add(Summary(value=[Summary.Value(tag="episode", image=image)]), env_steps)
+
+    def end(self, metrics: dict[str, float]) -> None:
+        scored = {key: value for key, value in metrics.items() if key.startswith("test/")}
+        self._add_scalars(scored, int(metrics["rollout/env_steps"]))
+
+    def close(self) -> None:
+        if self._session_end is not None:
+            self._add(self._session_end)
+        self._writer.close()
+
+    def _add_scalars(self, metrics: Mapping[str, float], steps: int) -> None:
+        """All in one event, which takes a tenth of the time."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=key, simple_value=value) for key, value in metrics.items() if key != CLOSING]
+        self._add(Summary(value=values), steps)
+
+    def _add(self, summary: Any, steps: int | None = None) -> None:
+        self._writer._get_file_writer().add_summary(summary, steps)  # type: ignore[no-untyped-call]
+
+    def _introduce(self, config: Mapping[str, Any]) -> None:
+        """What is run: as text, and as hyperparameters in the run's own event file."""
+        from torch.utils.tensorboard.summary import hparams
+
+        experiment, start, self._session_end = hparams(  # type: ignore[no-untyped-call]
+            _flat(config), dict.fromkeys(OUTCOMES, 0.0)
+        )
+        for summary in (experiment, start):
+            self._add(summary)
+        if self.resumed_at is None:
+            self._writer.add_text("configuration", f"```json\n{json.dumps(config, indent=2)}\n```", 0)
+            self._writer.add_text("network", _table_of(config["net"]), 0)
+
+
+class Quiet:
+    """Stands before the file that TensorBoard's own thread writes: an error there is kept for whoever asks.
+
+    In that thread it would be printed with its traceback, and nothing more would ever be written.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    @classmethod
+    def within(cls, writer: Any) -> "Quiet | None":
+        """Put one into a writer; None if this version of TensorBoard is built in another way."""
+        events = getattr(writer._get_file_writer(), "event_writer", None)
+        thread: Any = getattr(getattr(events, "_async_writer", None), "_worker", None)
+        if not hasattr(thread, "_record_writer"):
+            return None
+        thread._record_writer = quiet = cls(thread._record_writer)
+        return quiet
+
+    def write(self, record: bytes) -> None:
+        """As the file does."""
+        try:
+            self._file.write(record)
+        except OSError as error:
+            self._error = error
+
+    def flush(self) -> None:
+        """As the file does."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            self._error = error
+
+    def complain(self) -> None:
+        """Raise what was kept, once."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+def _layout(kinds: Sequence[str]) -> Any:
+    """The summary that tells the viewer of the charts; torch's own makes bands of one curve only."""
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
+    from tensorboard.plugins.custom_scalar import layout_pb2, metadata  # type: ignore[import-untyped]
+
+    categories = []
+    for kind in kinds:
+        charts = []
+        for title, parts in CHARTS[kind].items():
+            if isinstance(parts[0], str):
+                charts.append(layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=parts)))
+            else:
+                series = [layout_pb2.MarginChartContent.Series(value=v, lower=low, upper=up) for v, low, up in parts]
+                charts.append(layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=series)))
+        categories.append(layout_pb2.Category(title=kind, chart=charts))
+    layout = layout_pb2.Layout(category=categories).SerializeToString()
+    plugin = SummaryMetadata.PluginData(plugin_name=metadata.PLUGIN_NAME)
+    tensor = TensorProto(dtype="DT_STRING", string_val=[layout])
+    value = Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=SummaryMetadata(plugin_data=plugin))
+    return Summary(value=[value])
+
+
+def thinned(tensor: Tensor) -> Tensor:
+    """Finite values of a tensor, (n,) float64, evenly spaced where they are very many, up to the end of the bins."""
+    values = tensor.detach().flatten()[:: max(1, tensor.numel() // HISTOGRAM_VALUES)]
+    return values[values.isfinite()].double().clamp(-HISTOGRAM_END, HISTOGRAM_END)
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, str | float]:
+    """What of a configuration is compared between runs, one level deep."""
+    chosen = {name: config[name] for name in ("env", "algorithm", "seed", "episodes", "normalize_observations")}
+    policy = config["policy"] or {}
+    chosen |= {"policy": policy.get("policy"), "parameters": sum(prod(shape) for shape in config["net"].values())}
+    chosen |= config["hyperparameters"] | policy.get("policy_args", {})
+    plain = (int, float, str)
+    return {
+        name: value if isinstance(value, plain) and not isinstance(value, bool) else json.dumps(value)
+        for name, value in chosen.items()
+    }
+
+
+def _table_of(net: Mapping[str, list[int]]) -> str:
+    """The tensors of a network, in Markdown."""
+    rows = ["| tensor | shape | numbers |", "|---|---|---|"]
+    rows += [f"| {name} | {' x '.join(map(str, shape)) or 'one'} | {prod(shape):,} |" for name, shape in net.items()]
+    return "\n".join([*rows, f"| all | | {sum(map(prod, net.values())):,} |"])

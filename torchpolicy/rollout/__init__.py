@@ -1,0 +1,1 @@
+"""Playing episodes: the only loops that step environments, and what comes of them."""

@@ -1,0 +1,115 @@
+"""What playing came to, episode by episode."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import numpy as np
+
+from torchpolicy.base.processes import Group
+from torchpolicy.base.types import Array
+
+LINE_END = "\n"
+
+
+class Episode:
+    """A pair of the queue."""
+
+    def __init__(self, candidate: int, episode: int, seeds: Sequence[int]) -> None:
+        self.candidate, self.episode, self.seed = candidate, episode, int(seeds[episode])
+        self.started = 0  # tick of its first step
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An episode that could not be played to its end.
+
+    Attributes:
+        reason: In a line; after it, where code of the user's own raised, the traceback.
+    """
+
+    candidate: int
+    episode: int
+    seed: int
+    step: int
+    reason: str
+
+    def __str__(self) -> str:
+        place = f"candidate {self.candidate}, episode {self.episode} (seed {self.seed}), step {self.step}"
+        return f"{place}: {self.reason.partition(LINE_END)[0]}"
+
+    @property
+    def details(self) -> str:
+        """The traceback, if there is one."""
+        return self.reason.partition(LINE_END)[2].rstrip()
+
+
+@dataclass
+class Outcome:
+    """What a population earned.
+
+    Attributes:
+        returns: (P, E) float64, undiscounted sums of rewards; NaN for a failed episode.
+        lengths: (P, E) int64, in steps.
+        truncated: (P, E) bool, whether an episode was cut off, and did not come to an end of its own in that step.
+        failures: In the order of candidates and episodes.
+        moments: (P, E, 2, *O) float64, sums of the deviations of observations from the normaliser's mean, and of
+            their squares; zero for a failed episode. None where nobody asked.
+        slot_utilisation: Share of the slots at work, over the engine's steps.
+    """
+
+    returns: Array
+    lengths: Array
+    truncated: Array
+    failures: list[Failure]
+    moments: Array | None = None
+    slot_utilisation: float = 1.0
+
+    @classmethod
+    def empty(cls, population: int, episodes: int) -> Self:
+        """Nothing played yet."""
+        shape = population, episodes
+        return cls(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, bool), [])
+
+    def finish(
+        self, episode: Episode, length: int, total: float, truncated: bool, moments: Array | None = None
+    ) -> None:
+        """Enter an episode that ended."""
+        self.returns[episode.candidate, episode.episode] = total
+        self.lengths[episode.candidate, episode.episode] = length
+        self.truncated[episode.candidate, episode.episode] = truncated
+        if self.moments is not None and moments is not None:
+            self.moments[episode.candidate, episode.episode] = moments
+
+    def fail(self, episode: Episode, step: int, reason: str) -> None:
+        """Enter an episode that failed."""
+        self.finish(episode, step, np.nan, truncated=False)
+        self.failures.append(Failure(episode.candidate, episode.episode, episode.seed, step, reason))
+
+    def gathered(self, group: Group) -> Self:
+        """All that the processes of a group played, each episode by one of them."""
+        counts = [self.slot_utilisation, len(self.failures)]
+        moments = np.empty(0) if self.moments is None else self.moments.ravel()
+        episodes = np.stack([self.returns, self.lengths, self.truncated])  # (3, P, E)
+        everything = group.sum(np.concatenate([episodes.ravel(), moments, counts]))
+        returns, lengths, truncated = everything[: episodes.size].reshape(episodes.shape)
+        gathered = None if self.moments is None else everything[episodes.size : -2].reshape(self.moments.shape)
+        failures: list[Failure] = []
+        if everything[-1]:
+            texts = group.gather(json.dumps([asdict(failure) for failure in self.failures]))
+            failures = [Failure(**each) for text in texts for each in json.loads(text)]
+            failures.sort(key=lambda failure: (failure.candidate, failure.episode))
+        utilisation = everything[-2] / group.size
+        return type(self)(returns, lengths.astype(np.int64), truncated > 0, failures, gathered, utilisation)
+
+    @property
+    def scores(self) -> Array:
+        """(P,), mean return of each candidate; NaN if one of its episodes failed."""
+        scores: Array = self.returns.mean(1)
+        return scores
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps in all."""
+        return int(self.lengths.sum())

@@ -1,0 +1,208 @@
+"""A policy tried out before training: can it be played for many weights at once, saved, and is it a pure function?
+
+Results do not depend on the number of processes, and a resumed run ends in the same bits, because an episode is a pure
+function of its seed and the weights. A module that remembers, draws or reads a clock would break that without a word.
+"""
+
+import json
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torchpolicy.base.errors import CodeError
+from torchpolicy.base.generators import watching_generators
+from torchpolicy.base.processes import one_thread
+from torchpolicy.base.types import Array
+from torchpolicy.base.user_code import STOPS, in_a_line, memory_needed
+from torchpolicy.policies.base import Policy
+from torchpolicy.policies.parts.spaces import space_to_json
+from torchpolicy.rollout.fingerprint import differences, fingerprint
+from torchpolicy.rollout.members import population_forward
+from torchpolicy.vectors.params import ParamVector
+
+TOGETHER = 3
+"""Observations in a batch, and members of a population, beside 1 and 2."""
+
+TOLERANCE = 1e-3
+"""Of the largest output: rounding, and no more, may depend on the size of a batch."""
+
+KNOWN = ("torch.nn.modules.", "torchpolicy.")
+"""Where modules come from that are known to be pure functions in eval mode."""
+
+
+@torch.no_grad()
+def check_policy(policy: Policy, first: Array | None) -> None:
+    """Find out before anything is started whether the engine can play and the run can save this policy.
+
+    Args:
+        policy: To look at.
+        first: (*O), an observation that it will see, if there is one at hand.
+
+    Raises:
+        ValueError: If it cannot, or if the policy's network is no pure function.
+    """
+    kind = type(policy.net).__name__
+    for method in ("forward", "encode", "act"):
+        if getattr(type(policy), method) is not getattr(Policy, method):
+            raise ValueError(
+                f"{type(policy).__name__} overrides {method}, which a run does not call: put it into the net"
+            )
+    for space in (policy.observation_space, policy.action_space):
+        space_to_json(space)
+    try:
+        json.dumps(policy.settings)
+    except TypeError as error:
+        raise ValueError(f"policy_args cannot be saved: {error}") from error
+    for name, value in policy.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{kind} keeps {name}, which is no tensor and cannot be saved")
+    vector = ParamVector(policy.net)
+    modes = {module: module.training for module in policy.net.modules()}
+    policy.net.eval()
+    try:
+        with one_thread(), watching_generators():
+            inputs = torch.zeros(policy.encoder.input_shape, dtype=policy.dtype, device=policy.device)
+            if first is not None:
+                inputs = policy.encode(torch.from_numpy(np.asarray(first)).to(policy.device))
+            own = not all(_is_known(module) for module in modes)
+            alone = _check_alone(policy, inputs) if own else None
+            output = _check_together(policy, vector, inputs, alone)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if not output.isfinite().all():
+        raise ValueError(f"{kind} turns the first observation into an output that is not finite: {output.flatten()}")
+
+
+def _check_alone(policy: Policy, inputs: Tensor) -> Tensor:
+    """Call the network as it is several times; its output (1, output_size) for one observation."""
+    net, kind = policy.net, type(policy.net).__name__
+    other = _other(inputs)
+    weights = ParamVector(net).read()
+    batch = inputs.unsqueeze(0)
+    given = batch.clone()
+
+    def call(inputs: Tensor) -> Tensor:
+        with _saying(f"{kind} failed on inputs of shape {tuple(inputs.shape)}"):
+            output: Tensor = net(inputs)
+        return output.clone()
+
+    with watching_generators() as moved:
+        first = call(batch)
+    if moved:
+        raise ValueError(
+            f"{kind} draws from, or sets, {' and '.join(moved)} global random generator in forward: the same "
+            "observation would not always lead to the same output. Noise is the policy's head's, dropout nn.Dropout's"
+        )
+    if not torch.equal(batch, given):
+        raise ValueError(f"{kind} changes its input in place, which others still need: let it work on a copy")
+    before = fingerprint(net)
+    call(other.unsqueeze(0))
+    again = call(batch)
+    _check_state(kind, differences(before, fingerprint(net)))
+    if not torch.equal(ParamVector(net).read(), weights):
+        raise ValueError(f"{kind} changes its own weights in forward: a search could not tell what it has scored")
+    if any(module.training for module in net.modules()):
+        raise ValueError(f"{kind} switches to training mode in forward; episodes are played in eval mode")
+    if not _equal(first, again):
+        raise ValueError(
+            f"{kind} gives another output for the same observation the second time: something in it remembers, draws "
+            "random numbers or reads a clock. The output has to follow from weights and observation alone"
+        )
+    together = call(torch.stack([inputs, *[other] * (TOGETHER - 1)]))
+    if len(together) != TOGETHER or not _close(together[:1], first):
+        raise ValueError(
+            f"{kind} gives another output for an observation in a batch of {TOGETHER} than alone: each output has to "
+            "follow from its own observation"
+        )
+    return first
+
+
+def _check_together(policy: Policy, vector: ParamVector, inputs: Tensor, alone: Tensor | None) -> Tensor:
+    """Call it with many weights at once, as the engine does; its outputs (P, 1, output_size).
+
+    Args:
+        policy: To look at.
+        vector: Its weights.
+        inputs: (*input_shape).
+        alone: (1, output_size), what :func:`_check_alone` has found; None to leave comparisons out.
+    """
+    kind = type(policy.net).__name__
+    reason = f"{kind} cannot be evaluated for many weights at once (torch.func.vmap)"
+    advice = ""
+    if policy.device.type != "cpu":
+        advice = " (on a device, tensors of a module that are no parameters should be its buffers)"
+
+    def call(members: int, inputs: Tensor) -> Tensor:
+        with _saying(reason, advice):
+            forward = population_forward(policy.net, vector, vector.read().repeat(members, 1))
+            return forward(inputs.expand(members, 1, *inputs.shape).contiguous()).clone()
+
+    output = call(2, inputs)
+    if alone is None:
+        return output
+    before = fingerprint(policy.net)
+    call(2, _other(inputs))
+    again = call(2, inputs)
+    _check_state(kind, differences(before, fingerprint(policy.net)))
+    if not _equal(output, again):
+        raise ValueError(f"{kind} gives another output for the same observation the second time (torch.func.vmap)")
+    if not (_close(output[0], alone) and _close(call(TOGETHER, inputs)[0], alone)):
+        raise ValueError(
+            f"{kind} gives another output when it is evaluated for many weights at once (torch.func.vmap) than by "
+            "itself: does it look at the size of its batch, or keep tensors from call to call?"
+        )
+    return output
+
+
+def _check_state(kind: str, changed: list[str]) -> None:
+    if changed:
+        raise ValueError(
+            f"{kind} keeps state between calls: forward changes {', '.join(map(repr, changed[:3]))}. An episode would "
+            "depend on those before it; let the output follow from weights and observation alone (what lies some steps "
+            "back can be shown to it: gymnasium.wrappers.FrameStackObservation)"
+        )
+
+
+def _is_known(module: nn.Module) -> bool:
+    return type(module).__module__.startswith(KNOWN) and not (module._forward_hooks or module._forward_pre_hooks)
+
+
+class _saying:  # noqa: N801
+    """Around a forward: whatever it raises, in a line."""
+
+    def __init__(self, place: str, advice: str = "") -> None:
+        self._place, self._advice = place, advice
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, STOPS) or memory_needed(error) is not None:
+            return
+        text = in_a_line(error)
+        if "randomness" in text:
+            raise CodeError(f"{self._place}: it draws random numbers in forward (functional dropout?)") from error
+        raise CodeError(f"{self._place}: {text}{self._advice}") from error
+
+
+def _other(inputs: Tensor) -> Tensor:
+    """An observation unlike the first; of numbers like those that it has."""
+    flat = inputs.flatten()
+    return flat.flip(0).reshape(inputs.shape) + (0 if (flat != flat[:1]).any() else 1)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether outputs have the same bits; on a GPU, where sums may be added up in any order, whether they are close."""
+    if one.device.type != "cpu":
+        return _close(one, other)
+    return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    """Whether outputs differ by rounding only."""
+    if one.shape != other.shape:
+        return False
+    scale = float(other.abs().nan_to_num(0, 0, 0).max())
+    return torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)

@@ -1,0 +1,145 @@
+"""Searches and learners by name, and their hyperparameters."""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from math import inf, isfinite
+from typing import Any, TypeVar
+
+import torch
+from gymnasium import Space
+from torch import nn
+
+from torchpolicy.base.checks import check_range, suggestion
+from torchpolicy.base.discovery import entry, names
+from torchpolicy.base.user_code import STOPS, in_a_line
+from torchpolicy.base.errors import CodeError
+from torchpolicy.base.user_code import import_name
+from torchpolicy.learn.base import Learner
+from torchpolicy.vectors.params import ParamVector
+from torchpolicy.policies.base import Policy
+from torchpolicy.search.base import Search
+from torchpolicy.output.writers.base import Writer
+
+RUN_ARGUMENTS = ("center", "policy", "slices", "seed", "maximize")
+"""Arguments of an algorithm that a run sets itself; the others are its hyperparameters."""
+
+STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, default=1.0, annotation=float)
+"""What a run gives every algorithm that has a std: the first one, in units of each layer's initial scale."""
+
+Algorithm = Search | Learner
+
+HABITS = {
+    name: instead
+    for names, instead in {
+        "hidden hidden_sizes net_arch": 'the layers of a network are policy_args={"hidden": (64, 64)}',
+        "activation activation_fn policy_kwargs": 'what a policy takes are policy_args, such as {"activation": "relu"}',
+        "total_timesteps num_timesteps timesteps max_steps": "the budget of environment steps is total_steps",
+        "num_generations n_generations iterations": "the budget of generations is generations",
+        "n_envs num_envs": "environments are stepped side by side as they are needed, so leave it out",
+        "num_workers n_workers n_jobs num_processes": "the number of processes is workers",
+        "env_id env_name environment": "the environment is the first argument, env",
+        "env_kwargs": "keywords for the environment are env_args",
+        "verbose progress_bar": "progress goes to standard error by itself, so leave it out",
+        "tensorboard_log logdir save_path": "run folders, with TensorBoard's events, are made in log_dir",
+        "popsize pop_size population_size": "the number of candidates is population",
+        "sigma sigma0 init_std stdev": "the first standard deviation is std",
+    }.items()
+    for name in names.split()
+}
+"""Arguments that people know from other libraries, and what there is here instead."""
+
+
+def algorithm_names() -> list[str]:
+    """Of the searches, then of the learners."""
+    return names("search") + names("learn")
+
+
+def algorithm_class(name: str) -> type[Algorithm]:
+    """The search or learner called `name`."""
+    known = algorithm_names()
+    if name not in known:
+        raise ValueError(f"unknown algorithm {name!r}{suggestion(name, known)} (known: {', '.join(known)})")
+    if name in names("search"):
+        return entry("search", name, Search)
+    return entry("learn", name, Learner)
+
+
+def hyperparameters_of(algorithm: type[Algorithm]) -> dict[str, inspect.Parameter]:
+    """Hyperparameters of an algorithm: the arguments of its constructor that a run leaves open, and `STD_SCALE`."""
+    parameters = inspect.signature(algorithm).parameters
+    found: dict[str, inspect.Parameter] = {}
+    for name, parameter in parameters.items():
+        if name not in RUN_ARGUMENTS:
+            found[name] = parameter
+        if name == "std":
+            found[STD_SCALE.name] = STD_SCALE
+    return found
+
+
+def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> None:
+    """Refuse names that are no hyperparameters of an algorithm."""
+    known = hyperparameters_of(algorithm)
+    for name in given:
+        if name not in known:
+            near = HABITS.get(name)
+            if name in ("learning_rate", "lr"):
+                near = "that is learning_rate" if "learning_rate" in known else f"{algorithm.__name__} has none"
+            raise ValueError(
+                f"unknown argument {name!r} for {algorithm.__name__}"
+                f"{suggestion(name, known) if near is None else f': {near}'}; "
+                f"its hyperparameters are {', '.join(known)}"
+            )
+
+
+def check_place(algorithm: str | Algorithm, device: torch.device) -> None:
+    """Refuse a search or learner that was made elsewhere than where a run is."""
+    if not isinstance(algorithm, str):
+        place = algorithm.vector.device if isinstance(algorithm, Learner) else algorithm.center.device
+        if place != device:
+            raise ValueError(f"the algorithm is on {place}, the run on {device}: make it of a policy that is there")
+
+
+def make_algorithm(
+    algorithm: str | Algorithm, hyperparameters: Mapping[str, Any], policy: Policy, seed: int
+) -> Algorithm:
+    """The search over the weights of a policy's net, or the learner of it, that a name and hyperparameters stand for.
+
+    An algorithm that is one already is only looked at.
+
+    Raises:
+        ValueError: If it does not fit the policy, or cannot be made.
+    """
+    if isinstance(algorithm, str):
+        chosen = algorithm_class(algorithm)
+        for name, value in hyperparameters.items():
+            if isinstance(value, float) and isfinite(value) and abs(value) > torch.finfo(policy.dtype).max:
+                raise ValueError(f"{name} is {value}, beyond the largest number of {policy.dtype}")
+        if issubclass(chosen, Learner):
+            return chosen(policy, seed=seed, **hyperparameters)
+        vector = ParamVector(policy.net)
+        hyperparameters = {**hyperparameters}
+        scale = hyperparameters.pop(STD_SCALE.name, STD_SCALE.default)
+        if "std" in hyperparameters_of(chosen) and hyperparameters.get("std") is None:
+            check_range("std_scale", scale, 0, inf, open_low=True)
+            hyperparameters["std"] = vector.initial_scale() * scale
+        elif scale != STD_SCALE.default:
+            raise ValueError("std_scale is of each layer's initial scale: leave std out, or std_scale")
+        if hyperparameters.get("noise_rank") is not None:
+            hyperparameters["slices"] = vector.slices
+        return chosen(vector.read(), seed=seed, **hyperparameters)
+    if hyperparameters:
+        raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")
+    if isinstance(algorithm, Learner):
+        if algorithm.policy is not policy:
+            raise ValueError("the learner improves another policy: leave policy= out, or give the learner's own")
+        return algorithm
+    dim = ParamVector(policy.net).dim
+    if algorithm.dim != dim:
+        raise ValueError(f"the search is over {algorithm.dim} numbers, the policy's net has {dim} to train")
+    if not algorithm.maximize:
+        raise ValueError("the search minimises, returns are to be maximised: make it with maximize=True")
+    return algorithm

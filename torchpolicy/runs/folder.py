@@ -1,0 +1,187 @@
+"""The run folder.
+
+config.json     what was run
+metrics.jsonl   one JSON object a generation
+events.*        TensorBoard's
+checkpoints/    the last two states of the whole run
+policy/         the final center: weights.safetensors and policy.json
+"""
+
+import fcntl
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchpolicy.base.storage import digest_of, read_json, write_json
+from torchpolicy.output.config import CONFIG, FORMAT_VERSION, MAY_CHANGE, digest, read_config, sealed
+from torchpolicy.base.device import find_device
+from torchpolicy.base.version import __version__
+
+LOCK = ".lock"
+
+
+def create_run_folder(log_dir: str | Path, run_dir: str | Path | None, env: str, algorithm: str, seed: int) -> Path:
+    """Make a new folder: `run_dir`, or ``log_dir/<env>/<algorithm>-s<seed>-<time>[-k]``.
+
+    Raises:
+        ValueError: If it cannot be made, or `run_dir` holds something else than a run.
+    """
+    try:
+        if run_dir is not None:
+            folder = Path(run_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            others = [path.name for path in folder.iterdir() if path.name != LOCK]
+            if others and not (folder / CONFIG).exists():
+                raise ValueError(f"run_dir {folder} is neither empty nor a run: name a new one")
+            return folder
+        parent = Path(log_dir) / re.sub(r"[^\w.-]+", "_", env)
+        parent.mkdir(parents=True, exist_ok=True)
+        name = f"{algorithm}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return next(folder for folder in _candidates(parent / name) if _make(folder))
+    except OSError as error:
+        raise ValueError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """`folder`, `folder`-2, `folder`-3, …"""
+    yield folder
+    for number in count(2):
+        yield folder.with_name(f"{folder.name}-{number}")
+
+
+def _make(folder: Path) -> bool:
+    """Make a folder; whether it is ours, and not that of a run that started in the same second."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def versions(device: str = "cpu") -> dict[str, str]:
+    """What the bits of a result on a device may depend on, besides its configuration."""
+    gpu = {}
+    if device != "cpu":
+        properties = torch.get_device_module(device).get_device_properties(find_device(device))
+        gpu = {"gpu": f"{properties.name}, {torch.version.cuda}"}
+    return {
+        **gpu,
+        "torchpolicy": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "gymnasium": gymnasium.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any]) -> str | None:
+    """Record what is run, and on what the bits of its result may depend; or see that it is what the folder's run is.
+
+    Args:
+        run_dir: The run's folder.
+        config: What is run, as plain values.
+        first: What a new run begins with, as a tree of tensors and plain values.
+
+    Returns:
+        The run's identity, a digest of its configuration and of what it began with. None if an earlier version, which
+        had none, began it.
+
+    Raises:
+        CheckpointError: If the folder's configuration is damaged.
+        ValueError: If the folder holds a run of another configuration, with the fields that differ. Budgets
+            and the cadence of checkpoints may change.
+    """
+    record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions(config["device"])})
+    path = run_dir / CONFIG
+    if not path.exists():
+        identity = f"{digest(record, without=MAY_CHANGE)}-{digest_of(first)}"
+        write_json(path, sealed(record | {"identity": identity}))
+        return identity
+    before = read_config(run_dir, ())
+    found = before.get("identity")
+    changed = [
+        f"{key} was {old}, is {new}"
+        for key, old, new in _differences(before, record)
+        if key not in (*MAY_CHANGE, "identity", "checksum")
+    ]
+    if changed:
+        raise ValueError(f"{run_dir} is a run of another configuration: {'; '.join(changed)}")
+    after = {name: record[name] for name in MAY_CHANGE}
+    write_json(path, sealed({name: after.get(name, value) for name, value in read_json(path).items()}))
+    return None if found is None else str(found)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(field, old value, new value) where two configurations differ."""
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if key == "hyperparameters" and isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new)
+        elif old != new:
+            yield key, old, new
+
+
+def place_of(run_dir: Path) -> tuple[int, int] | None:
+    """Which folder this is, whatever its name; None if it is gone."""
+    try:
+        found = run_dir.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Hold a run's folder; whoever holds it loses it by dying, in whatever way.
+
+    Raises:
+        ValueError: If another process holds it.
+    """
+    with (run_dir / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(f"{run_dir} is being run by process {file.read().strip() or 'unknown'}") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def name_of(code: object) -> str:
+    """A name of the user's own code, for the record; it is never imported from there."""
+    if isinstance(code, str):
+        return code
+    named = code if hasattr(code, "__qualname__") else type(code)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it; a long tensor or an object only by what it is, ``{"is": …}``."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Tensor):
+        return value.tolist() if value.numel() <= 1000 else {"is": f"{value.dtype} {tuple(value.shape)}"}
+    if isinstance(value, np.ndarray):
+        return _plain(torch.from_numpy(value)) if value.dtype.kind in "biuf" else value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return value if isinstance(value, bool | int | float | str | None) else {"is": repr(value)}

@@ -1,0 +1,70 @@
+"""What training came to, and what to do with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchpolicy.rollout.evaluation import Evaluation
+from torchpolicy.output.export import export
+from torchpolicy.output.film import record
+from torchpolicy.output.plots import plot
+from torchpolicy.policies.base import Policy
+from torchpolicy.runs.folder import name_of
+from torchpolicy.runs.trained import evaluate
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training run came to.
+
+    Attributes:
+        policy: The trained policy, in a search with its final center as the net's weights.
+        run_dir: The run's folder.
+        evaluation: Of the final policy, on held-out episodes that training never used.
+        metrics: One dictionary a generation, as in ``metrics.jsonl``.
+        environment: What :func:`train` was given to make it: env, env_args, max_episode_steps, backend.
+        algorithm: The name of what trained it.
+    """
+
+    policy: Policy
+    run_dir: Path
+    evaluation: Evaluation
+    metrics: list[dict[str, float]]
+    environment: Mapping[str, Any]
+    algorithm: str
+    _noise_rank: int | None
+    _code: Mapping[str, object]
+
+    def __repr__(self) -> str:
+        steps = f", {self.metrics[-1]['rollout/env_steps']:,.0f} environment steps" if self.metrics else ""
+        return (
+            f"Result of {self.algorithm} in {name_of(self.environment['env'])}\n"
+            f"  test     {self.evaluation}\n"
+            f"  trained  {len(self.metrics):,} generations{steps}\n"
+            f"  run_dir  {self.run_dir}"
+        )
+
+    def evaluate(self, episodes: int = 100, seed: int = 1, *, sampled: bool = False) -> Evaluation:
+        """Score the policy on other episodes; see :func:`evaluate`."""
+        settings = {**self.environment, "noise_rank": self._noise_rank}
+        return evaluate(self.policy, episodes=episodes, seed=seed, sampled=sampled, **settings)
+
+    def record(self, path: str | Path = "episode.gif", seed: int = 1) -> Path:
+        """Draw an episode of the policy into a file; see :func:`record`.
+
+        Raises:
+            ValueError: If it cannot be drawn, or the environment is your own and was not given by its name.
+        """
+        known = {name: value for name, value in self.environment.items() if name != "backend"}
+        if not isinstance(known["env"], str):
+            raise ValueError('another process draws, so give an environment of your own as "pkg.mod:name", to record')
+        return record(self.policy, path=path, seed=seed, **known)
+
+    def export(self, path: str | Path = "policy.pt2") -> Path:
+        """Write the policy as a program of ``torch.export``; see :func:`export`."""
+        return export(self.policy, path)
+
+    def plot(self, path: str | Path = "runs.png", metric: str | None = None) -> Path:
+        """Draw the learning curve of the run; see :func:`plot`."""
+        return plot([self.run_dir], path, metric)

@@ -1,0 +1,194 @@
+"""Callbacks: what the user does along the way of a run, and may end it for."""
+
+import time
+from collections.abc import Mapping
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any, Protocol
+
+from torchpolicy.base.checks import MOST_EPISODES, check_count, check_range, check_seed
+from torchpolicy.base.seeding import Stream
+from torchpolicy.envs.make import EnvFactory, make_environment
+from torchpolicy.output.saved_policy import save_policy
+from torchpolicy.policies.base import Policy
+from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
+from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.vectors.params import ParamVector
+
+
+class Run(Protocol):
+    """What a callback is told of.
+
+    Attributes:
+        policy: As it is after this generation; in a search, with the center as the net's weights.
+        generation: How many are done.
+        env_steps: In training.
+        metrics: Of the generations of this session; the latest comes after `on_generation_end`.
+        run_dir: The run's folder, if it has one.
+    """
+
+    policy: Policy
+    generation: int
+    env_steps: int
+    metrics: list[dict[str, float]]
+    run_dir: Path | None
+
+
+class Callback:
+    """Hooks, each of which does nothing here. Of several processes the first one calls them.
+
+    One that raises ends the run, by its name, after a checkpoint of the generation. What it keeps from generation to
+    generation goes into checkpoints by way of `state_dict`, so that a resumed run ends where an unbroken one does.
+
+    Example::
+
+        class Patience(tp.callbacks.Callback):
+            def on_generation_end(self, run, metrics):
+                return metrics["rollout/ep_len_mean"] > 400  # True ends the run
+
+        tp.train("CartPole-v1", "cem", callbacks=[Patience()])
+    """
+
+    def on_start(self, run: Run) -> None:
+        """Before the first generation of a session."""
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> bool | None:
+        """After each generation, with its metrics, which may be added to; True ends the run."""
+
+    def on_evaluation(self, run: Run, evaluation: Evaluation) -> bool | None:
+        """After each held-out evaluation during training; True ends the run, after this generation."""
+
+    def on_checkpoint(self, run: Run, generation: int) -> None:
+        """After a checkpoint of a generation was written."""
+
+    def on_exception(self, run: Run, error: BaseException) -> None:
+        """When a session ends by an error or a signal, before it is raised; the run is back at its last whole state."""
+
+    def on_end(self, run: Run) -> None:
+        """When a session has come to its end, before the final test."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors that :meth:`load_state_dict` goes on from."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's state."""
+
+
+class StopOnReturn(Callback):
+    """Ends the run as soon as a metric has reached a value.
+
+    Args:
+        value: To reach.
+        metric: By default the mean return of a generation's episodes.
+    """
+
+    def __init__(self, value: float, metric: str = "rollout/ep_rew_mean") -> None:
+        check_range("value", value, -inf, inf)
+        self._value, self._metric = value, metric
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> bool:
+        return metrics.get(self._metric, -inf) >= self._value
+
+
+class StopOnPlateau(Callback):
+    """Ends the run when a metric has not become better for a while.
+
+    Args:
+        generations: For so many.
+        tolerance: By which it has to be better than the best so far, to count.
+        metric: By default the mean return of a generation's episodes.
+    """
+
+    def __init__(self, generations: int, tolerance: float = 0.0, metric: str = "rollout/ep_rew_mean") -> None:
+        self._generations = check_count("generations", generations, at_least=1)
+        check_range("tolerance", tolerance, 0, inf)
+        self._tolerance, self._metric = tolerance, metric
+        self._best, self._since = -inf, 0
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> bool:
+        value = metrics.get(self._metric, -inf)
+        self._since += 1
+        if isfinite(value) and value > self._best + self._tolerance:
+            self._best, self._since = value, 0
+        return self._since >= self._generations
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "since": self._since}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._best, self._since = state["best"], state["since"]
+
+
+class StopAfter(Callback):
+    """Ends the run with the generation in which its time is up, counted from the start of this session.
+
+    Args:
+        seconds: Of wall time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        check_range("seconds", seconds, 0, inf, open_low=True)
+        self._seconds, self._begun = seconds, 0.0
+
+    def on_start(self, run: Run) -> None:
+        self._begun = time.monotonic()
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> bool:
+        return time.monotonic() - self._begun >= self._seconds
+
+
+class Evaluate(Callback):
+    """Scores the policy in another environment every so often, as ``<name>/mean_reward``.
+
+    Args:
+        env: As for :func:`torchpolicy.train`; with the same spaces as the run's.
+        name: Of the metric.
+        every: Generations between evaluations.
+        episodes: Of each.
+        seed: Of the episodes, the same each time.
+        env_args: Keywords for the environment.
+    """
+
+    def __init__(
+        self,
+        env: str | EnvFactory,
+        name: str,
+        every: int = 10,
+        episodes: int = 20,
+        seed: int = 1,
+        env_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._environment = make_environment(env, env_args)
+        self._name, self._seed = name, check_seed(seed)
+        self._every = check_count("every", every, at_least=1)
+        self._episodes = check_count("episodes", episodes, at_least=1, at_most=MOST_EPISODES)
+
+    def on_start(self, run: Run) -> None:
+        if self._environment.spaces != (run.policy.observation_space, run.policy.action_space):
+            raise ValueError(f"{self._environment.name} has other spaces than the run")
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> None:
+        if run.generation % self._every == 0:
+            vector = ParamVector(run.policy.net).read()
+            with make_rollout(self._environment, run.policy) as rollout:
+                evaluation = evaluate_vector(
+                    rollout, vector, seed=self._seed, stream=Stream.CALLBACK, episodes=self._episodes
+                )
+            metrics[f"{self._name}/mean_reward"] = evaluation.mean
+
+
+class KeepPolicies(Callback):
+    """Saves the policy of every so many generations for good; ``tp.load("RUN/kept/generation-100")`` loads one.
+
+    Args:
+        every: Generations.
+    """
+
+    def __init__(self, every: int = 100) -> None:
+        self._every = check_count("every", every, at_least=1)
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> None:
+        if run.run_dir is not None and run.generation % self._every == 0:
+            (run.run_dir / "kept").mkdir(exist_ok=True)
+            save_policy(run.run_dir / "kept" / f"generation-{run.generation}", run.policy, run.generation)

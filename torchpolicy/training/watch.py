@@ -1,0 +1,103 @@
+"""Watching a run: what fails, stands still or goes on for long is told, and what cannot go on ends with a reason."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torchpolicy.base.errors import CodeError, RunError
+from torchpolicy.base.processes import LostProcessError
+from torchpolicy.base.user_code import STOPS, in_a_line, memory_needed
+from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
+from torchpolicy.training.diagnosis import Diagnosis
+from torchpolicy.training.generation import Generation
+
+LONG_STEPS = 10_000
+"""Of an episode without a known time limit, from which on that is told."""
+
+Note = Callable[[str], None]
+
+
+class Watch:
+    """Looks at every generation of a run.
+
+    Args:
+        environment: Where it plays.
+        searching: Whether it is a search's, and not a learner's.
+
+    Attributes:
+        diagnosis: Of what stands still.
+        failing: Generations in a row in which more than half of the candidates failed.
+    """
+
+    def __init__(self, environment: Environment, *, searching: bool) -> None:
+        self.diagnosis = Diagnosis("a larger std" if searching else "a policy that samples more widely")
+        self.failing = 0
+        self._environment = environment
+        self._kind, self._plural = ("search", "candidates") if searching else ("learn", "episodes")
+        self._told_failure = False
+        self._told_steps = 0  # how long an episode was when that was told
+
+    def look(self, done: Generation, generation: int, longest: int, note: Note) -> None:
+        """Speak up about what fails, stands still or takes long.
+
+        Args:
+            done: What the generation came to.
+            generation: Its number, from 1.
+            longest: Steps of the longest episode so far.
+            note: Says a line.
+
+        Raises:
+            RunError: If more than half of the candidates failed in two generations running.
+        """
+        name = self._environment.name
+        if done.failures and not self._told_failure:
+            first = done.failures[0]
+            note(f"generation {generation}, {name}: failed: {first}")
+            if first.details:
+                note(first.details)
+            note(f"(further failures are counted as {self._kind}/failed)")
+            self._told_failure = True
+        self.failing = self.failing + 1 if done.failed > done.players / 2 else 0
+        if self.failing == 2:
+            raise RunError(
+                f"{done.failed} of {done.players} {self._plural} failed in {name}, the second generation running "
+                f"(generation {generation}); the first: {done.failures[0]}"
+            )
+        if self._environment.time_limit is None:
+            self._tell_length(longest, note)
+        text = self.diagnosis.look(done.metrics, stalled=done.stalled)
+        if text is not None:
+            note(f"generation {generation}: {text}")
+
+    def _tell_length(self, longest: int, note: Note) -> None:
+        """Say once that an episode is long, and once that one was cut off."""
+        name = self._environment.name
+        if longest >= RUNAWAY_STEPS > self._told_steps:
+            note(
+                f"an episode of {name} was cut off after {RUNAWAY_STEPS:,} steps, as at a time limit, and its return "
+                "counts (set max_episode_steps)"
+            )
+        elif longest >= LONG_STEPS > self._told_steps:
+            note(
+                f"an episode of {name} took {longest:,} steps, and it has no time limit that is known of: one is cut "
+                f"off after {RUNAWAY_STEPS:,} steps (set max_episode_steps)"
+            )
+        self._told_steps = max(self._told_steps, longest)
+
+    @contextmanager
+    def naming(self, generation: int, note: Note) -> Iterator[None]:
+        """End the run with generation, environment and reason where a network, or anything else, raises.
+
+        Raises:
+            RunError: In place of what was raised, which is noted with its traceback.
+        """
+        try:
+            yield
+        except (RunError, LostProcessError, *STOPS):
+            raise
+        except BaseException as error:
+            if memory_needed(error) is not None:  # told by its own words
+                raise
+            note("".join(traceback.format_exception(error.__cause__ or error)).rstrip())
+            reason = str(error) if isinstance(error, CodeError) else in_a_line(error)
+            raise RunError(f"generation {generation}, {self._environment.name}: {reason}") from error
