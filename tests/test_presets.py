@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import torchpolicy as tp
-from torchpolicy import api, preset
+from torchpolicy import api
+from torchpolicy.runs import preset
 from torchpolicy.runs.algorithms import algorithm_names
 from torchpolicy.runs.job import Job
 from torchpolicy.runs.preset import DEFAULTS, describe, find_preset, presets_of, settle
@@ -90,7 +91,7 @@ def test_the_users_word_counts_before_the_preset_and_that_before_the_default(
 def tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """CartPole-v1 has a preset, of another policy."""
     found = {"population": 6, "episodes": 2, "policy_args": {"hidden": [3]}, "generations": 2, "target": "none"}
-    monkeypatch.setattr(api, "find_preset", lambda algorithm, env: found if env == "CartPole-v1" else {})
+    monkeypatch.setattr(preset, "find_preset", lambda algorithm, env: found if env == "CartPole-v1" else {})
 
 
 @pytest.mark.usefixtures("tuned")

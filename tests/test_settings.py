@@ -1,224 +1,115 @@
-"""A run from a file is the run that the file is of."""
+"""One list of settings: whoever else speaks of them says the same."""
 
-import json
+import inspect
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import docstring_parser
 import pytest
-from torch import nn
-from worlds import Guess
 
 import torchpolicy as tp
 from torchpolicy.cli import main
+from torchpolicy.cli.base import settings_options
+from torchpolicy.output.config import FIELDS, OLD_NAMES
+from torchpolicy.runs.algorithms import algorithm_names
+from torchpolicy.runs.config_file import FOR_THE_RECORD, IN_CONFIG
+from torchpolicy.runs.preset import presets_of
+from torchpolicy.runs.settings import DEFAULTS, MAY_CHANGE, PRESETTABLE, RECORDED, Settings, about
+from torchpolicy.training.plan import Plan
 
-WORLDS = str(Path(__file__).parent)
-
-QUICK = ["--generations", "2", "--eval-episodes", "4", "--eval-every", "1"]
-
-
-def weights(run: str) -> bytes:
-    return (Path(run) / "policy" / "weights.safetensors").read_bytes()
-
-
-def rows(run: str) -> list[dict[str, float]]:
-    lines = (Path(run) / "metrics.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if not key.startswith("time/")} for line in lines]
+SETTINGS = {each.name: each for each in fields(Settings)}
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "snes --env CartPole-v1 --seed 3",
-        "cem --env CartPole-v1 --no-preset --population 8 --std 2 --max-episode-steps 30 --target 900 --workers 2",
-        "pgpe --env Pendulum-v1 --hidden 5 3 --normalize-observations --episodes 2 --backend native",
-        "ars --env CartPole-v1 --policy linear --policy-args bias=False initial_scale=0 --population 8",
-        "deepcem --env FrozenLake-v1 --env-args is_slippery=False --episodes 20 --percentile 50 --per-start",
-    ],
-)
-def test_the_config_of_a_run_makes_its_bits_again(words: str) -> None:
-    assert main(["train", *words.split(), *QUICK, "--run-dir", "first"]) == 0
-    assert main(["train", "--config", "first/config.json", "--run-dir", "again"]) == 0
-    assert weights("first") == weights("again")
-    assert rows("first") == rows("again")
-    result = tp.train(**tp.read_settings("first/config.json", run_dir="python"))
-    assert weights("first") == weights("python")
-    other = tp.train(**tp.read_settings("first/config.json", run_dir="other", seed=9))
-    assert (result.run_dir, other.run_dir) == (Path("python"), Path("other"))
-    assert weights("first") != weights("other")
+def test_train_has_every_setting_as_an_argument_with_the_same_default_and_type() -> None:
+    signature = inspect.signature(tp.train)
+    assert list(signature.parameters) == list(SETTINGS)
+    for name, parameter in signature.parameters.items():
+        if name not in ("env", "algorithm", "hyperparameters"):  # which are required, or the rest
+            assert parameter.default == SETTINGS[name].default, name
+            assert str(parameter.annotation) == str(SETTINGS[name].type), name
 
 
-def test_a_toml_is_what_the_command_line_says() -> None:
+def test_train_describes_every_setting() -> None:
+    described = docstring_parser.parse(tp.train.__doc__ or "").params
+    assert [each.arg_name.lstrip("*") for each in described] == list(SETTINGS)
+
+
+def test_resume_takes_and_names_what_may_change(capsys: pytest.CaptureFixture[str]) -> None:
+    budget = docstring_parser.parse(tp.resume.__doc__ or "").params[-1]
+    assert all(f"`{name}`" in (budget.description or "") for name in MAY_CHANGE)
+    with pytest.raises(SystemExit):
+        main(["resume", "--help"])
+    told = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')}" in told for name in MAY_CHANGE)
+
+
+def test_the_command_line_has_every_setting_that_words_can_give(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "cem", "--help"])
+    told = capsys.readouterr().out
+    for name, each in SETTINGS.items():
+        assert (f"--{name.replace('_', '-')} " in told or f"--{name.replace('_', '-')}," in told) == (
+            about(each).option is not None
+        ), name
+
+
+def test_options_have_the_defaults_of_the_settings() -> None:
+    for name, _, default in settings_options(list(SETTINGS)):
+        if default != () and name != "env":  # which --config may name
+            assert default == SETTINGS[name].default
+
+
+def test_a_plan_is_made_of_settings_with_the_same_defaults() -> None:
+    for each in fields(Plan):
+        known = SETTINGS[each.name]
+        expected = known.default if known.default not in (None, "auto") else about(known).otherwise
+        if each.name not in ("seed", "episodes", "normalize_observations"):  # required, or decided by the others
+            assert each.default == expected, each.name
+
+
+def test_a_configuration_holds_the_recorded_settings_and_its_record() -> None:
+    assert set(FIELDS) == {*IN_CONFIG, *FOR_THE_RECORD}
+    assert set(RECORDED) <= set(FIELDS)
+
+
+@pytest.mark.parametrize("algorithm", algorithm_names())
+def test_presets_hold_what_presets_may(algorithm: str) -> None:
+    others = set(SETTINGS) - set(PRESETTABLE)
+    assert not [name for preset in presets_of(algorithm).values() for name in preset if name in others]
+
+
+def test_what_may_be_left_open_has_a_default() -> None:
+    assert all(SETTINGS[name].default is None for name in DEFAULTS)
+    assert [name for name in SETTINGS if SETTINGS[name].default is MISSING] == ["env", "algorithm"]
+
+
+QUICK: dict[str, Any] = {"generations": 1, "population": 4, "eval_episodes": 2}
+
+
+def test_an_old_name_is_still_understood_everywhere() -> None:
+    assert OLD_NAMES == {"survival_bonus": "step_penalty"}
+    new = tp.train("CartPole-v1", "cem", step_penalty=0.5, run_dir="new", **QUICK)
+    old = tp.train("CartPole-v1", "cem", survival_bonus=0.5, run_dir="old", **QUICK)
+    with pytest.raises(ValueError, match="survival_bonus is the old name of step_penalty: give step_penalty alone"):
+        tp.train("CartPole-v1", "cem", survival_bonus=0.5, step_penalty=0.5)
+    words = ["train", "cem", "--env", "CartPole-v1", "--generations", "1", "--population", "4", "--eval-episodes", "2"]
+    for number, option in enumerate((["--survival-bonus", "0.5"], ["--survival_bonus=0.5"])):
+        assert main([*words, *option, "--run-dir", f"words{number}"]) == 0
     Path("run.toml").write_text(
-        """
-        env = "FrozenLake-v1"
-        algorithm = "cem"
-        seed = 4
-        generations = 2
-        eval_episodes = 4
-        run_dir = "toml"
-
-        [env_args]
-        is_slippery = false
-
-        [policy_args]
-        hidden = [5, 3]
-
-        [hyperparameters]
-        population = 8
-        std = 0.5
-        """
+        'env = "CartPole-v1"\nalgorithm = "cem"\nsurvival_bonus = 0.5\ngenerations = 1\neval_episodes = 2\n'
+        "[hyperparameters]\npopulation = 4\n"
     )
-    assert main(["train", "--config", "run.toml"]) == 0
-    words = "--env FrozenLake-v1 --env-args is_slippery=False --hidden 5 3 --seed 4 --generations 2 --eval-episodes 4"
-    assert main(["train", "cem", *words.split(), "--population", "8", "--std", "0.5", "--run-dir", "words"]) == 0
-    assert weights("toml") == weights("words")
-    beside = ["--population", "6", "--policy", "linear", "--run-dir", "beside", "--no-preset"]
-    assert main(["train", "cem", "--config=run.toml", *beside]) == 0
-    config = json.loads(Path("beside/config.json").read_text())
-    assert (config["hyperparameters"]["population"], config["hyperparameters"]["std"]) == (6, 0.5)
-    assert config["policy"]["policy"] == "linear"
+    assert main(["train", "--config", "run.toml", "--run-dir", "toml"]) == 0
+    weights = {(Path(run) / "policy" / "weights.safetensors").read_bytes() for run in ("words0", "words1", "toml")}
+    assert weights == {(each.run_dir / "policy" / "weights.safetensors").read_bytes() for each in (new, old)}
+    assert len(weights) == 1
 
 
-def test_names_of_code_come_from_the_caller(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.syspath_prepend(WORLDS)
-    Path("nets.py").write_text("from torch import nn\ndef net(observations, actions): return nn.Linear(3, 3)\n")
-    assert main(["train", "cem", "--env", "worlds:Guess", *QUICK, "--run-dir", "first"]) == 0
-    assert main(["train", "--config", "first/config.json"]) == 2
-    assert "name it again, --env worlds:Guess" in capsys.readouterr().err
-    assert main(["train", "--config", "first/config.json", "--env", "worlds:Guess", "--run-dir", "again"]) == 0
-    assert weights("first") == weights("again")
-    assert main(["train", "cem", "--env", "worlds:Guess", "--policy", "nets:net", *QUICK, "--run-dir", "own"]) == 0
-    capsys.readouterr()
-    assert main(["train", "--config", "own/config.json", "--env", "worlds:Guess"]) == 2
-    assert "around a module of your own: name it again, --policy pkg.mod:factory" in capsys.readouterr().err
-    Path("run.toml").write_text('env = "worlds:Guess"\nalgorithm = "cem"\ngenerations = 1\npolicy = "nets:net"\n')
-    assert main(["train", "--config", "run.toml", "--run-dir", "toml"]) == 2
-    assert "env is code, 'worlds:Guess', and code is never taken from a file" in capsys.readouterr().err
-    own = ["--env", "worlds:Guess", "--policy", "nets:net"]
-    assert main(["train", "--config", "run.toml", *own, "--run-dir", "toml"]) == 0
-
-
-def test_weights_that_were_given_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "cem", "--env", "CartPole-v1", *QUICK, "--run-dir", "0"]) == 0
-    assert main(["train", "nes", "--env", "CartPole-v1", "--from", "0", *QUICK, "--run-dir", "1"]) == 0
-    assert main(["resume", "1", "--generations", "3"]) == 0
-    capsys.readouterr()
-    assert main(["train", "--config", "1/config.json", "--run-dir", "2"]) == 2
-    assert "began with weights that it was given: name them with --from" in capsys.readouterr().err
-    assert main(["train", "--config", "1/config.json", "--from", "0", "--run-dir", "2"]) == 0
-    assert weights("1") == weights("2")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\nsede = 3', "unknown key 'sede'; did you mean 'seed'?"),
-        ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\npopulation = 3', "hyperparameters have a table"),
-        ("run.toml", 'env = "CartPole-v1"', "train what?"),
-        ("run.toml", 'algorithm = "cem"', "run.toml: lacks env"),
-        ("run.toml", 'algorithm = "cme"', "unknown algorithm 'cme'; did you mean 'cem'?"),
-        (
-            "run.toml",
-            'env = "CartPole-v1"\nalgorithm = "cem"\nhyperparameters = 3',
-            "hyperparameters should be a table",
-        ),
-        ("run.toml", 'algorithm = "cem"\n[hyperparameters]\nseed = 3', "seed is no hyperparameter"),
-        ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\ncompile = "no"', "compile must be True or False"),
-        ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\nlog_dir = 5', "log_dir must be a path, got 5"),
-        ("run.toml", "env = ", "run.toml: Invalid value"),
-        ("config.json", "[]", "config.json: expected a JSON object, got list"),
-        ("config.json", '{"algorithm": "cem", "env": "CartPole-v1"}', "config.json: lacks policy, initial_weights"),
-        ("config.json", "{", "config.json: not JSON: Expecting"),
-        ("nothing.toml", None, "nothing.toml: No such file or directory"),
-    ],
-)
-def test_mistakes_in_a_file_are_named(
-    name: str, text: str | None, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    if text is not None:
-        Path(name).write_text(text)
-    assert main(["train", "--config", name]) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_another_algorithm_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("run.toml").write_text('env = "CartPole-v1"\nalgorithm = "cem"\n')
-    assert main(["train", "snes", "--config", "run.toml"]) == 2
-    assert "run.toml is of cem, and snes was asked for" in capsys.readouterr().err
-
-
-def test_objects_are_not_in_a_file(tmp_path: Path) -> None:
-    def optimizer(parameters: Any, lr: float) -> Any:
-        raise AssertionError
-
-    config: dict[str, Any] = {"hyperparameters": {"optimizer": {"is": repr(optimizer)}}}
-    tp.train(Guess, "cem", policy=nn.Linear(3, 3), generations=1, eval_episodes=2, run_dir=tmp_path / "run")
-    whole = json.loads((tmp_path / "run" / "config.json").read_text()) | config
-    (tmp_path / "run" / "config.json").write_text(json.dumps(whole))
-    with pytest.raises(ValueError, match="optimizer of the run was an object"):
-        tp.read_settings(tmp_path / "run" / "config.json", env=Guess, policy=nn.Linear(3, 3))
-
-
-def test_what_no_seed_makes_again_is_asked_for(tmp_path: Path) -> None:
-    def factory(observations: Any, actions: Any) -> tp.Policy:
-        return tp.LinearPolicy(observations, actions, seed=123)
-
-    common = {"generations": 1, "eval_episodes": 2}
-    tp.train(Guess, "cem", policy=factory, run_dir=tmp_path / "0", **common)
-    tp.train(Guess, "cem", policy="linear", policy_args={"seed": 99}, run_dir=tmp_path / "1", **common)
-    for name in ("0", "1"):
-        with pytest.raises(ValueError, match="began with weights that it was given"):
-            tp.read_settings(tmp_path / name / "config.json", env=Guess)
-    again = tp.train(
-        **tp.read_settings(tmp_path / "0" / "config.json", env=Guess, policy=factory, run_dir=tmp_path / "2")
-    )
-    assert weights(str(tmp_path / "0")) == weights(str(again.run_dir))
-
-
-def test_tables_are_joined_where_they_are_of_one_thing() -> None:
-    Path("run.toml").write_text(
-        """
-        env = "FrozenLake-v1"
-        algorithm = "cem"
-        policy = "mlp"
-        [env_args]
-        is_slippery = false
-        [policy_args]
-        hidden = [4]
-        activation = "relu"
-        """
-    )
-    joined = tp.read_settings("run.toml", policy_args={"hidden": (8,)}, env_args={"map_name": "8x8"})
-    assert joined["policy_args"] == {"hidden": (8,), "activation": "relu"}
-    assert joined["env_args"] == {"is_slippery": False, "map_name": "8x8"}
-    other = tp.read_settings("run.toml", policy="linear", env="CartPole-v1")
-    assert not {"policy_args", "env_args"} & other.keys()
-
-
-def test_hidden_is_of_an_mlp_and_another_environment_has_its_own_backend() -> None:
-    assert main(["train", "cem", "--env", "CartPole-v1", *QUICK, "--run-dir", "run"]) == 0
-    words = ["--config", "run/config.json", "--hidden", "8", "--env", "FrozenLake-v1", "--run-dir", "other"]
-    assert main(["train", *words]) == 0
-    config = json.loads(Path("other/config.json").read_text())
-    assert (config["policy"]["policy_args"]["hidden"], config["backend"]) == ([8], "gymnasium")
-
-
-def test_a_packages_environment_is_named_again(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "cem", "--env", "gymnasium:CartPole-v1", *QUICK, "--run-dir", "run"]) == 0
-    assert "torchpolicy eval run --env gymnasium:CartPole-v1 --episodes" in capsys.readouterr().out
-    for words in (["eval", "run"], ["train", "--config", "run/config.json"]):
-        assert main(words) == 2
-        assert "name it again, --env gymnasium:CartPole-v1" in capsys.readouterr().err
-    assert main(["eval", "run", "--env", "gymnasium:CartPole-v1", "--episodes", "3"]) == 0
-    assert main(["export", "run"]) == 0
-
-
-def test_arrays_among_env_args_come_back() -> None:
-    grid = np.array([list("SFF"), list("FFF"), list("FFG")])
-    tp.train("FrozenLake-v1", "cem", env_args={"desc": grid}, generations=2, eval_episodes=3, run_dir="run")
-    tp.train(**tp.read_settings("run/config.json", run_dir="again"))
-    assert weights("run") == weights("again")
-    assert len(tp.resume("run", generations=3).metrics) == 3
+def test_a_run_of_a_version_with_old_names_goes_on() -> None:
+    tp.train("CartPole-v1", "cem", step_penalty=0.5, run_dir="run", **QUICK)
+    path = Path("run/config.json")
+    text = path.read_text().replace('"step_penalty"', '"survival_bonus"')
+    path.write_text("\n".join(line for line in text.splitlines() if "checksum" not in line).replace(",\n}", "\n}"))
+    assert len(tp.resume("run", generations=2).metrics) == 2
+    assert '"survival_bonus"' in path.read_text()

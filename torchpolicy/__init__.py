@@ -20,8 +20,8 @@ from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.rollout.members import population_forward
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.rollout.tensor import TensorRollout
+from torchpolicy.runs.config_file import read_settings
 from torchpolicy.runs.result import Result
-from torchpolicy.runs.settings import read_settings
 from torchpolicy.runs.trained import evaluate, load
 from torchpolicy.search.ars import ARS
 from torchpolicy.search.base import Search

@@ -7,11 +7,11 @@ import re
 import shlex
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, Union, dataclass_transform, get_origin, get_type_hints
 
 import tyro
 
@@ -19,6 +19,7 @@ from torchpolicy.base.checks import suggestion
 from torchpolicy.policies.base import Policy
 from torchpolicy.runs.hints import to_evaluate
 from torchpolicy.runs.result import Result
+from torchpolicy.runs.settings import Settings, about
 from torchpolicy.runs.trained import load_run
 
 Options = TypeVar("Options")
@@ -87,6 +88,32 @@ def _unframed(text: str) -> str:
     lines = [line if line.strip("-") else "" for line in lines]  # what is ruled off, in either set of characters
     first, *others = [list(paragraph) for full, paragraph in groupby(lines, bool) if full]
     return "\n".join([" ".join(first), *(f"  {line}" for paragraph in others for line in paragraph)])
+
+
+def settings_options(
+    chosen: Sequence[str], *, open_by_default: bool = False, **texts: str
+) -> list[tuple[str, Any, Any]]:
+    """Settings of a run as fields of a dataclass of options: name, type with help, and default.
+
+    Args:
+        chosen: Names of the settings. Those that have no option are left out.
+        open_by_default: Whether all of them are None unless they are given.
+        **texts: Help for some of them, instead of their own.
+    """
+    hints, options = get_type_hints(Settings), []
+    for each in fields(Settings):
+        known = about(each)
+        if each.name in chosen and known.option is not None:
+            kind: Any = hints[each.name] if known.option is ... else known.option
+            default: Any = None if each.default is MISSING else each.default
+            words = {}
+            if get_origin(kind) is tuple:
+                default, words = (), {"metavar": "NAME=VALUE ..."}
+            if open_by_default:
+                kind, default = Union[kind, None], None  # noqa: UP007
+            text = tyro.conf.arg(help=texts.get(each.name, known.help), **words)
+            options.append((each.name, Annotated[kind, text], default))
+    return options
 
 
 @as_options

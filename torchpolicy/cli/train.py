@@ -1,12 +1,11 @@
 """Train a policy and save it in a run folder."""
 
-import dataclasses
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import tyro
@@ -14,99 +13,56 @@ from torch import Tensor
 
 from torchpolicy.api import train
 from torchpolicy.base.discovery import names
-from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, words_of
+from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, settings_options, words_of
+from torchpolicy.output.config import OLD_NAMES
 from torchpolicy.policies.base import Policy
 from torchpolicy.runs.algorithms import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
-from torchpolicy.runs.settings import algorithm_in, read_settings
+from torchpolicy.runs.config_file import algorithm_in, read_settings
+from torchpolicy.runs.settings import Settings
 from torchpolicy.runs.trained import load
 
 EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --workers 2"
 
 
 OF_STD = {
-    "std": "First standard deviation, of all weights. If not set, each layer's initial scale times std_scale.",
+    "std": "First standard deviation of all weights. If not set, each layer's initial scale times std_scale.",
     "std_scale": "First standard deviation in units of each layer's initial scale.",
 }
-"""What is said of a std where a run is set up from the shell."""
-
+"""Help for a std where a run is set up from the shell."""
 
 OF_POLICY = (
     f"{', '.join(names('policies'))}, or pkg.mod:factory for one of your own, a function "
     "factory(observation_space, action_space) that returns a module or a torchpolicy.Policy. "
     "If not set, mlp where --hidden is given, and linear otherwise."
 )
-"""Every policy there is."""
+"""Help for a policy: every policy there is."""
 
 
-@as_options
-class TrainOptions:
-    """Settings of a run, the same for every algorithm."""
+OWN: dict[str, tuple[Any, str]] = {
+    "config": (
+        Path | None,
+        "File of settings: a TOML, or a run's config.json, to train as that run did. Options count before it.",
+    ),
+    "hidden": (
+        Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")],
+        "Units of each hidden layer of an mlp: 64 64, or 64,64.",
+    ),
+    "from_run": (
+        Annotated[Path | None, tyro.conf.arg(name="from")],
+        "Folder of another run: training goes on from its policy, whatever algorithm trained that.",
+    ),
+}
+"""Options of this command that are no settings: type and help."""
 
-    config: Path | None = None
-    """Settings from a file: a TOML, or a run's config.json, to train as it did. What is given beside it counts."""
-    env: str | None = None
-    """A Gymnasium id, or pkg.mod:callable for an environment of your own. Required unless --config names it."""
-    env_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
-    """Keywords for the environment."""
-    policy: Annotated[str | None, tyro.conf.arg(help=OF_POLICY)] = None
-    policy_args: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
-    """Keywords for the policy."""
-    hidden: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
-    """Units of each hidden layer of an mlp: 64 64, or 64,64."""
-    from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Go on from the policy of another run, whatever trained it: the run's folder."""
-    normalize_observations: bool | None = None
-    """Bring observations to mean 0 and std 1 by what candidates saw. Off unless the preset or --from says otherwise."""
-    seed: int = 0
-    """Seed of everything random: first weights, search, episodes."""
-    target: str = "auto"
-    """Held-out score at which to stop: a number, none, or auto, which is the preset's or else the environment's own,
-    and none where a budget is given."""
-    generations: int | None = None
-    """Budget of generations."""
-    total_steps: int | None = None
-    """Budget of environment steps. One million if no budget is given."""
-    seconds: float | None = None
-    """Budget of wall time."""
-    tolerance: float | None = None
-    """Stop when the held-out scores have stayed within this range for --tolerance-generations."""
-    tolerance_generations: int = 50
-    """Generations for which the held-out scores have to stay within --tolerance."""
-    episodes: int | None = None
-    """Episodes that each candidate plays in a generation, or that a learner learns from. 1 for candidates, and the
-    learner's own number, unless the preset says otherwise."""
-    reevaluate: int | None = None
-    """Fresh episodes that the best quarter of the candidates plays as well, to be ranked again. 0 unless the preset
-    says otherwise."""
-    failed: Literal["dropped", "worst"] | None = None
-    """What becomes of a candidate with a failed episode: it is dropped, or gets the worst score of its generation.
-    dropped unless the preset says otherwise."""
-    survival_bonus: float | None = None
-    """What is taken off the return for each step, in training only. 0 unless the preset says otherwise."""
-    eval_episodes: int | None = None
-    """Episodes of each held-out evaluation, and of the final test. 100 unless the preset says otherwise."""
-    eval_every: int | None = None
-    """Generations between held-out evaluations. 10 unless the preset says otherwise."""
-    preset: bool = True
-    """Fill in what is not given from the preset of the algorithm for the environment, where there is one."""
-    backend: Literal["auto", "gymnasium", "native"] = "auto"
-    """native: our own twin of an environment, on tensors; auto: where its returns are Gymnasium's to the last bit."""
-    compile: bool = False
-    """Step an environment on tensors in one compiled graph, in float32: for large populations."""
-    device: str = "cpu"
-    """Where networks and environments on tensors are computed: cpu, cuda, or cuda:1 for one of several."""
-    max_episode_steps: int | None = None
-    """Time limit of an episode in steps, instead of the environment's own."""
-    strict: bool = False
-    """Refuse an environment whose episodes depend on more than seed and actions, instead of saying so in a line."""
-    log_dir: Path = Path("runs")
-    """Folder in which run folders are made."""
-    run_dir: Path | None = None
-    """The run's folder itself. A run of equal configuration that it holds is resumed."""
-    checkpoint_seconds: float = 10.0
-    """Seconds between checkpoints. 0 writes one after every generation."""
-    workers: int = 1
-    """Processes on this machine. Any number gives the same result."""
+
+def _run_options() -> Any:
+    """The options that are the same for every algorithm."""
+    settings = settings_options([each.name for each in fields(Settings)], policy=OF_POLICY)
+    place = [name for name, *_ in settings].index("normalize_observations")  # after those of the policy
+    own = [(name, Annotated[kind, tyro.conf.arg(help=text)], None) for name, (kind, text) in OWN.items()]
+    namespace = {"__doc__": "Settings of a run, the same for every algorithm."}
+    options = [*settings[:place], *own, *settings[place:]]
+    return as_options(make_dataclass("RunSettings", options, namespace=namespace))
 
 
 def run(arguments: list[str]) -> None:
@@ -123,7 +79,7 @@ def run(arguments: list[str]) -> None:
         algorithm = algorithm_class(name)
     except ValueError as error:
         raise error if named else ValueError(f"{config}: {error}") from None
-    arguments = _apart("--hidden", arguments)
+    arguments = _apart("--hidden", _with_new_names(arguments))
     options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:])
     given = _given(vars(options.run) | vars(options.hyperparameters), arguments) | {"algorithm": name}
     from_run = given.pop("from", None)
@@ -166,6 +122,13 @@ def _apart(option: str, arguments: list[str]) -> list[str]:
     ]
 
 
+def _with_new_names(arguments: list[str]) -> list[str]:
+    """The arguments, with options that had another name in earlier versions under the new one."""
+    known = {f"--{old.replace('_', '-')}": f"--{new.replace('_', '-')}" for old, new in OLD_NAMES.items()}
+    split = [word.partition("=") for word in arguments]
+    return ["".join([known.get(name.replace("_", "-"), name), *rest]) for name, *rest in split]
+
+
 def _given(options: dict[str, Any], arguments: list[str]) -> dict[str, Any]:
     """What was said, and only that, as keywords of :func:`train`, and ``from``."""
     said = {word.partition("=")[0].strip("-").replace("-", "_") for word in arguments if word.startswith("--")}
@@ -189,7 +152,7 @@ def _policy_of(run_dir: Path, settings: dict[str, Any]) -> Policy:
 
 
 def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
-    """The options above, and the algorithm's hyperparameters from its constructor's signature and docstring."""
+    """The options of a run, and the algorithm's hyperparameters from its constructor's signature and docstring."""
     hints = get_type_hints(algorithm.__init__)
     described = docstring_parser.parse(algorithm.__doc__ or "")
     texts = {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in described.params}
@@ -201,11 +164,11 @@ def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
         default = None if parameter.name == "std" else parameter.default
         fields.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text)], default))
     hyperparameters: Any = as_options(
-        dataclasses.make_dataclass("Hyperparameters", fields, namespace={"__doc__": f"Of {name}."})
+        make_dataclass("Hyperparameters", fields, namespace={"__doc__": f"Hyperparameters of {name}."})
     )
-    return dataclasses.make_dataclass(
+    return make_dataclass(
         name,
-        [("run", TrainOptions), ("hyperparameters", hyperparameters, field(default_factory=hyperparameters))],
+        [("run", _run_options()), ("hyperparameters", hyperparameters, field(default_factory=hyperparameters))],
         namespace={"__doc__": f"{described.short_description}\n\nFor example: torchpolicy train {name} {EXAMPLE}"},
     )
 

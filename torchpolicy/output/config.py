@@ -28,12 +28,6 @@ FORMAT_VERSION = 1
 
 CONFIG = "config.json"
 
-MAY_CHANGE = (
-    *("target", "generations", "total_steps", "seconds", "tolerance", "tolerance_generations"),
-    *("checkpoint_seconds", "versions"),
-)
-"""Fields that a run may be given anew when it goes on."""
-
 POLICY = record_of({"policy": TEXT, "policy_args": TABLE})
 """What a policy of ours is made from."""
 
@@ -58,7 +52,7 @@ FIELDS: dict[str, Kind] = {
     "tolerance_generations": whole(1),
     "reevaluate": whole(),
     "failed": one_of("dropped", "worst"),
-    "survival_bonus": number(),
+    "step_penalty": number(),
     "normalize_observations": FLAG,
     "eval_episodes": whole(1),
     "eval_every": whole(1),
@@ -75,6 +69,9 @@ FIELDS: dict[str, Kind] = {
 
 SINCE: dict[str, Any] = {"failed": "dropped"}
 """Fields that runs of earlier versions lack, and what holds for those runs."""
+
+OLD_NAMES = {"survival_bonus": "step_penalty"}
+"""Settings by the names that they had in earlier versions, which are still understood."""
 
 CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.-]*")
 """``pkg.mod:name``, and ``package:Env-v0``."""
@@ -102,7 +99,7 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
         raise CheckpointError(f"{run_dir}: no such run folder")
     config = read_json(path)
     try:
-        check_fields(SINCE | config, FIELDS, needs)
+        check_fields(modern(config), FIELDS, needs)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     if given is not None:
@@ -113,7 +110,12 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
             f"{path}: was edited, or is damaged: its checksum is not that of its fields (a run takes another budget by "
             "torchpolicy resume --generations, other settings are for torchpolicy train --config)"
         )
-    return SINCE | config
+    return modern(config)
+
+
+def modern(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as this version would have written it: fields by their new names, and none missing."""
+    return SINCE | {OLD_NAMES.get(name, name): value for name, value in config.items()}
 
 
 def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:

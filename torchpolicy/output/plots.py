@@ -27,7 +27,7 @@ LABELS = {
 
 AXES = {STEPS: "environment steps", "time/elapsed": "seconds"}
 
-NEEDED = ("env", "algorithm", "hyperparameters", "policy", "episodes", "normalize_observations", "survival_bonus")
+NEEDED = ("env", "algorithm", "hyperparameters", "policy", "episodes", "normalize_observations", "step_penalty")
 """Fields of a run's configuration that tell it from others."""
 
 POINTS, RESAMPLES = 200, 300
@@ -128,7 +128,7 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     policy = config["policy"] or {}
-    own = {name: config[name] for name in ("algorithm", "episodes", "normalize_observations", "survival_bonus")}
+    own = {name: config[name] for name in ("algorithm", "episodes", "normalize_observations", "step_penalty")}
     own |= {"policy": policy.get("policy")}
     own |= config["hyperparameters"]
     own |= policy.get("policy_args", {})

@@ -25,9 +25,13 @@ import torch
 from torch import Tensor
 
 from torchpolicy.base.storage import digest_of, read_json, write_json
-from torchpolicy.output.config import CONFIG, FORMAT_VERSION, MAY_CHANGE, digest, read_config, sealed
+from torchpolicy.output.config import CONFIG, FORMAT_VERSION, digest, read_config, sealed
 from torchpolicy.base.device import find_device
 from torchpolicy.base.version import __version__
+from torchpolicy.runs.settings import MAY_CHANGE
+
+MAY_DIFFER = (*MAY_CHANGE, "versions")
+"""Fields of ``config.json`` that may differ where a run goes on."""
 
 LOCK = ".lock"
 
@@ -107,7 +111,7 @@ def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any])
     record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions(config["device"])})
     path = run_dir / CONFIG
     if not path.exists():
-        identity = f"{digest(record, without=MAY_CHANGE)}-{digest_of(first)}"
+        identity = f"{digest(record, without=MAY_DIFFER)}-{digest_of(first)}"
         write_json(path, sealed(record | {"identity": identity}))
         return identity
     before = read_config(run_dir, ())
@@ -115,11 +119,11 @@ def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any])
     changed = [
         f"{key} was {old}, is {new}"
         for key, old, new in _differences(before, record)
-        if key not in (*MAY_CHANGE, "identity", "checksum")
+        if key not in (*MAY_DIFFER, "identity", "checksum")
     ]
     if changed:
         raise ValueError(f"{run_dir} is a run of another configuration: {'; '.join(changed)}")
-    after = {name: record[name] for name in MAY_CHANGE}
+    after = {name: record[name] for name in MAY_DIFFER}
     write_json(path, sealed({name: after.get(name, value) for name, value in read_json(path).items()}))
     return None if found is None else str(found)
 

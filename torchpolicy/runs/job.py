@@ -1,63 +1,72 @@
-"""A run put together and checked, before anything of it is started."""
+"""A run that was put together and checked, before anything of it is started."""
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from math import isfinite, nan
 from typing import Any
 
 import torch
-from torch import nn
 
-from torchpolicy.training.callbacks import Callback
-from torchpolicy.training.calling import check_callbacks
-from torchpolicy.runs.algorithms import Algorithm, algorithm_class, check_hyperparameters, check_place, hyperparameters_of, make_algorithm
-from torchpolicy.policies.make import PolicyFactory, make_policy
 from torchpolicy.base.checks import check_seed
 from torchpolicy.base.device import find_device
-from torchpolicy.envs.probe import check_environment
-from torchpolicy.envs.make import EnvFactory, make_environment
-from torchpolicy.envs.base import Environment
-from torchpolicy.learn.base import Learner
 from torchpolicy.base.memory import enough_memory
-from torchpolicy.rollout.probe import check_policy
-from torchpolicy.vectors.params import ParamVector
-from torchpolicy.training.plan import Plan
+from torchpolicy.envs.base import Environment
+from torchpolicy.envs.make import make_environment
+from torchpolicy.envs.probe import check_environment
+from torchpolicy.learn.base import Learner
 from torchpolicy.policies.base import Policy
-from torchpolicy.vectors.low_rank import numbers_each
-from torchpolicy.runs.folder import name_of
-from torchpolicy.search.base import Search
+from torchpolicy.policies.make import make_policy
+from torchpolicy.rollout.probe import check_policy
 from torchpolicy.rollout.tensor import choose_slots
+from torchpolicy.runs.algorithms import (
+    Algorithm,
+    algorithm_class,
+    check_hyperparameters,
+    check_place,
+    hyperparameters_of,
+    make_algorithm,
+)
+from torchpolicy.runs.folder import name_of
+from torchpolicy.runs.settings import Settings
+from torchpolicy.search.base import Search
+from torchpolicy.training.callbacks import Callback
+from torchpolicy.training.calling import check_callbacks
+from torchpolicy.training.plan import Plan
+from torchpolicy.vectors.low_rank import numbers_each
+from torchpolicy.vectors.params import ParamVector
 
 DEFAULT_TOTAL_STEPS = 1_000_000
+"""Budget of environment steps of a run that was given no budget at all."""
 
 VECTORS = 35
-"""As long as the policy's weights, that a run holds at its peak: a search's, a checkpoint's and so on. Measured."""
+"""Vectors as long as the policy's weights that a run holds at its peak: the search's, a checkpoint's and so on. It was
+measured."""
 
 COMPILERS = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
-"""Of which torch uses the first that there is."""
+"""C++ compilers; torch uses the first one that is there."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a run consists of.
+    """Everything that a run consists of.
 
     Attributes:
-        environment: Where it plays.
-        policy: What it trains.
-        algorithm: With what.
-        plan: How long.
-        slots: Of the rollout.
-        compile: Whether it is compiled.
-        callbacks: The user's.
-        noise_rank: Of the search's noise, if that is low.
-        memory: Bytes that it will take, about, beside what torch does.
+        environment: The environment that episodes are played in.
+        policy: The policy that is trained.
+        algorithm: The search or learner that improves the policy.
+        plan: When the run ends, and how it is scored.
+        slots: Episodes that the rollout plays side by side.
+        compile: Whether the rollout is compiled.
+        callbacks: The user's callbacks.
+        noise_rank: Rank of the search's noise; None for noise of its own in each weight.
+        memory: Bytes that the run will take, about, in addition to torch's own.
         config: All of it as plain values, for ``config.json``.
-        code: What was given as `env` and `policy`; None for a policy that the run's files make again.
-        notes: What there is to say about it at the start.
-        identity: Of the run in its folder; None as long as it has none.
+        code: What the user gave as `env` and `policy`; None for a policy that the run's files can make again.
+        notes: Lines to tell the user at the start.
+        identity: Identity of the run in its folder; None while it has no folder.
     """
 
     environment: Environment
@@ -76,131 +85,115 @@ class Job:
 
 
 @enough_memory()
-def make_job(
-    env: str | EnvFactory,
-    algorithm: str | Algorithm,
-    *,
-    env_args: Mapping[str, Any] | None,
-    policy: Policy | nn.Module | PolicyFactory | str | None,
-    policy_args: Mapping[str, Any] | None,
-    seed: int,
-    target: float | str | None,
-    max_episode_steps: int | None,
-    backend: str,
-    compile: bool,
-    device: str,
-    hyperparameters: Mapping[str, Any],
-    preset: str | None,
-    weights_given: bool,
-    callbacks: Sequence[object],
-    strict: bool = False,
-    **plan: Any,
-) -> Job:
-    """Put a run together from the arguments of :func:`torchpolicy.train`; `plan` are those of :class:`Plan`.
+def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> Job:
+    """Put a run together from its settings.
 
-    For the record, `preset` is the name of the preset that some of them come from, and `weights_given` says whether
-    the run begins with weights, or a search, that no seed makes again. `strict` refuses an environment of which it is
-    not true that an episode is a pure function of its seed and the actions.
+    Args:
+        settings: The settings, with presets and defaults filled in.
+        preset: What was taken from a preset, for the record.
+        weights_given: Whether the run begins with weights, or a search, that no seed makes again.
 
     Raises:
-        ValueError: If an argument is unknown, out of range, or does not fit the others.
+        ValueError: If a setting is unknown, out of range, or does not fit the others.
     """
-    seed = check_seed(seed)
-    called = check_callbacks(callbacks)
+    check_seed(settings.seed)
+    callbacks = check_callbacks(settings.callbacks)
+    kind = _kind_of(settings)
+    environment = make_environment(settings.env, settings.env_args, settings.max_episode_steps, settings.backend)
+    device = find_device(str(settings.device))
+    if settings.compile:
+        _check_compiler(environment, device)
+    _check_candidates(settings, kind)
+    check_place(settings.algorithm, device)
+    policy = _policy_of(settings, environment, device)
+    plan = _plan_of(settings, kind, environment, policy)
+    if plan.normalize_observations:
+        policy.normalize()
+    elif policy.normalizer is not None:
+        raise ValueError("normalize_observations is False, and the policy normalises observations")
+    check_policy(policy, environment.first_observation)
+    algorithm = make_algorithm(settings.algorithm, settings.hyperparameters or {}, policy, settings.seed)
+    noise_rank = algorithm.noise_rank if isinstance(algorithm, Search) else None
+    slots = _slots_of(settings, algorithm, plan, environment, policy, noise_rank)
+    config = {
+        "preset": preset,
+        "initial_weights": "given" if weights_given else "of the seed",
+        "slots": slots,
+        **_record(settings, algorithm, environment, policy, plan),
+    }
+    return Job(
+        environment,
+        policy,
+        algorithm,
+        plan,
+        slots,
+        settings.compile,
+        callbacks,
+        noise_rank,
+        _memory(algorithm, ParamVector(policy.net), slots, noise_rank),
+        config,
+        _code_of(settings, policy),
+        _impurities(environment, strict=settings.strict),
+    )
+
+
+def _kind_of(settings: Settings) -> type[Algorithm]:
+    """The class of the algorithm, whose hyperparameters are known to be those that were given."""
+    algorithm = settings.algorithm
     if not isinstance(algorithm, str | Algorithm):
         raise ValueError(f"algorithm must be a name, a search or a learner, got {algorithm!r}")
-    algorithm_kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
-    check_hyperparameters(algorithm_kind, hyperparameters)
-    environment = make_environment(env, env_args, max_episode_steps, backend)
-    place = find_device(device)
-    on_tensors = environment.tensor_env is not None
-    if compile:
-        _check_compiler(on_tensors, environment.name, place)
-    if issubclass(algorithm_kind, Learner) and (
-        plan["reevaluate"] or plan["survival_bonus"] or plan["failed"] != "dropped"
-    ):
-        raise ValueError(
-            f"{algorithm_kind.__name__} has no candidates: reevaluate, survival_bonus and failed are for searches"
-        )
-    if plan["episodes"] is None:
-        plan["episodes"] = algorithm_kind.episodes if issubclass(algorithm_kind, Learner) else 1
-    if isinstance(algorithm, Learner) and policy is None:
-        policy = algorithm.policy
-    goal = None
-    if plan["generations"] is plan["total_steps"] is plan["seconds"] is None:
-        plan["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
-    check_place(algorithm, place)
-    trained = _moved(make_policy(policy, policy_args or {}, environment.spaces, seed), place)
-    if plan["normalize_observations"] is None:
-        plan["normalize_observations"] = trained.normalizer is not None
-    settled = Plan(seed=seed, target=_parse_target(target, auto=goal), **plan)
-    if settled.normalize_observations:
-        trained.normalize()
-    elif trained.normalizer is not None:
-        raise ValueError("normalize_observations is False, and the policy normalises observations")
-    check_policy(trained, environment.first_observation)
-    made = make_algorithm(algorithm, hyperparameters, trained, seed)
-    known = hyperparameters_of(algorithm_kind)
-    if isinstance(algorithm, str):
-        recorded = {name: hyperparameters.get(name, known[name].default) for name in known}
-        recorded |= {"std": hyperparameters.get("std")} if "std" in known else {}  # None: each layer's own
-    else:
-        recorded = {name: getattr(made, name, None) for name in known}
-    at_once = max(settled.episodes * (made.population if isinstance(made, Search) else 1), settled.eval_episodes)
-    noise_rank = made.noise_rank if isinstance(made, Search) else None
-    slots = choose_slots(environment, trained, at_once, compile=compile, noise_rank=noise_rank)
-    config = {
-        "env": name_of(env),
-        "env_args": dict(env_args or {}),
-        "max_episode_steps": max_episode_steps,
-        "preset": preset,
-        "algorithm": algorithm_kind.__name__.lower(),
-        "hyperparameters": recorded,
-        "policy": trained.settings,
-        "initial_weights": "given" if weights_given else "of the seed",
-        "net": {name: list(tensor.shape) for name, tensor in trained.net.state_dict().items()},
-        **asdict(settled),
-        "slots": slots,
-        "backend": "native" if on_tensors else "gymnasium",
-        "compile": compile,
-        "device": device,
-    }
-    memory = _memory(made, ParamVector(trained.net), slots, noise_rank)
-    made_again = trained.net if policy is None or policy_args else policy  # which of these can be named to a command
-    code: dict[str, object] = {"env": env, "policy": None if trained.settings is not None else made_again}
-    impure = check_environment(environment)
-    if impure and strict:
-        raise ValueError(f"{impure}; strict=True refuses that")
-    notes = [impure] if impure else []
-    return Job(environment, trained, made, settled, slots, compile, called, noise_rank, memory, config, code, notes)
+    kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
+    check_hyperparameters(kind, settings.hyperparameters or {})
+    return kind
 
 
-def _memory(algorithm: Algorithm, vector: ParamVector, slots: int, rank: int | None) -> int:
-    """Bytes that a run takes, about: a population, the weights in all slots, and vectors as long as the policy's."""
-    drawn = 0
-    if isinstance(algorithm, Search):
-        drawn = algorithm.population // (2 if algorithm.mirrored and rank else 1)  # a pair has its factors in common
-    return ((drawn + slots) * numbers_each(vector.slices, rank) + VECTORS * vector.dim) * vector.dtype.itemsize
-
-
-def _moved(policy: Policy, device: torch.device) -> Policy:
-    """The policy, on a device."""
-    if policy.device.type != "cpu" and policy.device != device:
-        raise ValueError(f"the policy is on {policy.device}, the run on {device}: say device={str(policy.device)!r}")
-    return policy.to(device)
-
-
-def _check_compiler(on_tensors: bool, name: str, device: torch.device) -> None:
-    """Refuse to compile what cannot be, or without a compiler."""
-    if not on_tensors:
-        raise ValueError(f"compile=True is for environments on tensors, which {name} is not (see backend)")
+def _check_compiler(environment: Environment, device: torch.device) -> None:
+    """Refuse to compile what cannot be compiled, or without a compiler."""
+    if environment.tensor_env is None:
+        raise ValueError(f"compile=True is for environments on tensors, which {environment.name} is not (see backend)")
     if device.type != "cpu" and not find_spec("triton"):
         raise ValueError(f"compile=True on {device.type} needs the package triton, which is not installed")
     if not any(compiler and shutil.which(compiler) for compiler in COMPILERS):
         raise ValueError("compile=True needs a C++ compiler, g++ or clang++, and there is none")
 
 
-def _parse_target(target: float | str | None, auto: float | None) -> float | None:
+def _check_candidates(settings: Settings, kind: type[Algorithm]) -> None:
+    """Refuse settings of candidates for an algorithm that has none."""
+    asked = settings.reevaluate or settings.step_penalty or settings.failed != "dropped"
+    if issubclass(kind, Learner) and asked:
+        raise ValueError(f"{kind.__name__} has no candidates: reevaluate, step_penalty and failed are for searches")
+
+
+def _policy_of(settings: Settings, environment: Environment, device: torch.device) -> Policy:
+    """The policy to train, on its device."""
+    policy = make_policy(_given_policy(settings), settings.policy_args or {}, environment.spaces, settings.seed)
+    if policy.device.type != "cpu" and policy.device != device:
+        raise ValueError(f"the policy is on {policy.device}, the run on {device}: say device={str(policy.device)!r}")
+    return policy.to(device)
+
+
+def _given_policy(settings: Settings) -> Any:
+    """What the user gave as the policy; a learner brings its own."""
+    if settings.policy is None and isinstance(settings.algorithm, Learner):
+        return settings.algorithm.policy
+    return settings.policy
+
+
+def _plan_of(settings: Settings, kind: type[Algorithm], environment: Environment, policy: Policy) -> Plan:
+    """When the run ends, and how it is scored: the settings of that kind, with what depends on the others."""
+    chosen = {each.name: getattr(settings, each.name) for each in fields(Plan)}
+    goal = None
+    if settings.generations is settings.total_steps is settings.seconds is None:
+        chosen["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
+    if settings.episodes is None:
+        chosen["episodes"] = kind.episodes if issubclass(kind, Learner) else 1
+    if settings.normalize_observations is None:
+        chosen["normalize_observations"] = policy.normalizer is not None
+    return Plan(**chosen | {"target": _target_of(settings.target, auto=goal)})
+
+
+def _target_of(target: float | str | None, auto: float | None) -> float | None:
+    """A target as a number; None for no target, and `auto` where it is left open."""
     if target == "auto":
         return auto
     if target is None or target == "none":
@@ -212,3 +205,65 @@ def _parse_target(target: float | str | None, auto: float | None) -> float | Non
     if not isfinite(number):
         raise ValueError(f"target must be 'auto', 'none' or a number, got {target!r}")
     return number
+
+
+def _slots_of(
+    settings: Settings,
+    algorithm: Algorithm,
+    plan: Plan,
+    environment: Environment,
+    policy: Policy,
+    noise_rank: int | None,
+) -> int:
+    """Episodes that the rollout plays side by side."""
+    candidates = algorithm.population if isinstance(algorithm, Search) else 1
+    at_once = max(plan.episodes * candidates, plan.eval_episodes)
+    return choose_slots(environment, policy, at_once, compile=settings.compile, noise_rank=noise_rank)
+
+
+def _memory(algorithm: Algorithm, vector: ParamVector, slots: int, rank: int | None) -> int:
+    """Bytes that a run takes, about: a population, the weights in all slots, and vectors as long as the policy's."""
+    drawn = 0
+    if isinstance(algorithm, Search):
+        drawn = algorithm.population // (2 if algorithm.mirrored and rank else 1)  # a pair has its factors in common
+    return ((drawn + slots) * numbers_each(vector.slices, rank) + VECTORS * vector.dim) * vector.dtype.itemsize
+
+
+def _record(
+    settings: Settings, algorithm: Algorithm, environment: Environment, policy: Policy, plan: Plan
+) -> dict[str, Any]:
+    """The settings as plain values."""
+    known, given = hyperparameters_of(type(algorithm)), settings.hyperparameters or {}
+    if isinstance(settings.algorithm, str):
+        recorded = {name: given.get(name, known[name].default) for name in known}
+        recorded |= {"std": given.get("std")} if "std" in known else {}  # None: each layer's own
+    else:
+        recorded = {name: getattr(algorithm, name, None) for name in known}
+    return {
+        "env": name_of(settings.env),
+        "env_args": dict(settings.env_args or {}),
+        "max_episode_steps": settings.max_episode_steps,
+        "algorithm": type(algorithm).__name__.lower(),
+        "hyperparameters": recorded,
+        "policy": policy.settings,
+        "net": {name: list(tensor.shape) for name, tensor in policy.net.state_dict().items()},
+        **asdict(plan),
+        "backend": "gymnasium" if environment.tensor_env is None else "native",
+        "compile": settings.compile,
+        "device": str(settings.device),
+    }
+
+
+def _code_of(settings: Settings, policy: Policy) -> dict[str, object]:
+    """What the user has to name again for another command."""
+    given = _given_policy(settings)
+    again = policy.net if given is None or settings.policy_args else given
+    return {"env": settings.env, "policy": None if policy.settings is not None else again}
+
+
+def _impurities(environment: Environment, *, strict: bool) -> list[str]:
+    """What keeps an episode from being a pure function of its seed and the actions, as a line to tell, if anything."""
+    impure = check_environment(environment)
+    if impure and strict:
+        raise ValueError(f"{impure}; strict=True refuses that")
+    return [impure] if impure else []

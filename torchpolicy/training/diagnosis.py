@@ -182,7 +182,7 @@ class Diagnosis:
         if self._surviving >= SURVIVING and not self._stalled:
             reasons["survival"] = (
                 f"for {SURVIVING} generations {truncated:.0%} of the episodes have run to the time limit, without a "
-                "better return: it has learned to survive, not to finish; a survival_bonus may help"
+                "better return: it has learned to survive, not to finish; a step_penalty may help"
             )
         fresh = [reason for reason in reasons if reason not in self._told]
         self._told.update(fresh[:1])

@@ -25,7 +25,7 @@ class Plan:
             themselves is that of the means of all they played. 0: none.
         failed: What becomes of a candidate with a failed episode: dropped, as if it had not been asked for, or worst,
             with the lowest score of its generation.
-        survival_bonus: Taken off the return for each step, in the scores of training alone.
+        step_penalty: Amount that is subtracted from the return for each step, in the scores of training alone.
         normalize_observations: Whether the policy's normaliser learns from what candidates see.
         eval_episodes: Of each held-out evaluation.
         eval_every: Generations between validations.
@@ -43,7 +43,7 @@ class Plan:
     tolerance_generations: int = 50
     reevaluate: int = 0
     failed: str = "dropped"
-    survival_bonus: float = 0.0
+    step_penalty: float = 0.0
     normalize_observations: bool = False
     eval_episodes: int = 100
     eval_every: int = 10
@@ -56,7 +56,7 @@ class Plan:
             check_count(name, getattr(self, name), at_least=1)
         check_count("reevaluate", self.reevaluate, at_least=0, at_most=MOST_EPISODES)
         check_choice("failed", self.failed, ("dropped", "worst"))
-        check_range("survival_bonus", self.survival_bonus, -inf, inf)
+        check_range("step_penalty", self.step_penalty, -inf, inf)
         if self.tolerance is not None:
             check_range("tolerance", self.tolerance, 0, inf, open_low=True)
         for name in ("generations", "total_steps"):

@@ -53,12 +53,12 @@ def score(rollout: Rollout, plan: Plan, candidates: Tensor | Population, center:
     seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes + plan.reevaluate)
     outcome = rollout.play(players, seeds[: plan.episodes], observe=plan.normalize_observations)
     outcomes, failures = [outcome], outcome.failures
-    every = _mean_scores(outcome, plan.survival_bonus)
+    every = _mean_scores(outcome, plan.step_penalty)
     scores = every[:population].copy()
     if plan.reevaluate:
         best = _best(scores)
         again = rollout.play(candidates[best], seeds[plan.episodes :], observe=plan.normalize_observations)
-        sums = plan.episodes * scores[best] + plan.reevaluate * _mean_scores(again, plan.survival_bonus)
+        sums = plan.episodes * scores[best] + plan.reevaluate * _mean_scores(again, plan.step_penalty)
         scores[best] = _dealt(scores[best], sums)
         failures = failures + [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
         outcomes.append(again)
@@ -96,9 +96,9 @@ def _with(candidates: Tensor | Population, center: Tensor) -> Population | WithC
     return WithCenter(candidates, center)
 
 
-def _mean_scores(outcome: Outcome, survival_bonus: float) -> Array:
+def _mean_scores(outcome: Outcome, step_penalty: float) -> Array:
     """(P,), mean over the episodes of the return less a bonus for each step."""
-    scores: Array = (outcome.returns - survival_bonus * outcome.lengths).mean(1)
+    scores: Array = (outcome.returns - step_penalty * outcome.lengths).mean(1)
     return scores
 
 

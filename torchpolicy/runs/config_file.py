@@ -2,33 +2,29 @@
 
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from torchpolicy.base.checks import suggestion
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.storage import check_depth, read_json
-from torchpolicy.output.config import FIELDS, SINCE, refuse_code, was_edited
+from torchpolicy.output.config import FIELDS, OLD_NAMES, modern, refuse_code, was_edited
 from torchpolicy.base.fields import check_fields, shown
 from torchpolicy.runs.folder import name_of
-
-RECORDED = (
-    *("env_args", "backend", "compile", "device", "max_episode_steps", "seed", "target", "generations", "total_steps"),
-    *("seconds", "tolerance", "tolerance_generations", "normalize_observations", "episodes", "reevaluate"),
-    *("failed", "survival_bonus", "eval_episodes", "eval_every", "checkpoint_seconds"),
-)
-"""Fields of ``config.json`` that are keywords of :func:`torchpolicy.train` as they are."""
+from torchpolicy.runs.settings import RECORDED, Settings
 
 FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots", "versions", "identity", "checksum")
-"""Those that only say what came of it."""
+"""Fields of ``config.json`` that only say what came of the settings."""
 
-KNOWN = ("env", "algorithm", "hyperparameters", "policy", "policy_args", *RECORDED)
+KNOWN = tuple(each.name for each in fields(Settings) if each.name != "callbacks")
+"""Settings that a file may hold."""
+
+IN_CONFIG = ("env", "algorithm", "hyperparameters", "policy", *RECORDED)
+"""Settings that ``config.json`` holds."""
 
 OF_THE_ENVIRONMENT = ("env_args", "backend", "max_episode_steps", "target")
-"""Those that do not go with another environment."""
-
-ELSEWHERE = ("preset", "workers", "strict", "log_dir", "run_dir")
-"""What a TOML may say besides."""
+"""Settings that do not go with another environment."""
 
 
 def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
@@ -47,13 +43,14 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
     """
     path = Path(path)
     table = _read(path)
-    odd = [name for name in table.get("hyperparameters", {}) if name in (*KNOWN, *ELSEWHERE)]
+    odd = [name for name in table.get("hyperparameters", {}) if name in KNOWN]
     if odd:
         raise ValueError(f"{path}: {', '.join(odd)} is no hyperparameter: it stands above the tables")
     if path.suffix == ".json":
         settings = _of_run(path, table, given)
     else:
-        _check(path, table, (*KNOWN, *ELSEWHERE))
+        table = {OLD_NAMES.get(name, name): value for name, value in table.items()}
+        _check(path, table, KNOWN)
         hyperparameters = table.pop("hyperparameters", {})
         settings = table | hyperparameters
     for whole, args in (("policy", "policy_args"), ("env", "env_args")):
@@ -82,8 +79,8 @@ def algorithm_in(path: str | Path) -> str | None:
 
 def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The settings of a run, whose preset has been taken in."""
-    edited, config = was_edited(config), SINCE | config
-    _check(path, config, (*KNOWN, *FOR_THE_RECORD))
+    edited, config = was_edited(config), modern(config)
+    _check(path, config, (*IN_CONFIG, *FOR_THE_RECORD))
     try:
         check_fields(config, FIELDS, ("env", "algorithm", "policy", "initial_weights", *RECORDED, "hyperparameters"))
     except ValueError as error:
