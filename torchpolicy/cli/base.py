@@ -106,7 +106,8 @@ def settings_options(
         if each.name in chosen and known.option is not None:
             kind: Any = hints[each.name] if known.option is ... else known.option
             default: Any = None if each.default is MISSING else each.default
-            words = {}
+            default = Path(default) if kind is Path else default
+            words: dict[str, Any] = {}
             if get_origin(kind) is tuple:
                 default, words = (), {"metavar": "NAME=VALUE ..."}
             if open_by_default:
