@@ -40,7 +40,7 @@ def create_run_folder(log_dir: str | Path, run_dir: str | Path | None, env: str,
     """Make a new folder: `run_dir`, or ``log_dir/<env>/<algorithm>-s<seed>-<time>[-k]``.
 
     Raises:
-        ValueError: If it cannot be made, or `run_dir` holds something else than a run.
+        ValueError: If it cannot be made, or `run_dir` holds something other than a run.
     """
     try:
         if run_dir is not None:
@@ -66,7 +66,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
 
 
 def _make(folder: Path) -> bool:
-    """Make a folder; whether it is ours, and not that of a run that started in the same second."""
+    """Make a folder; False if it is there already, made by a run that started in the same second."""
     try:
         folder.mkdir()
     except FileExistsError:
@@ -75,7 +75,7 @@ def _make(folder: Path) -> bool:
 
 
 def versions(device: str = "cpu") -> dict[str, str]:
-    """What the bits of a result on a device may depend on, besides its configuration."""
+    """Versions and machine: all that the bits of a result may depend on besides its configuration."""
     gpu = {}
     if device != "cpu":
         properties = torch.get_device_module(device).get_device_properties(find_device(device))
@@ -92,16 +92,16 @@ def versions(device: str = "cpu") -> dict[str, str]:
 
 
 def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any]) -> str | None:
-    """Record what is run, and on what the bits of its result may depend; or see that it is what the folder's run is.
+    """Write ``config.json`` for a new run; for a run that goes on, check that its configuration is the same.
 
     Args:
         run_dir: The run's folder.
-        config: What is run, as plain values.
-        first: What a new run begins with, as a tree of tensors and plain values.
+        config: The run's configuration as plain values.
+        first: The state that a new run begins with, as a tree of tensors and plain values.
 
     Returns:
-        The run's identity, a digest of its configuration and of what it began with. None if an earlier version, which
-        had none, began it.
+        The run's identity, a digest of its configuration and of what it began with; None for a run that was begun by
+        a version without identities.
 
     Raises:
         CheckpointError: If the folder's configuration is damaged.
@@ -139,7 +139,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
 
 
 def place_of(run_dir: Path) -> tuple[int, int] | None:
-    """Which folder this is, whatever its name; None if it is gone."""
+    """Identity of a folder on its disk, which a folder of the same name does not share; None if it is gone."""
     try:
         found = run_dir.stat()
     except FileNotFoundError:
@@ -149,7 +149,7 @@ def place_of(run_dir: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Hold a run's folder; whoever holds it loses it by dying, in whatever way.
+    """Hold a run's folder while the process lives: it is released however the process ends.
 
     Raises:
         ValueError: If another process holds it.
@@ -167,7 +167,7 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 def name_of(code: object) -> str:
-    """A name of the user's own code, for the record; it is never imported from there."""
+    """The name of the user's own code, for the record; nothing is ever imported by it."""
     if isinstance(code, str):
         return code
     named = code if hasattr(code, "__qualname__") else type(code)
@@ -175,7 +175,7 @@ def name_of(code: object) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it; a long tensor or an object only by what it is, ``{"is": …}``."""
+    """A value that JSON can hold; a long tensor or an object is only described, as ``{"is": …}``."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What to type next about a run: a command, or the call in Python, for who is there, or has code without a name."""
+"""The command to type next for a run; or the Python call, at a prompt of Python's or where code has no name."""
 
 import shlex
 import sys
@@ -9,11 +9,11 @@ from torchpolicy.runs.folder import name_of
 
 
 def to_resume(run_dir: Path, code: Mapping[str, object]) -> str:
-    """How to go on with a run.
+    """The command, or the call, that goes on with a run.
 
     Args:
         run_dir: The run's folder.
-        code: What it was given as `env` and `policy`; None for a policy that the run's files make again.
+        code: The `env` and `policy` that the run was given; None for a policy that the run's files can make again.
     """
     options = _options(code)
     if options is not None and not in_python():
@@ -23,7 +23,7 @@ def to_resume(run_dir: Path, code: Mapping[str, object]) -> str:
 
 
 def to_evaluate(run_dir: Path, code: Mapping[str, object]) -> str:
-    """How to score the policy of a run; arguments are those of :func:`to_resume`."""
+    """The command, or the call, that scores the policy of a run; arguments are those of :func:`to_resume`."""
     options = _options(code)
     if options is not None:
         return f"torchpolicy eval {shlex.quote(str(run_dir))}{options} --episodes 100 --seed 1"
@@ -33,7 +33,7 @@ def to_evaluate(run_dir: Path, code: Mapping[str, object]) -> str:
 
 
 def in_python() -> bool:
-    """Whether the user is at a prompt of Python's: a notebook, IPython, or ``python`` by itself."""
+    """True at a prompt of Python's: a notebook, IPython, or ``python`` by itself."""
     return hasattr(sys, "ps1")
 
 
@@ -55,7 +55,7 @@ def shell_name(code: object) -> str | None:
 
 
 def _is_own(name: str, value: object) -> bool:
-    """Whether it has to be given again."""
+    """True for code that has to be given again."""
     return value is not None and (name == "policy" or not isinstance(value, str) or ":" in value)
 
 

@@ -64,7 +64,7 @@ class Job:
         noise_rank: Rank of the search's noise; None for noise of its own in each weight.
         memory: Bytes that the run will take, about, in addition to torch's own.
         config: All of it as plain values, for ``config.json``.
-        code: What the user gave as `env` and `policy`; None for a policy that the run's files can make again.
+        code: The `env` and `policy` that the user gave; None for a policy that the run's files can make again.
         notes: Lines to tell the user at the start.
         identity: Identity of the run in its folder; None while it has no folder.
     """
@@ -90,7 +90,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
 
     Args:
         settings: The settings, with presets and defaults filled in.
-        preset: What was taken from a preset, for the record.
+        preset: Name of the preset and the settings taken from it, for the record.
         weights_given: Whether the run begins with weights, or a search, that no seed makes again.
 
     Raises:
@@ -173,7 +173,7 @@ def _policy_of(settings: Settings, environment: Environment, device: torch.devic
 
 
 def _given_policy(settings: Settings) -> Any:
-    """What the user gave as the policy; a learner brings its own."""
+    """The policy that the user gave; a learner brings its own."""
     if settings.policy is None and isinstance(settings.algorithm, Learner):
         return settings.algorithm.policy
     return settings.policy
@@ -255,14 +255,14 @@ def _record(
 
 
 def _code_of(settings: Settings, policy: Policy) -> dict[str, object]:
-    """What the user has to name again for another command."""
+    """Code that the user has to name again for another command."""
     given = _given_policy(settings)
     again = policy.net if given is None or settings.policy_args else given
     return {"env": settings.env, "policy": None if policy.settings is not None else again}
 
 
 def _impurities(environment: Environment, *, strict: bool) -> list[str]:
-    """What keeps an episode from being a pure function of its seed and the actions, as a line to tell, if anything."""
+    """A line to tell the user if episodes depend on more than their seed and the actions."""
     impure = check_environment(environment)
     if impure and strict:
         raise ValueError(f"{impure}; strict=True refuses that")

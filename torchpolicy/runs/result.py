@@ -1,4 +1,4 @@
-"""What training came to, and what to do with it."""
+"""The result of training, and what can be done with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from torchpolicy.runs.trained import evaluate
 
 @dataclass(frozen=True)
 class Result:
-    """What a training run came to.
+    """The result of a training run.
 
     Attributes:
-        policy: The trained policy, in a search with its final center as the net's weights.
+        policy: The trained policy. A search leaves its final center as the net's weights.
         run_dir: The run's folder.
-        evaluation: Of the final policy, on held-out episodes that training never used.
+        evaluation: Scores of the final policy on held-out episodes that training never used.
         metrics: One dictionary a generation, as in ``metrics.jsonl``.
-        environment: What :func:`train` was given to make it: env, env_args, max_episode_steps, backend.
-        algorithm: The name of what trained it.
+        environment: Arguments of :func:`train` that make the environment: env, env_args, max_episode_steps, backend.
+        algorithm: Name of the algorithm that trained the policy.
     """
 
     policy: Policy

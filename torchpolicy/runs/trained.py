@@ -1,4 +1,4 @@
-"""What to do with a trained policy: load it, score it."""
+"""Loading a trained policy, and scoring it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +23,12 @@ STREAM = Stream.EVALUATION
 def load(run_dir: str | Path, policy: OwnPolicy | None = None, *, module: OwnPolicy | None = None) -> Policy:
     """The policy of a run, in eval mode. No code from the run's files is executed.
 
-    Of a run that has not finished it is that of the newest checkpoint, and standard error says so.
+    For a run that has not finished, it is the policy of the newest checkpoint, and standard error says so.
 
     Args:
         run_dir: The run's folder.
-        policy: For a run of a policy of your own: such a policy or module, whose weights are replaced; or what makes
-            it, a callable from (observation space, action space) or its name, ``"pkg.mod:factory"``.
+        policy: Needed for a run of a policy of your own: such a policy or module, whose weights are replaced; or what
+            makes it, a callable from (observation space, action space) or its name, ``"pkg.mod:factory"``.
         module: Another name for `policy`.
 
     Raises:
@@ -53,9 +53,9 @@ def load_run(
 
     Args:
         run_dir: The run's folder.
-        env: In place of the run's environment.
-        env_args: In place of the run's.
-        policy: As for :func:`load`.
+        env: Environment to play instead of the run's.
+        env_args: Keywords for the environment, instead of the run's.
+        policy: The run's policy, as :func:`load` takes it.
 
     Raises:
         CheckpointError: If a file is missing, damaged, or does not fit.
@@ -87,19 +87,20 @@ def evaluate(
     sampled: bool = False,
     noise_rank: int | None = None,
 ) -> Evaluation:
-    """Score a policy on episodes that training never uses, nor a run's own test, whatever the seed.
+    """Score a policy on episodes that neither training nor the final test of any run uses, whatever the seed.
 
     Args:
-        policy: Acts greedily; put into eval mode.
-        env: As for :func:`train`.
-        episodes: E, how many.
-        seed: Of the episodes.
-        env_args: As for :func:`train`.
-        max_episode_steps: As for :func:`train`.
-        backend: As for :func:`train`.
-        sampled: Sample actions rather than act greedily.
-        noise_rank: Of the run that trained it. Given that of one with noise of low rank, as `Result.evaluate` and the
-            command do, the matrices are held once for all episodes, and returns have the last bits of the run's own.
+        policy: The policy, which is put into eval mode and acts greedily.
+        env: Environment, as :func:`train` takes it.
+        episodes: E, number of episodes.
+        seed: Seed of the episodes.
+        env_args: Keywords for the environment.
+        max_episode_steps: Time limit of an episode in steps, instead of the environment's own.
+        backend: Implementation of the environment, as :func:`train` takes it.
+        sampled: Whether to sample actions instead.
+        noise_rank: Rank of the noise that the policy was trained with. `Result.evaluate` and the command give it for
+            a run with noise of low rank: then the matrices are held once for all episodes, and returns have the same
+            last bits as in the run.
 
     Raises:
         ValueError: If an argument is out of range, or the policy does not fit the environment.
