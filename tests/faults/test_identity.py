@@ -82,7 +82,8 @@ def test_another_runs_configuration_or_policy_is_noticed(
         assert "policy/policy/policy.json: belongs to another run" in capsys.readouterr().err
     assert main(["resume", "policy"]) == 0  # which has its own checkpoint, and so can save its own policy again
     assert (
-        "the policy is tested and saved again: policy/policy/policy.json: belongs to another run" in capsys.readouterr().err
+        "the policy is tested and saved again: policy/policy/policy.json: belongs to another run"
+        in capsys.readouterr().err
     )
     assert bits("policy") == bits("mine")
 
