@@ -11,7 +11,7 @@ def why_not_finite(name: str, value: Array) -> str | None:
 
 
 def find_not_finite(name: str, live: list[int], rows: Array) -> dict[int, str]:
-    """For each live slot whose row is not finite, a message that says so.
+    """Messages, by slot, for the live slots whose row is not finite.
 
     Args:
         name: What the rows are, such as "reward".

@@ -31,7 +31,7 @@ FIRST_SEEDS = {
     Stream.EVALUATION: (14 << 27, 27),
     Stream.CALLBACK: (15 << 27, 27),
 }
-"""For each stream of episodes, its first seed, and n if it has 2^n seeds of its own."""
+"""The first seed of each stream of episodes, and n if the stream has 2^n seeds of its own."""
 
 
 def derive_seed(root: int, stream: Stream, *key: int) -> int:

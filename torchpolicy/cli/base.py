@@ -46,7 +46,7 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Option
 
     Raises:
         ValueError: If the arguments have a mistake.
-        SystemExit: With code 0, after ``--help``.
+        SystemExit: If ``--help`` was given. Its code is 0.
     """
     read = partial(tyro.cli, options, prog=prog, config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone))
     said = io.StringIO()
