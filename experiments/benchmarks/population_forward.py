@@ -1,9 +1,9 @@
 """Time of a population's forward, with one observation per member: ours against its definition and a Python loop.
 
-One thread is used. Ours is also compared with one `torch.baddbmm` per layer, with weights laid out beforehand, which
-is the time that any product of full matrices takes. The limit is one shared matrix product per layer, as if all members had the same
-weights; populations whose noise has rank 1 come near it. Figures are medians over interleaved repeats, in microseconds
-per call.
+One thread is used. Ours is also compared with one `torch.baddbmm` per layer, with weights laid out beforehand, which is
+the time that any product of full matrices takes. The limit is one shared matrix product per layer, as if all members
+had the same weights; populations whose noise has rank 1 come near it. Figures are medians over interleaved repeats, in
+microseconds per call.
 
     python experiments/benchmarks/population_forward.py
 """

@@ -69,7 +69,9 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10, help="number of seeds")
-    parser.add_argument("--minute", type=float, default=60, help="about how many seconds a run of the second benchmark takes")
+    parser.add_argument(
+        "--minute", type=float, default=60, help="about how many seconds a run of the second benchmark takes"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "shell.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

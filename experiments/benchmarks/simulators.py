@@ -92,7 +92,9 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--cases", type=int, nargs=2, default=(0, len(CASES)), help="the first case, and the one after the last")
+    parser.add_argument(
+        "--cases", type=int, nargs=2, default=(0, len(CASES)), help="the first case, and the one after the last"
+    )
     parser.add_argument("--generations", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "simulators.json")
     arguments = parser.parse_args()

@@ -46,7 +46,7 @@ class Unequal(gymnasium.Env[Array, np.int64]):
         return np.array([self.left], np.float32), {}
 
     def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """One fewer."""
+        """Count one step."""
         self.left -= 1
         return np.array([self.left], np.float32), 1.0, self.left == 0, False, {}
 
@@ -63,19 +63,19 @@ class UnequalOnTensors(tp.TensorEnv):
         return np.array([float(rng.integers(SHORTEST, LONGEST + 1))])
 
     def transition(self, state: Row, action: Tensor) -> Row:
-        """One fewer."""
+        """Count one step."""
         return (state[0] - 1,)
 
     def observation(self, state: Row) -> Row:
-        """How many are left."""
+        """The number of steps that are left."""
         return state
 
     def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
-        """One a step."""
+        """A reward of 1 for each step."""
         return torch.ones_like(state[0])
 
     def terminal(self, state: Row) -> Tensor:
-        """None left."""
+        """Whether no step is left."""
         return state[0] < 0.5
 
 

@@ -27,7 +27,7 @@ RUNS = {
     "CartPole-v1": (20, ["--population", "61"]),
     "LunarLander-v3": (18, ["--population", "50", "--hidden", "16", "--max-episode-steps", "200"]),
 }
-"""By environment, the number of generations for each kill, so that the run outlives them all, and other options."""
+"""Generations for each kill, enough for the run to outlive them all, and other options, by environment."""
 
 
 def facts(run_dir: Path) -> str:
