@@ -1,10 +1,10 @@
 """Time and memory for asking and telling, from ten weights to a million, against drawing noise and against evotorch.
 
 One thread is used. The population is 1000 for ten weights, and 256 otherwise. evotorch's CEM, SNES and PGPE step with
-an objective that costs nothing; its step includes a copy of the scores and its own statistics, because a user cannot
-avoid them. Ours and theirs take turns, and each of theirs runs in a new process. Memory is the peak of a new process
-minus its memory before the search was made, in units of the population's P D 4 bytes. It is measured where these are
-more than 50 MB.
+an objective that costs nothing; its step includes a copy of the scores and its own statistics, which are part of it.
+Ours and theirs take turns, and each of theirs runs in a new process. Memory is the peak of a new process minus its
+memory before the search was made, in units of the population's P D 4 bytes. It is measured where these are more than 50
+MB.
 
 python experiments/benchmarks/peers.py       makes evotorch's environment, once
 python experiments/benchmarks/ask_tell.py
