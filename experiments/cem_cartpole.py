@@ -1,4 +1,4 @@
-"""CEM with its default settings on CartPole-v1, ten seeds, from the shell, each policy scored again from its files.
+"""Ten seeds of CEM with default settings on CartPole-v1, started from the shell; policies are scored from their files.
 
 python experiments/cem_cartpole.py
 """
@@ -16,7 +16,7 @@ from benchmarks.machine import describe
 
 
 def run(seed: int, folder: str) -> dict[str, Any]:
-    """One run as a user would start it, interpreter start and imports included in its seconds."""
+    """One run as a user would start it. Its seconds include the start of the interpreter, and imports."""
     command = [sys.executable, "-m", "torchpolicy"]
     run_dir = f"{folder}/s{seed}"
     begin = time.monotonic()

@@ -1,7 +1,7 @@
-"""Which defaults a search should have in a run: the first std, the population, and warm-up episodes.
+"""A study of the defaults that a search should have in a run: the first std, the population, and warm-up episodes.
 
-Three questions, each asked of several searches and environments with five seeds from 100 on, which the ladder does not
-report. Nothing else is tuned: all settings but the one in question are the defaults.
+Each of the three questions is put to several searches and environments, with five seeds from 100 on, which the ladder
+does not report. Nothing else is tuned: all settings except the one in question are the defaults.
 
 std         the first std, in units of each layer's initial scale (U(-b, b) with half-width b): 1, 1/sqrt(3), which is
             the standard deviation of that distribution, and half of it; MLPs of 64-64 and 256-256
@@ -45,17 +45,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SCALES = (1.0, 1 / sqrt(3), 0.5 / sqrt(3))
 POPULATIONS = (1, 2, 4)
 WARM_UP = 32
-"""Episodes."""
+"""Number of warm-up episodes."""
 
 
 def settings_of(env: str, algorithm: str) -> dict[str, Any]:
-    """Settings of a run. HalfCheetah's episodes have 1,000 steps, so a population there is half of the default."""
+    """Settings of a run. HalfCheetah's episodes have 1,000 steps, so its populations are half of the default."""
     half = env == "HalfCheetah-v5" and algorithm in ("nes", "pgpe")
     return SETTINGS[env] | ({"population": 32} if half else {})
 
 
 def cases(question: str) -> Iterator[dict[str, Any]]:
-    """What is asked, the environments and seeds aside: algorithm, hidden units, and the value in question."""
+    """The cases of a question for each environment and seed: algorithm, hidden units, and the value in question."""
     if question == "std":
         for hidden in ([64, 64], [256, 256]):
             for algorithm in ("nes", "pgpe", "snes"):
@@ -72,7 +72,7 @@ def cases(question: str) -> Iterator[dict[str, Any]]:
 
 
 def run(question: str, env: str, case: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A row. Seconds are of the processor: machines are shared."""
+    """One run, as a row of the results. Seconds are processor time, because machines are shared."""
     settings, value = settings_of(env, case["algorithm"]), case["value"]
     with closing(gymnasium.make(env)) as made:
         spaces = made.observation_space, made.action_space
@@ -103,7 +103,7 @@ def run(question: str, env: str, case: dict[str, Any], seed: int) -> dict[str, A
 
 
 def warmed_up(env: str, policy: tp.Policy, common: dict[str, Any]) -> tp.Policy:
-    """The policy with the statistics of some episodes of its own; its weights as they were."""
+    """The policy with unchanged weights, whose normaliser has seen some episodes of its own."""
     first = tp.ParamVector(policy.net).read()
     small: dict[str, Any] = {"population": 2, "std": 1e-6, "episodes": WARM_UP // 2, "eval_episodes": 1}
     begun = tp.train(env, "nes", policy=policy, normalize_observations=True, generations=1, **small, **common)
@@ -112,19 +112,19 @@ def warmed_up(env: str, policy: tp.Policy, common: dict[str, Any]) -> tp.Policy:
 
 
 def path_of(question: str) -> Path:
-    """Where its results lie."""
+    """The file of a question's results."""
     return RESULTS / f"{question}.json"
 
 
 def rows_of(question: str) -> list[dict[str, Any]]:
-    """The rows that are there."""
+    """The rows that have been measured."""
     path = path_of(question)
     rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
     return rows
 
 
 def fill(question: str, envs: list[str], values: list[float] | None, jobs: int) -> None:
-    """Run what is not there yet, seed by seed, and add each row as it comes."""
+    """Run the missing rows, seed by seed, and save each row when it is finished."""
     asked = [
         case
         for case in cases(question)
@@ -145,7 +145,7 @@ def fill(question: str, envs: list[str], values: list[float] | None, jobs: int) 
 
 
 def table(question: str) -> None:
-    """Markdown: interquartile means of the final test over the seeds."""
+    """A Markdown table of interquartile means of the final test over the seeds."""
     rows = rows_of(question)
     print(f"\n**{question}**\n")
     print("| environment | algorithm | hidden units | value | seeds | score (95 % interval) | mean of the curve |")
@@ -170,8 +170,8 @@ def main() -> None:
     running = commands.add_parser("run")
     running.add_argument("question", choices=("std", "population", "warm_up"))
     running.add_argument("--env", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    running.add_argument("--values", nargs="+", type=float, help="only these, of the values in question")
-    running.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    running.add_argument("--values", nargs="+", type=float, help="the values to run; all by default")
+    running.add_argument("--jobs", type=int, default=2, help="number of runs at a time")
     commands.add_parser("table")
     arguments = parser.parse_args()
     if arguments.command == "table":

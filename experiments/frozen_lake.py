@@ -11,7 +11,7 @@ import torchpolicy as tp
 def success_probability(policy: tp.Policy, steps: int = 100, **env_args: Any) -> float:
     """Probability that the greedy policy reaches the goal within `steps`, by dynamic programming.
 
-    On the slippery 4 x 4 lake the best there is, is 0.7402.
+    On the slippery 4 x 4 lake, the best possible value is 0.7402.
     """
     table: Any = gymnasium.make("FrozenLake-v1", **env_args).unwrapped
     actions = policy.act(np.arange(len(table.P)))

@@ -1,7 +1,7 @@
-"""One policy, three algorithms: CEM for five generations, then DeepCEM, then REINFORCE, then CEM again, on CartPole-v1.
+"""One policy that three algorithms train in turn on CartPole-v1: CEM, DeepCEM, REINFORCE, and CEM again.
 
-Each takes up the weights as the one before left them. At every hand-over the policy is scored before and after on the
-same episodes, and DeepCEM from scratch stands beside it.
+Each algorithm starts from the weights that the one before it left. At every hand-over the policy is scored before and
+after, on the same episodes. DeepCEM from scratch is run for comparison.
 
 python experiments/hand_over.py
 """
@@ -29,7 +29,7 @@ STAGES: list[tuple[str, dict[str, Any]]] = [
 
 
 def run(seed: int, stages: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
-    """A row a stage: the test score that it was handed, the one it left, and its env steps."""
+    """One row for each stage: the test score of the policy it was given, that of the policy it left, its env steps."""
     policy: tp.Policy | None = None
     rows = []
     for algorithm, settings in stages:
@@ -48,7 +48,7 @@ def run(seed: int, stages: list[tuple[str, dict[str, Any]]]) -> list[dict[str, f
 
 
 def score(policy: tp.Policy, seed: int) -> float:
-    """On the test episodes of a run with this seed."""
+    """The score on the test episodes of a run with this seed."""
     return tp.evaluate(policy, "CartPole-v1", episodes=100, seed=seed).mean
 
 

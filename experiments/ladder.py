@@ -38,7 +38,7 @@ THRESHOLDS = {
 
 
 def train(env: str, algorithm: str, seed: int) -> dict[str, Any]:
-    """One run with its preset. Seconds are of the processor: machines are shared, and two runs go at a time."""
+    """One run with its preset. Seconds are processor time, because two runs share a machine."""
     begin, processor = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         result = tp.train(env, algorithm, seed=seed, log_dir=folder)
@@ -67,7 +67,7 @@ def train(env: str, algorithm: str, seed: int) -> dict[str, Any]:
 
 
 def summary(content: dict[str, Any]) -> dict[str, Any]:
-    """What the table shows of an environment and an algorithm."""
+    """The table's row for an environment and an algorithm."""
     rows, threshold = content["rows"], THRESHOLDS[content["env"]]
     key = "success_probability" if "success_probability" in rows[0] else "mean"
     values = np.array([row[key] for row in rows])
@@ -86,7 +86,7 @@ def summary(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(env: str, algorithm: str, seeds: int, jobs: int) -> None:
-    """All seeds, some at a time, into one file."""
+    """Run all seeds, some at a time, and write them into one file."""
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         rows = list(pool.map(partial(train, env, algorithm), range(seeds)))
     content = {**describe(), "runs_at_a_time": jobs, "env": env, "algorithm": algorithm, "rows": rows}
@@ -96,12 +96,12 @@ def run(env: str, algorithm: str, seeds: int, jobs: int) -> None:
 
 
 def results(env: str) -> list[dict[str, Any]]:
-    """Contents of all files about an environment."""
+    """The contents of all results files of an environment."""
     return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{env}-*.json"))]
 
 
 def table() -> None:
-    """Markdown, an environment at a time, the best first."""
+    """Print one Markdown table for each environment, the best algorithm first."""
     for env, threshold in THRESHOLDS.items():
         found = results(env)
         if not found:
@@ -123,7 +123,7 @@ def table() -> None:
 
 
 def picture(path: Path) -> None:
-    """Held-out score over env steps: the median over seeds, one line an algorithm, one panel an environment."""
+    """Draw medians of held-out scores over env steps, one line per algorithm and one panel per environment."""
     import matplotlib.pyplot as plt
 
     colors = {name: f"C{number}" for number, name in enumerate(ALGORITHMS)}
@@ -158,7 +158,7 @@ def main() -> None:
     running.add_argument("--env", choices=THRESHOLDS, required=True)
     running.add_argument("--algorithms", nargs="+", required=True)
     running.add_argument("--seeds", type=int, default=10)
-    running.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    running.add_argument("--jobs", type=int, default=2, help="number of runs at a time")
     commands.add_parser("table")
     commands.add_parser("picture")
     arguments = parser.parse_args()

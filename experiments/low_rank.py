@@ -1,9 +1,9 @@
 """Dense noise against noise of low rank, from narrow to wide networks: NES with an MLP of two hidden layers.
 
-For each environment, width and kind of noise some seeds, each with the same env steps: the final held-out score, the
-rate, and what the slower one had reached when the faster one was done. Half of each layer's initial scale for a std,
-and a fifth of it for a learning rate, for all alike: of the nine pairs tried with rank 1 on CartPole (256 units) and
-four on the lander (64 units), three seeds each, the one that solves both.
+For each environment, width and kind of noise there are some seeds, all with the same number of env steps. The tables
+show the final held-out score, the rate, and the score that the slower kind had reached when the faster one was done.
+The std is half of each layer's initial scale and the learning rate a fifth of it, everywhere. Nine such pairs were
+tried with rank 1 on CartPole (256 units) and four on the lander (64 units), three seeds each; this pair solves both.
 
 python experiments/low_rank.py run --env CartPole-v1 --widths 16 64 256 --seeds 5     adds to what is in the results
 python experiments/low_rank.py table      prints the tables of all that lies there
@@ -40,16 +40,16 @@ NOISE: dict[str, int | None] = {"dense": None, "rank 1": 1}
 
 
 STD, LEARNING_RATE = 0.5, 0.2
-"""In units of each layer's initial scale, and of its mean."""
+"""The std in units of each layer's initial scale, and the learning rate in units of its mean."""
 
 THRESHOLDS = {"CartPole-v1": 475.0, "LunarLanderContinuous-v3": 200.0, "HalfCheetah-v5": 1000.0}
-"""Where an environment counts as solved; HalfCheetah's is ours."""
+"""Scores at which an environment counts as solved. Gymnasium's, except HalfCheetah's, which is our own."""
 
 
 def run(env: str, width: int, rank: int | None, seed: int) -> dict[str, Any]:
-    """A row, with the curve of the center's held-out scores: (env steps, seconds of training, score).
+    """One run, as a row with the curve of the center's held-out scores: (env steps, seconds of training, score).
 
-    Seconds are of the processor: machines are shared.
+    Seconds are processor time, because machines are shared.
     """
     with closing(gymnasium.make(env)) as made:
         policy = tp.MLPPolicy(made.observation_space, made.action_space, hidden=(width, width), seed=seed)
@@ -95,7 +95,7 @@ def run(env: str, width: int, rank: int | None, seed: int) -> dict[str, Any]:
 
 
 def at(curve: list[list[float]], seconds: float) -> float:
-    """The last score of a curve by then; NaN before the first."""
+    """The last score of a curve up to a time; NaN before the first."""
     scores = [score for _, elapsed, score in curve if elapsed <= seconds]
     return scores[-1] if scores else float("nan")
 
@@ -106,7 +106,7 @@ def time_to(curve: list[list[float]], threshold: float) -> float:
 
 
 def results() -> list[dict[str, Any]]:
-    """Contents of the files there are, in the order above."""
+    """The contents of all results files, in the order of the environments above."""
     paths = [RESULTS / f"{env}.json" for env in SETTINGS]
     return [json.loads(path.read_text()) for path in paths if path.exists()]
 
@@ -135,7 +135,7 @@ def table() -> None:
 
 
 def picture(path: Path) -> None:
-    """Held-out score over seconds of training: the median over seeds and their range, a panel a width."""
+    """Draw held-out scores over seconds of training: median and range over seeds, one panel per width."""
     import matplotlib.pyplot as plt
 
     found = results()
@@ -202,7 +202,7 @@ def main() -> None:
 
 
 def same(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether two rows are of one run."""
+    """Whether two rows belong to the same run."""
     return all(old[name] == new[name] for name in ("width", "noise", "seed"))
 
 

@@ -1,7 +1,7 @@
-"""Pictures of TensorBoard's pages: a search, runs side by side, and runs beside stable-baselines3's. Needs chromium.
+"""Takes pictures of TensorBoard with chromium: a search, runs side by side, and our runs beside stable-baselines3's.
 
-python experiments/tensorboard_pages.py              LunarLander-v3 under xNES, and under SNES, a minute and a half each
-python experiments/tensorboard_pages.py --beside     CartPole-v1: ours, and PPO (benchmarks/peers.py makes its place)
+python experiments/tensorboard_pages.py              LunarLander-v3 with xNES and with SNES, a minute and a half each
+python experiments/tensorboard_pages.py --beside     CartPole-v1 with ours and PPO (benchmarks/peers.py installs it)
 """
 
 import argparse
@@ -30,12 +30,12 @@ PAGES = {
 BESIDE = "scalars&_smoothingWeight=0&tagFilter=rollout/ep_rew_mean|rollout/ep_len_mean|time/fps"
 WIDTH, HEIGHT, PORT = 1400, 1100, 6017
 LOADING = 15.0
-"""Seconds, of the server and of a page."""
+"""Seconds to wait for the server, and for a page."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The address of a TensorBoard of a folder."""
+    """Serve a folder with TensorBoard; yields its address."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(PORT)]
     command += ["--load_fast=false"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -48,7 +48,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def shoot(url: str, browser: str, path: Path, height: int = HEIGHT) -> None:
-    """A page as a picture."""
+    """Take a picture of a page."""
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "page.png"
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
@@ -60,7 +60,7 @@ def shoot(url: str, browser: str, path: Path, height: int = HEIGHT) -> None:
 
 
 def show_search(folder: Path, seconds: float, browser: str, out: Path) -> None:
-    """A page a picture, of one run, and how it lands; the table of hyperparameters, of both."""
+    """Take a picture of each page for one run, of the hyperparameters of both, and of the lander's landing."""
     for algorithm in ("snes", "xnes"):
         result = tp.train("LunarLander-v3", algorithm, seconds=seconds, seed=1, run_dir=folder / algorithm)
     print(result.record(out / "landing.gif"))
@@ -73,7 +73,7 @@ def show_search(folder: Path, seconds: float, browser: str, out: Path) -> None:
 
 
 def show_beside(folder: Path, browser: str, out: Path) -> None:
-    """Runs of ours and stable-baselines3's PPO in one TensorBoard."""
+    """Show our runs and stable-baselines3's PPO in one TensorBoard."""
     run_peer("sb3", "tensorboard_sb3", folder / "stable-baselines3", 100_000)
     for algorithm in ("snes", "deepcem"):
         run = folder / "torchpolicy" / algorithm

@@ -69,7 +69,7 @@ def test_the_metric_that_is_drawn_is_said_and_chosen(tmp_path: Path, capsys: pyt
     capsys.readouterr()
     assert drawn() == (
         f"CartPole-v1: mean return in training (rollout/ep_rew_mean), because {short.run_dir} has 1 held-out "
-        "evaluation, and a curve takes two (--metric, or metric=, chooses)"
+        "evaluation, and a curve needs two (choose another metric with --metric, or metric=)"
     )
     assert drawn(metric="eval/mean_reward") == "CartPole-v1: held-out return (eval/mean_reward)"
     with pytest.raises(ValueError, match=r"has no metric 'search/signl'; did you mean 'search/signal'\?; it has"):

@@ -1,9 +1,10 @@
-"""Asking and telling, from ten weights to a million, against drawing the noise alone and against evotorch; one thread.
+"""Time and memory for asking and telling, from ten weights to a million, against drawing noise and against evotorch.
 
-The population is 1000 for ten weights, else 256. evotorch's CEM, SNES and PGPE step with an objective that costs
-nothing; its step holds a copy of the scores and its own statistics, which belong to it. Ours and theirs in turns,
-each of theirs in a new process. Memory is the peak of a new process over that before the search was made, in units
-of the population's P D 4 bytes, where that is more than 50 MB.
+One thread is used. The population is 1000 for ten weights, and 256 otherwise. evotorch's CEM, SNES and PGPE step with
+an objective that costs nothing; its step includes a copy of the scores and its own statistics, which are part of it.
+Ours and theirs take turns, and each of theirs runs in a new process. Memory is the peak of a new process minus its
+memory before the search was made, in units of the population's P D 4 bytes. It is measured where these are more than 50
+MB.
 
 python experiments/benchmarks/peers.py       makes evotorch's environment, once
 python experiments/benchmarks/ask_tell.py
@@ -29,10 +30,10 @@ from torchpolicy.search.base import Search
 SEARCHES = ("snes", "pgpe", "nes", "ars", "cem")
 PEERS = ("cem", "snes", "pgpe")
 CASES = ((10, 1000), (1000, 256), (100_000, 256), (1_000_000, 256))
-"""Weights and population."""
+"""Numbers of weights, with the population of each."""
 
 MEASURABLE = 50_000_000
-"""Bytes of a population from which on the memory of a process says something about it."""
+"""The smallest population, in bytes, whose memory can be told from that of the rest of the process."""
 
 
 def make(name: str, dim: int, population: int) -> Search:
@@ -47,7 +48,7 @@ def memory(kind: str) -> int:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Of one call; what it returns is freed after the clock stops."""
+    """Seconds of one call. Its result is freed after the clock has stopped."""
     begin = time.perf_counter()
     result = work()
     end = time.perf_counter()
@@ -56,7 +57,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure(name: str, dim: int, population: int, steps: int) -> dict[str, float]:
-    """Drawing, asking and telling in turns; the first of each is left out."""
+    """Times of drawing, asking and telling, which take turns; the first of each is left out."""
     search = make(name, dim, population)
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(population, generator=generator)
@@ -72,7 +73,7 @@ def measure(name: str, dim: int, population: int, steps: int) -> dict[str, float
 
 
 def peak(name: str, dim: int, population: int) -> float:
-    """Memory of three generations, in this process, in populations."""
+    """Memory of three generations in this process, in units of a population."""
     torch.set_num_threads(1)
     scores = torch.randn(population)
     before = memory("VmRSS")
@@ -85,7 +86,7 @@ def peak(name: str, dim: int, population: int) -> float:
 
 
 def compare(dim: int, population: int, repeats: int) -> list[dict[str, Any]]:
-    """All searches, ours and theirs in turns; a row each, of medians."""
+    """Measure all searches, ours and theirs in turns; returns a row of medians for each."""
     steps = 300 if dim <= 1000 else 3
     ours: dict[str, list[dict[str, float]]] = {name: [] for name in SEARCHES}
     theirs: dict[str, list[dict[str, Any]]] = {name: [] for name in PEERS}
@@ -117,7 +118,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--largest", type=int, default=1_000_000, help="weights at most")
+    parser.add_argument("--largest", type=int, default=1_000_000, help="the largest number of weights")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "ask_tell.json")
     parser.add_argument("--memory", nargs=3, help=argparse.SUPPRESS)  # search, weights, population
     arguments = parser.parse_args()

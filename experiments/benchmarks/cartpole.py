@@ -1,18 +1,18 @@
-"""CartPole-v1 with a linear policy under CEM, on one core: useful env steps a second, in whole generations.
+"""Useful env steps per second of CEM with a linear policy on CartPole-v1, on one core, in whole generations.
 
-Summed over generations 1 to 30, without early stop; a generation asks, plays one episode of each candidate, and
-tells. Useful are the steps up to the end of each episode. All use the textbook's CEM: the best tenth, a first std
-of 1, no smoothing. Ours, eager (float64, bit-equal to Gymnasium) and compiled (float32), against:
+Steps and seconds are summed over generations 1 to 30, without early stop. A generation asks, plays one episode of each
+candidate, and tells. Steps up to the end of each episode are useful. All sides use the textbook's CEM: the best tenth,
+a first std of 1, no smoothing. Ours, eager (float64, bit-equal to Gymnasium) and compiled (float32), is compared with
 
 * evotorch's CEM: `GymNE`, and `VecGymNE` with all environments at once or 512 of them,
-* ARS of sb3-contrib, whose generations are of as many candidates,
-* gymnax, a whole generation jitted,
-* NumPy, on Gymnasium's `CartPoleVectorEnv`.
+* ARS of sb3-contrib, whose generations have as many candidates,
+* gymnax, with a whole generation jitted,
+* NumPy, with Gymnasium's `CartPoleVectorEnv`.
 
-Each measurement is a new process, after a warm-up that compiles; the time of that is told apart. All take turns in
-one run. Who is slow gets fewer generations, those that it begins in `--seconds`; the results say how many. These are
-the first ones, in which most episodes are short and those who wait for the longest wait most: a larger `--seconds`
-is kinder to them.
+Each measurement is a new process, after a warm-up that compiles and is timed separately. All sides take turns in one
+run. A slow side plays fewer generations, only those that it begins within `--seconds`; the results say how many. These
+are the first generations, in which most episodes are short, so a side that waits for the longest episode loses most
+there: a larger `--seconds` is kinder to it.
 
 python experiments/benchmarks/peers.py       makes the peers' environments, once
 python experiments/benchmarks/cartpole.py
@@ -112,7 +112,7 @@ def measure(way: str, population: int, arguments: argparse.Namespace, seed: int)
 
 
 def compare(population: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """All that play this population, in turns; a row each, of medians."""
+    """Measure every side that plays this population, in turns; returns a row of medians for each."""
     ways = [way for way in arguments.ways if WAYS[way][0] <= population <= WAYS[way][1]]
     taken: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     for seed in range(arguments.repeats):
@@ -130,7 +130,7 @@ def compare(population: int, arguments: argparse.Namespace) -> list[dict[str, An
 
 
 def goals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was aimed at, as far as it was measured; ratios are medians over the repeats."""
+    """The goals that were measured, and whether they are reached; ratios are medians over the repeats."""
     rates = {(row["way"], row["population"]): row for row in rows}
 
     def rate(way: str, population: int) -> float | None:
@@ -158,7 +158,7 @@ def goals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Rates over populations, a line each."""
+    """Draw rates over populations, one line for each side."""
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for way in dict.fromkeys(row["way"] for row in rows):
         points = [(row["population"], row["rate"]) for row in rows if row["way"] == way]
@@ -178,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--generations", type=int, default=GENERATIONS)
-    parser.add_argument("--seconds", type=int, default=20, help="no generation begins after so many")
+    parser.add_argument("--seconds", type=int, default=20, help="seconds after which no generation begins")
     parser.add_argument("--populations", type=int, nargs="+", default=POPULATIONS)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -1,4 +1,4 @@
-"""What checkpoints cost a run of a minute, and how soon a run of a million parameters goes on.
+"""Share of a one-minute run's time that checkpoints take, and time until a run with a million parameters is resumed.
 
 python experiments/benchmarks/checkpoints.py
 """
@@ -28,7 +28,7 @@ class Clock:
         self.spent, self.first_generation = 0.0, 0.0
 
     def timed(self, method: Any) -> Any:
-        """`method`, its seconds added up."""
+        """Wrap `method` so that the seconds of its calls are added up."""
 
         def call(*arguments: Any) -> Any:
             begin = time.perf_counter()
@@ -40,7 +40,7 @@ class Clock:
         return call
 
     def starting(self, method: Any) -> Any:
-        """`method`, the time of its first call noted."""
+        """Wrap `method` so that the time of its first call is noted."""
 
         def call(*arguments: Any) -> Any:
             self.first_generation = self.first_generation or time.perf_counter()

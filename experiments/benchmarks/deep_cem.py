@@ -1,9 +1,9 @@
-"""DeepCEM on CartPole-v1 with a (20, 20) tanh MLP until the mean return of a batch exceeds 195.
+"""Time of DeepCEM on CartPole-v1 with a (20, 20) tanh MLP until the mean return of a batch exceeds 195.
 
-Ours with the settings of `experiments/founding/deepcem_cartpole.py`, both variants, and with the package's preset;
-against the founding sample's own loop, with scikit-learn's classifier. Seconds are of playing and learning from
-the start of training; imports, the making of the environment and held-out evaluations are not in them. Ours and theirs
-in turns, seed by seed; the ratio is that of the medians, for seeds do not pair up.
+Ours, with both settings of `experiments/founding/deepcem_cartpole.py` and with the package's preset, is compared with
+the founding sample's own loop, which uses scikit-learn's classifier. Seconds include playing and learning from the
+start of training, but not imports, making the environment, or held-out evaluations. The sides take turns, seed by seed.
+The ratio is that of the medians, because the same seed means different episodes on the two sides.
 
 python experiments/benchmarks/peers.py       makes scikit-learn's environment, once
 python experiments/benchmarks/deep_cem.py
@@ -43,7 +43,10 @@ SECONDS, RATIO = 1.0, 20.0
 
 
 def ours(seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """One run: what it took until the batch was there. It goes on until the greedy policy is, or 300k steps."""
+    """One run: its iterations, steps and seconds until a batch exceeds 195.
+
+    The run itself goes on until the greedy policy does so too, or for 300k steps.
+    """
     with tempfile.TemporaryDirectory() as folder:
         rows = tp.train(
             "CartPole-v1",
@@ -69,8 +72,8 @@ def ours(seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=10, help="seeds")
-    parser.add_argument("--seconds", type=int, default=120, help="no iteration of the sample begins after so many")
+    parser.add_argument("--repeats", type=int, default=10, help="number of seeds")
+    parser.add_argument("--seconds", type=int, default=120, help="seconds after which the sample begins no iteration")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "deep_cem.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,11 +1,12 @@
-"""On a GPU: CartPole-v1 stepped on it, and the forward of a population whose noise has rank 1.
+"""Speed on a GPU: CartPole-v1 stepped on it, and the forward of a population whose noise has rank 1.
 
-CartPole-v1 with a linear policy, one episode a candidate: env steps over the time of whole plays, from weights on the
-GPU to returns on the CPU, compiled (float32) and as it is (float64). Candidates lie close around weights that balance
-the pole, so that episodes are long; and around zero, so that they are short and slots are refilled all the time.
+The first benchmark plays CartPole-v1 with a linear policy, one episode per candidate. It divides env steps by the time
+of whole plays, from weights on the GPU to returns on the CPU, compiled (float32) and eager (float64). Candidates lie
+close around weights that balance the pole, so that episodes are long; or around zero, so that episodes are short and
+slots are refilled all the time.
 
-The forward, one observation a member, against one shared matrix product a layer, and against full matrices where they
-fit. Medians; a warm-up, which compiles, is left out and told apart.
+The second benchmark times the forward, with one observation per member, against one shared matrix product per layer,
+and against full matrices where they fit. All figures are medians. A warm-up, which compiles, is timed separately.
 
 python experiments/benchmarks/gpu.py
 python experiments/benchmarks/gpu.py --device cpu --populations 256 --members 64     to see that it works
@@ -33,23 +34,24 @@ from torchpolicy.vectors.low_rank import Population
 
 NETS = ((17, 256, 256, 6), (17, 1024, 1024, 6), (17, 4096, 4096, 6))
 STEPS, SHARE = 5e9, 0.6
-"""The goals: env steps a second with a million candidates; of the shared product's rate, from 1024 units on."""
+"""The goals: env steps per second with a million candidates, and share of the shared product's rate from 1024 units on.
+"""
 
 FULL = 2**34
 """Bytes that full matrices may take."""
 
 BALANCING = torch.tensor([[-0.1, -0.3, -1.0, -1.0], [0.1, 0.3, 1.0, 1.0]])
-"""Weights of the two actions."""
+"""Weights of the two actions, with which the pole is balanced."""
 
 
 def wait(device: torch.device) -> None:
-    """Until all is computed."""
+    """Wait until the device has computed everything."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
 
 def cartpole(population: int, *, compiled: bool, long: bool, device: torch.device, repeats: int) -> dict[str, Any]:
-    """Env steps a second."""
+    """Env steps per second."""
     environment = make_environment("CartPole-v1", backend="native")
     policy = tp.LinearPolicy(*environment.spaces).to(device)
     slots = choose_slots(environment, policy, population, compile=compiled)
@@ -79,7 +81,7 @@ def cartpole(population: int, *, compiled: bool, long: bool, device: torch.devic
 
 @torch.no_grad()
 def forward(sizes: tuple[int, ...], members: int, device: torch.device, repeats: int) -> dict[str, Any]:
-    """Microseconds of each way."""
+    """Microseconds of the forward, computed in each way."""
     module = make(sizes).to(device)
     vector = tp.ParamVector(module)
     search = tp.NES(vector.read(), population=members, std=vector.initial_scale(), slices=vector.slices, noise_rank=1)
@@ -105,7 +107,7 @@ def forward(sizes: tuple[int, ...], members: int, device: torch.device, repeats:
 
 
 def seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Of one call."""
+    """Seconds of one call."""
     taken = []
     for _ in range(repeats + 2):
         wait(device)

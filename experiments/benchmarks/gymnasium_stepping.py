@@ -1,9 +1,9 @@
-"""How much of bare stepping is left when CEM trains in CartPole-v1 through Gymnasium, in one process.
+"""Step rate of CEM on CartPole-v1 through Gymnasium, in one process, as a share of the rate of bare stepping.
 
-Bare stepping: as many environments as the engine has slots, stepped in turn with random actions drawn
-beforehand, with the same wrappers and seeded resets. Ours: all env steps of generations 1 to 30 over the
-whole time of the run up to there, writing of metrics included, held-out evaluations excluded. Both
-alternate in one run; the figure is the median of the ratios.
+Bare stepping means as many environments as the engine has slots, stepped in turn with random actions drawn
+beforehand, with the same wrappers and seeded resets. Ours is all env steps of generations 1 to 30 divided by the
+run's time up to there, including the writing of metrics but not held-out evaluations. Both alternate in one
+run, and the figure is the median of the ratios.
 
     python experiments/benchmarks/gymnasium_stepping.py
 """
@@ -28,7 +28,7 @@ BARE_STEPS = 400_000
 
 
 def bare() -> float:
-    """Steps per second of environments alone."""
+    """Steps per second of bare stepping."""
     envs = [gymnasium.make(ENV, disable_env_checker=True) for _ in range(SLOTS)]
     rng = np.random.default_rng(0)
     actions = rng.integers(0, 2, BARE_STEPS).tolist()

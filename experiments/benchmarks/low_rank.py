@@ -1,8 +1,8 @@
-"""Asking and telling with noise of rank 1, a million weights and 256 candidates, one thread; and its memory.
+"""Time and memory for asking and telling a million weights with noise of rank 1 and 256 candidates; one thread.
 
-The network is 17-980-980-6. Memory is the peak of a new process over what it had after a first generation, when the
-search and its optimiser have their vectors, in units of a dense population's P D 4 bytes. Beside it, the peak of a
-whole run with ten million weights, three generations of NES on CartPole-v1.
+The network is 17-980-980-6. Memory is the peak of a new process minus its memory after a first generation, when the
+search and its optimiser have their vectors, in units of a dense population's P D 4 bytes. The script also measures the
+peak of a whole run with ten million weights: three generations of NES on CartPole-v1.
 
 python experiments/benchmarks/low_rank.py
 """
@@ -41,7 +41,7 @@ def make(name: str) -> Search:
 
 
 def measure(name: str, repeats: int) -> dict[str, float]:
-    """Seconds of asking and of telling."""
+    """Seconds for asking and for telling."""
     search = make(name)
     scores = torch.randn(POPULATION, generator=torch.Generator().manual_seed(0))
     ask, tell = [], []
@@ -53,7 +53,7 @@ def measure(name: str, repeats: int) -> dict[str, float]:
 
 
 def peak(name: str) -> float:
-    """Memory of what three generations take beyond the search itself, in this process, in dense populations."""
+    """Memory that three generations take beyond the search itself, in this process, in units of a dense population."""
     search = make(name)
     scores = torch.randn(POPULATION)
     search.tell(search.ask(), scores)  # its optimiser has its vectors now
@@ -64,7 +64,7 @@ def peak(name: str) -> float:
 
 
 def whole_run() -> dict[str, Any]:
-    """Peak memory of a run with ten million weights, everything in it."""
+    """Peak memory of a process that runs three generations with ten million weights."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["train", "nes", "--env", "CartPole-v1", "--hidden", "3150", "3150", "--noise-rank", "1"]
         words += ["--generations", "3", "--eval-episodes", "5", "--run-dir", folder]

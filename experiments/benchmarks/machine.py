@@ -1,4 +1,4 @@
-"""Where a result was measured."""
+"""Describing where a result was measured."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ import torchpolicy
 
 
 def _git(*arguments: str) -> str:
-    """What git answers, run where this file is."""
+    """The output of a git command, run in the folder of this file."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     return done.stdout.strip()
 

@@ -1,4 +1,4 @@
-"""Other libraries, each in a virtual environment of its own, and what their scripts in peer_scripts/ measured there.
+"""Other libraries, each installed in its own virtual environment, where the scripts in peer_scripts/ measure them.
 
 python experiments/benchmarks/peers.py                    makes the environments, from PyPI; some gigabytes
 python experiments/benchmarks/peers.py --folder FOLDER    elsewhere; then set TORCHPOLICY_PEERS=FOLDER as well
@@ -28,7 +28,7 @@ REQUIREMENTS = {
 
 
 def make(name: str, folder: Path) -> None:
-    """Make one peer's environment, if it is not there."""
+    """Make one peer's environment, if it does not exist."""
     place = folder / name
     if (place / "complete").exists():
         return
@@ -40,7 +40,7 @@ def make(name: str, folder: Path) -> None:
 
 
 def run_script(python: Path | str, script: str, *arguments: object) -> dict[str, Any]:
-    """What a script in peer_scripts/ prints on its last line, run by some Python, with one OpenMP thread."""
+    """Run a script in peer_scripts/ with some Python and one OpenMP thread, and return what its last line holds."""
     command = [str(python), str(SCRIPTS / f"{script}.py"), *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
@@ -53,7 +53,7 @@ def run_script(python: Path | str, script: str, *arguments: object) -> dict[str,
 
 
 def run_peer(name: str, script: str, *arguments: object) -> dict[str, Any]:
-    """The same in a peer's environment."""
+    """Run a script in a peer's environment, and return what its last line holds."""
     python = FOLDER / name / "bin" / "python"
     if not python.exists():
         raise FileNotFoundError(f"{python} is missing: python experiments/benchmarks/peers.py makes it")
@@ -61,12 +61,12 @@ def run_peer(name: str, script: str, *arguments: object) -> dict[str, Any]:
 
 
 def run_ourselves(script: str, *arguments: object) -> dict[str, Any]:
-    """The same for a script that needs no more than what torchpolicy does."""
+    """Run a script that needs only what torchpolicy needs, and return what its last line holds."""
     return run_script(sys.executable, script, *arguments)
 
 
 def versions() -> dict[str, list[str]]:
-    """Of the packages that count, by peer."""
+    """The versions of the packages that affect the results, by peer."""
     wanted = {"evotorch", "gymnasium", "gymnax", "jax", "ray", "sb3-contrib", "scikit-learn", "torch"}
     found = {}
     for name in REQUIREMENTS:

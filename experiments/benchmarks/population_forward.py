@@ -1,8 +1,9 @@
-"""Forward of a population, one observation a member, one thread: ours against its definition and a Python loop.
+"""Time of a population's forward, with one observation per member: ours against its definition and a Python loop.
 
-Also against one `torch.baddbmm` a layer, its weights laid out beforehand: what any product of full matrices takes.
-The limit is one shared matrix product a layer, as if all members had the same weights; populations whose noise has
-rank 1 come near it. Medians over interleaved repeats, in microseconds a call.
+One thread is used. Ours is also compared with one `torch.baddbmm` per layer, with weights laid out beforehand, which is
+the time that any product of full matrices takes. The limit is one shared matrix product per layer, as if all members
+had the same weights; populations whose noise has rank 1 come near it. Figures are medians over interleaved repeats, in
+microseconds per call.
 
     python experiments/benchmarks/population_forward.py
 """
@@ -31,7 +32,7 @@ CASES = [
 ]
 
 LARGE = 500_000
-"""Weights of a network that is not tried member by member."""
+"""Number of weights from which on a network is not run member by member, because that takes too long."""
 
 
 RATIOS = (("vmap", "ours"), ("ours", "baddbmm"), ("ours", "low rank"), ("low rank", "shared"))
@@ -46,7 +47,7 @@ def make(sizes: tuple[int, ...]) -> nn.Module:
 
 
 def ways(sizes: tuple[int, ...], population: int) -> dict[str, Callable[[], object]]:
-    """The same outputs, computed in several ways."""
+    """Functions that compute the same outputs in several ways, by name."""
     module = make(sizes)
     vector = tp.ParamVector(module)
     vectors = torch.randn(population, vector.dim)
@@ -95,7 +96,7 @@ def ways(sizes: tuple[int, ...], population: int) -> dict[str, Callable[[], obje
 
 
 def seconds(call: Callable[[], object], at_least: float = 0.1) -> float:
-    """Of one call, over as many as fill a tenth of a second."""
+    """Seconds of one call, averaged over as many calls as fill a tenth of a second."""
     count, begin = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - begin) < at_least:
         call()

@@ -1,9 +1,9 @@
-"""Two processes against one and against bare stepping, on environments that cost something.
+"""Step rates of two processes against one and against bare stepping, on environments whose steps take longer.
 
-Bare stepping: in each process as many environments as the engine has slots, stepped in turn with random actions drawn
-beforehand, same wrappers and seeded resets, all processes at once. Ours: CEM on an MLP of 64-64, env steps over
-time of all generations but the first, in which the environments are made. All alternate in one run; medians of
-the ratios.
+In bare stepping, each process has as many environments as the engine has slots. It steps them in turn with random
+actions drawn beforehand, with the same wrappers and seeded resets, and all processes run at once. Ours is CEM with an
+MLP of 64-64: env steps divided by the time of all generations except the first, in which the environments are made. All
+alternate in one run, and the figures are medians of the ratios.
 
     python experiments/benchmarks/processes.py
 """
@@ -27,7 +27,7 @@ from torchpolicy.envs.gym import gym_environment
 from torchpolicy.rollout.slots import SLOTS
 
 CASES = {"HalfCheetah-v5": (64, 4, 60_000), "LunarLander-v3": (400, 4, 60_000)}
-"""Population, generations, and bare steps in a process."""
+"""Population, number of generations, and number of bare steps in each process, by environment."""
 
 
 def step(env: str, steps: int, seed: int, start: Any, answer: Connection) -> None:

@@ -1,4 +1,4 @@
-"""All benchmarks, one after another, then the tables of README.md; some hours on two cores that do nothing else.
+"""Runs all benchmarks, one after another, and then writes the tables of README.md; takes some hours on two idle cores.
 
 python experiments/benchmarks/run_all.py
 """
@@ -15,7 +15,7 @@ SCRIPTS = (
 
 
 def main() -> None:
-    """Run them; one that fails does not keep the others from running."""
+    """Run all benchmarks. If one fails, the others are still run."""
     failed = []
     for line in SCRIPTS:
         script, *options = line.split()

@@ -1,8 +1,9 @@
-"""From the shell to a solved, evaluated and saved policy; and what a run does beside playing and updating.
+"""Time from the shell to a solved, evaluated and saved policy, and time that is not spent on playing or updating.
 
-The first: `torchpolicy train cem --env CartPole-v1`, each seed in a new process, in turns with `import torch` alone.
-The second: CEM on Pendulum-v1 through Gymnasium with an MLP of 64-64, generations of about 0.1 s and of about a second.
-Their time but for playing and the search's own is what logging, checkpoints, pictures and bookkeeping take.
+The first benchmark runs `torchpolicy train cem --env CartPole-v1`, each seed in a new process, in turns with
+`import torch` alone. The second runs CEM on Pendulum-v1 through Gymnasium with an MLP of 64-64, with generations of
+about 0.1 s and of about a second. It takes their whole time minus that of playing and of the search itself; the rest is
+logging, checkpoints, pictures and bookkeeping.
 
 python experiments/benchmarks/shell.py
 """
@@ -38,7 +39,7 @@ def imports() -> float:
 
 
 def share(generations: int, population: int) -> dict[str, Any]:
-    """What a run does beside playing and updating, the first generation left out."""
+    """Share of a run's time that is not spent on playing or updating, the first generation left out."""
     with tempfile.TemporaryDirectory() as folder:
         rows = tp.train(
             "Pendulum-v1",
@@ -67,8 +68,10 @@ def share(generations: int, population: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=10, help="seeds")
-    parser.add_argument("--minute", type=float, default=60, help="seconds, about, of a run of the second kind")
+    parser.add_argument("--repeats", type=int, default=10, help="number of seeds")
+    parser.add_argument(
+        "--minute", type=float, default=60, help="about how many seconds a run of the second benchmark takes"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "shell.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

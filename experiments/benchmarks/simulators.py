@@ -1,11 +1,12 @@
-"""Environments that cost something, on two cores: ours with two processes against evotorch in its best configuration.
+"""Step rates of two processes of ours against evotorch in its best configuration, on HalfCheetah and LunarLander.
 
-CEM on an MLP of two hidden layers, a few generations, of which the first, in which the environments are made, is left
-out on both sides: env steps over time. HalfCheetah-v5 twice with 64 units, without normalised observations and with
-them; and with 256, where ours is NES with noise of rank 1, theirs being dense as before. evotorch plays with
-`GymNE`, in one process and with two Ray actors, and with `VecGymNE`, with 32 and 64 environments (which has no actors
-with the Ray of today: it fails in its signature); its best is the one with the highest median. Bare stepping of two
-processes, as in processes.py, is what the hardware gives. All take turns in one run; medians of the ratios.
+Both sides run CEM with an MLP of two hidden layers on two cores, for a few generations. The rate is env steps divided
+by time, without the first generation, in which the environments are made. HalfCheetah-v5 is run with 64 units, with and
+without normalised observations, and with 256 units; there ours is NES with noise of rank 1, while theirs stays dense.
+evotorch plays with `GymNE`, in one process and with two Ray actors, and with `VecGymNE`, with 32 and 64 environments
+(with today's Ray it fails with actors, because of a changed signature). Its best is the one with the highest median.
+Bare stepping of two processes, as in processes.py, shows what the hardware can give. All take turns in one run, and
+the figures are medians of the ratios.
 
 python experiments/benchmarks/peers.py       makes evotorch's environment, once
 python experiments/benchmarks/simulators.py
@@ -41,7 +42,7 @@ CASES = (
 )
 
 WIDE = 256
-"""Units from which on our noise is of rank 1."""
+"""Number of units from which on our noise has rank 1."""
 
 WAYS = {  # kind, environments, actors
     "GymNE": ("gym", 0, 0),
@@ -50,11 +51,11 @@ WAYS = {  # kind, environments, actors
     "VecGymNE, 64 envs": ("vec", 64, 0),
 }
 BARE_STEPS = 60_000
-"""In each process."""
+"""Number of bare steps in each process."""
 
 
 def compare(case: Case, repeats: int, generations: int) -> dict[str, Any]:
-    """Ours and theirs in turns."""
+    """Measure ours and theirs in turns; returns a row of medians."""
     env, population, normalize, units, goal = case
     settings: dict[str, Any] = {"units": units, "normalize_observations": normalize}
     if units >= WIDE:
@@ -91,7 +92,9 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--cases", type=int, nargs=2, default=(0, len(CASES)), help="from, to")
+    parser.add_argument(
+        "--cases", type=int, nargs=2, default=(0, len(CASES)), help="the first case, and the one after the last"
+    )
     parser.add_argument("--generations", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "simulators.json")
     arguments = parser.parse_args()

@@ -1,8 +1,9 @@
-"""How much of the time slots are at work where episodes last from 50 to 500 steps, about 32 of them a slot.
+"""Share of the time in which slots are at work, if episodes last from 50 to 500 steps and each slot plays about 32.
 
-Ours refills a slot as soon as its episode has ended: in the rollout for Python environments in the same step, in the
-one for tensors between chunks of steps. Beside it what the same lengths give where each batch of as many episodes as
-there are slots waits for its longest. The tail, where the queue is empty and the last episodes end, is counted.
+Ours refills a slot as soon as its episode has ended: the rollout for Python environments in the same step, the rollout
+for tensors between chunks of steps. It is compared with playing the same lengths in batches, each with as many episodes
+as there are slots, which wait for their longest episode. The tail, when the queue is empty and the last episodes end,
+is counted.
 
 python experiments/benchmarks/slots.py
 """
@@ -29,7 +30,7 @@ from torchpolicy.rollout.tensor import make_rollout
 SHORTEST, LONGEST = 50, 500
 GOAL = 0.95
 CASES = (("Python", 32, False), ("tensors", 64, False), ("tensors", 1024, False), ("tensors, compiled", 1024, True))
-"""What plays, its slots, and whether compiled."""
+"""The rollout, its number of slots, and whether it is compiled."""
 
 
 class Unequal(gymnasium.Env[Array, np.int64]):
@@ -45,7 +46,7 @@ class Unequal(gymnasium.Env[Array, np.int64]):
         return np.array([self.left], np.float32), {}
 
     def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """One fewer."""
+        """Count one step."""
         self.left -= 1
         return np.array([self.left], np.float32), 1.0, self.left == 0, False, {}
 
@@ -62,30 +63,30 @@ class UnequalOnTensors(tp.TensorEnv):
         return np.array([float(rng.integers(SHORTEST, LONGEST + 1))])
 
     def transition(self, state: Row, action: Tensor) -> Row:
-        """One fewer."""
+        """Count one step."""
         return (state[0] - 1,)
 
     def observation(self, state: Row) -> Row:
-        """How many are left."""
+        """The number of steps that are left."""
         return state
 
     def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
-        """One a step."""
+        """A reward of 1 for each step."""
         return torch.ones_like(state[0])
 
     def terminal(self, state: Row) -> Tensor:
-        """None left."""
+        """Whether no step is left."""
         return state[0] < 0.5
 
 
 def waiting(lengths: Array, slots: int) -> float:
-    """Share of slots at work where each batch of `slots` episodes waits for its longest; lengths (N,)."""
+    """Share of slots at work if each batch of `slots` episodes waits for its longest; lengths is (N,)."""
     batches = [lengths[begin : begin + slots] for begin in range(0, len(lengths), slots)]
     return float(lengths.sum() / (slots * sum(int(batch.max()) for batch in batches)))
 
 
 def measure(slots: int, compile: bool, on_tensors: bool, depth: int, seed: int) -> dict[str, float]:  # noqa: A002
-    """One play of `depth` episodes a slot."""
+    """Play about `depth` episodes in each slot once, and measure the share of slots at work."""
     environment = make_environment(UnequalOnTensors if on_tensors else Unequal)
     policy = tp.LinearPolicy(*environment.spaces, seed=0)
     seeds = list(range(seed * 1_000_000, seed * 1_000_000 + slots * depth))
@@ -103,7 +104,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--depth", type=int, default=32, help="episodes a slot")
+    parser.add_argument("--depth", type=int, default=32, help="number of episodes per slot")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "slots.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -15,12 +15,12 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 @dataclass(frozen=True)
 class Table:
-    """One table.
+    """One table of the README.
 
     Attributes:
-        file: In results/, without its ending.
-        title: Above it.
-        rows: Where the rows are in the file, keys one below another.
+        file: Name of the results file in results/, without its ending.
+        title: Heading above the table.
+        rows: Keys that lead to the table's rows in the file, from the outermost to the innermost.
     """
 
     file: str
@@ -50,7 +50,7 @@ TABLES = (
 
 
 def say(value: object) -> str:
-    """A figure, short."""
+    """A value as a short text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and abs(value) < 100:
@@ -61,7 +61,7 @@ def say(value: object) -> str:
 
 
 def head(results: dict[str, Any]) -> str:
-    """Where it was measured."""
+    """A line that says how and where a result was measured."""
     parts = [f"`{results['command']}`", f"commit {results['commit']}", results["date"], results["machine"]]
     parts += [f"{name} {results[name]}" for name in ("python", "torch", "numpy", "gymnasium")]
     parts += [", ".join(packages) for packages in results.get("peers", {}).values()]
@@ -69,7 +69,7 @@ def head(results: dict[str, Any]) -> str:
 
 
 def draw(table: Table, results: dict[str, Any]) -> list[str]:
-    """Markdown lines; the keys of the rows are its heads, but for those that hold lists."""
+    """A table as Markdown lines. Its heads are the keys of the rows, except keys that hold lists."""
     found: Any = results
     for key in table.rows:
         found = found[key]

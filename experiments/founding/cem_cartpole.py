@@ -1,11 +1,12 @@
 """The founding sample of CEM: CartPole, 25 candidates, the best fifth, a linear argmax policy of 10 parameters.
 
-Where it differs from the sample: the std follows that of the elite only by half (`std_smoothing`), because 5 elites say
-little about the std of 10 parameters; the sample's plain refit runs beside it for comparison. A run ends when the
-mean policy has reached the target on held-out episodes. CartPole-v1 ends an episode after 500 steps, as the sample.
+It differs from the sample in one point: the std moves only half of the way to the elite's std (`std_smoothing`),
+because 5 elites say little about the std of 10 parameters. The sample's plain refit is run too, for comparison. A run
+ends when the mean policy has reached the target on held-out episodes. CartPole-v1 ends an episode after 500 steps, like
+the sample.
 
 python experiments/founding/cem_cartpole.py
-python experiments/founding/cem_cartpole.py --render 0    the mean policy in a window, as in the sample
+python experiments/founding/cem_cartpole.py --render 0    shows the mean policy in a window, as in the sample
 python experiments/founding/cem_cartpole.py --seeds 100 --out experiments/founding/results/cem_cartpole_100.json
 """
 
@@ -27,7 +28,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def train(seed: int, run_dir: str, settings: Mapping[str, Any]) -> tp.Result:
-    """The sample's sizes, with all else as it is by default."""
+    """Train with the sample's sizes, and defaults for everything else."""
     return tp.train(
         "CartPole-v1",
         "cem",

@@ -1,7 +1,8 @@
 """The founding sample of DeepCEM: CartPole, a (20, 20) tanh MLP, 100 episodes an iteration, elite above percentile 70.
 
-Solved where the mean return of a batch, played with sampled actions, exceeds 195. Twice: one pass over the elite with a
-learning rate of 0.001, as the sample's classifier does it, and with the settings of the package.
+It is solved when the mean return of a batch, played with sampled actions, exceeds 195. There are two variants: one
+makes a single pass over the elite with a learning rate of 0.001, like the sample's classifier, and one has the settings
+of the package.
 
 python experiments/founding/deepcem_cartpole.py
 """
@@ -35,7 +36,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def train(seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Train with one seed; its row of the results. Seconds are of playing and learning, without evaluations."""
+    """Train with one seed, and return its row of the results. Seconds include playing and learning only."""
     with tempfile.TemporaryDirectory() as folder:
         result = tp.train(
             "CartPole-v1",
@@ -65,7 +66,7 @@ def train(seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a line a seed, and one for all of them."""
+    """A Markdown table with one line for each seed, and one for all of them."""
     lines = [
         "| seed | iterations to 195 | env steps to 195 | seconds to 195 | test mean at the end | env steps in all |"
     ]
@@ -84,7 +85,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
-    """Batch means over env steps, a line a seed."""
+    """Draw the means of batches over env steps, one line for each seed."""
     figure, panels = plt.subplots(1, len(results), figsize=(8, 3.4), sharey=True, squeeze=False, layout="constrained")
     for panel, (title, rows) in zip(panels[0], results.items(), strict=True):
         for row in rows:

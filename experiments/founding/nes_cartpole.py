@@ -1,7 +1,7 @@
 """The founding sample of NES: CartPole, 4 weights, action 1 if w.x > 0 else 0, 100 candidates, sigma 0.1.
 
-Twice: with standardised scores, as the sample does it, and with the formula of the text,
-w += alpha 1/n sum (f(w + sigma eps) - f(w)) / sigma eps, whose f(w) is one more candidate.
+There are two variants: one standardises scores, like the sample, and one follows the formula of the text,
+w += alpha 1/n sum (f(w + sigma eps) - f(w)) / sigma eps, in which f(w) is one more candidate.
 
 python experiments/founding/nes_cartpole.py
 """
@@ -27,7 +27,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Sign(nn.Module):
-    """Logits (0, w.x): the more probable action is 1 where w.x > 0, else 0. The seed is of the initial w."""
+    """Returns logits (0, w.x): the more probable action is 1 if w.x > 0 and 0 otherwise. The first w is random."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -35,13 +35,13 @@ class Sign(nn.Module):
         nn.init.uniform_(self.linear.weight, -0.5, 0.5, generator=torch.Generator().manual_seed(seed))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 4) to (N, 2)."""
+        """Logits (N, 2) for observations (N, 4)."""
         z = self.linear(x)
         return torch.cat([torch.zeros_like(z), z], -1)
 
 
 def train(seed: int, run_dir: str, settings: Mapping[str, Any]) -> tp.Result:
-    """The sample's sizes and its plain gradient step."""
+    """Train with the sample's sizes and its plain gradient step."""
     return tp.train(
         "CartPole-v1",
         "nes",

@@ -1,9 +1,10 @@
-"""NES on FrozenLake, which the founding sample has in its title: a softmax of 16 states x 4 actions, 64 weights.
+"""NES on FrozenLake, which the title of a founding sample names: a softmax of 16 states x 4 actions, 64 weights.
 
-One episode says next to nothing on ice: it ends with 0 or 1. So each candidate plays 20, all candidates the same ones;
-sigma is 1, for a policy that takes the largest logit changes only where weights pass each other; and a little weight
-decay keeps the weights small enough for sigma to go on making a difference. Judged by the exact probability that the
-greedy policy arrives within 100 steps (the best there is: 0.7402). The settings of the CartPole sample run beside it.
+A single episode on the ice says next to nothing, because it ends with 0 or 1. So each candidate plays 20 episodes, the
+same for all candidates. Sigma is 1, because the greedy policy changes only where one weight passes another. A little
+weight decay keeps the weights so small that this sigma goes on making a difference. The score is the exact probability
+that the greedy policy reaches the goal within 100 steps; the best possible value is 0.7402. The settings of the
+CartPole sample are run too, for comparison.
 
 python experiments/founding/nes_frozen_lake.py
 """
@@ -42,7 +43,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def train(seed: int, run_dir: str, settings: Mapping[str, Any]) -> tp.Result:
-    """With 2,000 held-out episodes the interval is +-0.02: narrow enough to tell 0.70 from the 0.73 within reach."""
+    """Train; 2,000 held-out episodes give an interval of +-0.02, narrow enough to tell 0.70 from 0.73."""
     return tp.train(
         "FrozenLake-v1",
         "nes",

@@ -1,4 +1,4 @@
-"""What the founding samples share: seeds run one after another, a table, a results file, a picture of the curves."""
+"""Running a founding sample: seeds one after another, a table, a results file and a picture of the curves."""
 
 import argparse
 import json
@@ -30,12 +30,12 @@ class Sample:
     """One founding sample, and how it is run.
 
     Attributes:
-        name: Of its results.
-        env: Gymnasium id.
+        name: Name of the results file.
+        env: The environment's Gymnasium id.
         threshold: Score at which the environment counts as solved.
-        train: From (seed, run folder, settings of a variant) to a trained policy.
-        variants: Settings by title, the one to recommend first. All run the same seeds.
-        exact: The true score of a policy, where it can be computed.
+        train: A function that takes a seed, a run folder and the settings of a variant, and trains a policy.
+        variants: Settings by title, the recommended one first. All run with the same seeds.
+        exact: A function that computes the true score of a policy; None if that is impossible.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Sample:
 
 
 def run(sample: Sample, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Train with one seed; its row of the results. Seconds include the held-out evaluations."""
+    """Train with one seed, and return its row of the results. Seconds include the held-out evaluations."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
         result = sample.train(seed, f"{folder}/run", settings)
@@ -82,12 +82,12 @@ def render(sample: Sample, seed: int) -> None:
 
 
 def score(row: dict[str, Any]) -> float:
-    """What a row is judged by: the true score where there is one, else the mean on test episodes."""
+    """The score of a row: the true score if it was computed, and otherwise the mean of the test episodes."""
     return float(row.get("exact", row["mean"]))
 
 
 def table(sample: Sample, rows: list[dict[str, Any]]) -> str:
-    """Markdown: a line a seed, and one for all of them."""
+    """A Markdown table with one line for each seed, and one for all of them."""
     digits = 1 if sample.exact is None else 3
     heads = ["seed", "test mean", "95 % interval", "generations", "env steps", "seconds"]
     lines = [
@@ -113,7 +113,7 @@ def table(sample: Sample, rows: list[dict[str, Any]]) -> str:
 
 
 def draw(sample: Sample, results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
-    """A panel a variant: a thin line a seed with a dot where it stopped, their median thick."""
+    """Draw one panel per variant: a thin line for each seed, with a dot where it stopped, and a thick median."""
     figure, panels = plt.subplots(
         1, len(results), figsize=(8, 3.6), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
@@ -134,7 +134,7 @@ def draw(sample: Sample, results: Mapping[str, list[dict[str, Any]]], path: Path
 
 
 def _draw_panel(panel: Axes, curves: list[np.ndarray[Any, Any]]) -> None:
-    """Curves are (2, N): env steps over scores. A run that has stopped keeps its last score."""
+    """Draw curves (2, N), which hold env steps and scores. A run that has stopped keeps its last score."""
     for number, (steps, scores) in enumerate(curves):
         panel.plot(steps, scores, color="C0", alpha=0.45, linewidth=0.9, label=None if number else "one seed")
         panel.plot(steps[-1], scores[-1], "o", color="C0", alpha=0.6, markersize=3)

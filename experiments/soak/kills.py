@@ -1,7 +1,7 @@
 """Kill a run at random moments, in random ways, until it ends; then compare it with one that was never touched.
 
-Every cycle a process of the run is killed with SIGKILL: the launcher, and then somebody types `resume`, with another
-number of processes; or a worker, and then nobody types anything.
+In every cycle a process of the run is killed with SIGKILL. If it is the launcher, `resume` is typed with another number
+of processes. If it is a worker, nothing is typed, because the run has to go on by itself.
 
     python experiments/soak/kills.py --kills 20
 """
@@ -27,11 +27,11 @@ RUNS = {
     "CartPole-v1": (20, ["--population", "61"]),
     "LunarLander-v3": (18, ["--population", "50", "--hidden", "16", "--max-episode-steps", "200"]),
 }
-"""Generations for each kill, so that the run outlives them all, and options."""
+"""Generations for each kill, enough for the run to outlive them all, and other options, by environment."""
 
 
 def facts(run_dir: Path) -> str:
-    """A hash of the final weights' bits and of all metrics but times."""
+    """A hash of the final weights' bits, and of all metrics except times."""
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     rows = [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
     weights = (run_dir / "policy" / "weights.safetensors").read_bytes()
@@ -47,7 +47,7 @@ def children(pid: int) -> list[int]:
 
 
 def soak(env: str, kills: int, rng: random.Random, folder: Path) -> dict[str, Any]:
-    """One run, killed so many times."""
+    """One run that is killed `kills` times."""
     generations, options = RUNS[env][0] * kills, RUNS[env][1]
     train = [*COMMAND, "train", "cem", "--env", env, *options, "--generations", str(generations)]
     train += ["--seed", str(rng.randrange(1000))]

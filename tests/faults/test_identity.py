@@ -51,7 +51,7 @@ def test_another_runs_checkpoint_is_refused_and_the_one_before_taken(
     said = capfd.readouterr().err
     mine, foreign = two_runs
     assert (
-        f"mine/checkpoints/{theirs.name}: is of another run: its identity is {foreign}, that of this run is {mine}"
+        f"mine/checkpoints/{theirs.name}: belongs to another run: its identity is {foreign}, that of this run is {mine}"
         in said
     )
     assert bits("mine") == bits("whole")
@@ -60,7 +60,7 @@ def test_another_runs_checkpoint_is_refused_and_the_one_before_taken(
 def test_where_all_are_another_runs_the_run_does_not_go_on(two_runs: tuple[str, str]) -> None:
     shutil.rmtree("mine/checkpoints")
     shutil.copytree("theirs/checkpoints", "mine/checkpoints")
-    with pytest.raises(tp.CheckpointError, match=f"is of another run: its identity is {two_runs[1]}"):
+    with pytest.raises(tp.CheckpointError, match=f"belongs to another run: its identity is {two_runs[1]}"):
         tp.resume("mine", generations=6)
     shutil.rmtree("mine/checkpoints")
     with pytest.raises(tp.CheckpointError, match="mine/checkpoints: there is no checkpoint, though"):
@@ -73,16 +73,17 @@ def test_another_runs_configuration_or_policy_is_noticed(
     shutil.copytree("mine", "config")
     shutil.copy("theirs/config.json", "config/config.json")
     assert main(["resume", "config"]) == 2
-    assert "is of another run" in capsys.readouterr().err
+    assert "belongs to another run" in capsys.readouterr().err
     shutil.copytree("mine", "policy")
     shutil.rmtree("policy/policy")
     shutil.copytree("theirs/policy", "policy/policy")
     for words in (["eval", "policy", "--episodes", "2"], ["export", "policy"]):
         assert main(words) == 2
-        assert "policy/policy/policy.json: is of another run" in capsys.readouterr().err
+        assert "policy/policy/policy.json: belongs to another run" in capsys.readouterr().err
     assert main(["resume", "policy"]) == 0  # which has its own checkpoint, and so can save its own policy again
     assert (
-        "the policy is tested and saved again: policy/policy/policy.json: is of another run" in capsys.readouterr().err
+        "the policy is tested and saved again: policy/policy/policy.json: belongs to another run"
+        in capsys.readouterr().err
     )
     assert bits("policy") == bits("mine")
 

@@ -1,4 +1,4 @@
-"""Refusing what is out of range, in one line: the argument, what was expected, what came."""
+"""Checks of arguments, whose errors name the argument, what was expected and what was given, in one line."""
 
 import difflib
 from collections.abc import Collection, Iterable
@@ -6,17 +6,18 @@ from math import isfinite, nan
 from numbers import Integral, Real
 
 MOST_EPISODES = 10_000_000
-"""Of one candidate in one go; their seeds take two minutes."""
+"""The largest number of episodes that one evaluation may play for a candidate; computing their seeds takes two minutes.
+"""
 
 LONGEST_EPISODE, LARGEST_POPULATION, WIDEST_LAYER = 2**63 - 1, 2**31 - 1, 2**31 - 1
-"""Steps, candidates and units that can be counted; what of it fits into memory is another question."""
+"""The largest numbers of steps, candidates and units that can be counted, whether or not they fit into memory."""
 
 
 def check_count(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int:
-    """A whole number of `at_least` or more, and `at_most` or less where that is given, as an int.
+    """Return `value` as an int, if it is a whole number from `at_least` to `at_most`.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If `value` is anything else.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < at_least:
         raise ValueError(f"{name} must be an integer >= {at_least}, got {value!r}")
@@ -26,10 +27,10 @@ def check_count(name: str, value: object, *, at_least: int, at_most: int | None 
 
 
 def check_range(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
-    """Refuse what is not a finite number in [low, high], or in (low, high] with `open_low`.
+    """Check that `value` is a finite number in [low, high], or in (low, high] with `open_low`.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If `value` is anything else.
     """
     number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
     if not isfinite(number) or not low <= number <= high or (open_low and number == low):
@@ -38,7 +39,7 @@ def check_range(name: str, value: object, low: float, high: float, *, open_low: 
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Refuse what is not one of the `choices`.
+    """Check that `value` is one of the `choices`.
 
     Raises:
         ValueError: If it is not.
@@ -48,15 +49,15 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
 
 
 def check_seed(seed: object) -> int:
-    """`seed` as a plain int.
+    """Return `seed` as an int.
 
     Raises:
-        ValueError: If it is not a whole number of 0 or more.
+        ValueError: If `seed` is not a whole number of 0 or more.
     """
     return check_count("seed", seed, at_least=0)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where a known name is near."""
+    """The text ``; did you mean 'x'?`` if a known name is similar to `name`, and otherwise an empty text."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""Choices by name. A file in a package is an entry; nothing is registered by hand."""
+"""Finding the entries of a package, such as its searches, by the names of its files; nothing is registered by hand."""
 
 import importlib
 import inspect
@@ -9,19 +9,23 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 NO_ENTRIES = ("base", "make")
-"""Files that hold what the entries of a package have in common, and what chooses among them."""
+"""Files that are no entries: ``base`` holds what the entries share, and ``make`` chooses among them."""
 
 
 @cache
 def names(package: str) -> list[str]:
-    """Entries of ``torchpolicy.<package>``: its files, without :data:`NO_ENTRIES` and folders."""
+    """The sorted names of the entries of ``torchpolicy.<package>``: its files except :data:`NO_ENTRIES`, no folders."""
     module = importlib.import_module(f"torchpolicy.{package}")
     found = pkgutil.iter_modules(module.__path__)
     return sorted(each.name for each in found if not each.ispkg and each.name not in NO_ENTRIES)
 
 
 def entry(package: str, name: str, base: type[T]) -> type[T]:
-    """The class that a file holds: the one subclass of `base` defined there."""
+    """The class that an entry's file defines.
+
+    Raises:
+        TypeError: If the file does not define exactly one subclass of `base`.
+    """
     module: Any = importlib.import_module(f"torchpolicy.{package}.{name}")
     found = [
         value

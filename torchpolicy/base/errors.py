@@ -1,13 +1,13 @@
-"""The errors of the package that a caller may want to catch; each says in a line what is wrong, and where."""
+"""Errors that a caller may want to catch; their messages say in one line what is wrong and where."""
 
 
 class RunError(RuntimeError):
-    """A run that cannot go on, as when the environment fails under most candidates."""
+    """A run cannot go on, for example because most candidates' episodes fail."""
 
 
 class CheckpointError(ValueError):
-    """A file that cannot be read as what it should be; names the file and the reason."""
+    """A file of a run is missing, damaged, or not what it should be; the message names the file and the reason."""
 
 
 class CodeError(ValueError):
-    """Code of the user's own raised an exception, or returned what it should not."""
+    """The user's own code raised an exception, or returned something that it should not."""

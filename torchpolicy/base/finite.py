@@ -1,4 +1,4 @@
-"""Finding what is not finite among numbers of many slots."""
+"""Finding the slots whose numbers are not finite."""
 
 import numpy as np
 
@@ -6,12 +6,18 @@ from torchpolicy.base.types import Array
 
 
 def why_not_finite(name: str, value: Array) -> str | None:
-    """That a value is not finite, if it is not."""
+    """A message that `value` is not finite, or None if it is."""
     return None if np.isfinite(value).all() else f"{name} is not finite: {value}"
 
 
 def find_not_finite(name: str, live: list[int], rows: Array) -> dict[int, str]:
-    """The live slots whose row is not finite, and that it is so."""
+    """Messages, by slot, for the live slots whose row is not finite.
+
+    Args:
+        name: What the rows are, such as "reward".
+        live: The slots to look at.
+        rows: (S, …), one row for each slot.
+    """
     if np.isfinite(rows).all():
         return {}
     reasons = {slot: why_not_finite(name, rows[slot]) for slot in live}

@@ -1,4 +1,4 @@
-"""The global random generators of Python, NumPy and torch: a run leaves them alone, and so has what it plays."""
+"""Watching the global random generators of Python, NumPy and torch, which neither a run nor its environment may use."""
 
 import random
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ import torch
 
 @contextmanager
 def watching_generators() -> Iterator[list[str]]:
-    """Finds out which of the global generators a piece of code moves, and puts them back where they were.
+    """Find out which global random generators a block of code uses, and restore their states afterwards.
 
     Yields:
-        A list that holds, once the code is done, whose generators it moved.
+        A list that is filled when the block ends, with "Python's", "NumPy's" and "torch's" if that generator was used.
     """
     moved: list[str] = []
     python, numpy, torch_state = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state()
@@ -33,7 +33,7 @@ def watching_generators() -> Iterator[list[str]]:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two states of NumPy's are the same."""
+    """Whether two states of NumPy's generator are the same."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
     return bool(np.array_equal(one, other))

@@ -1,8 +1,9 @@
 """95 % intervals of a mean, from few numbers or many.
 
-Of few, the interval is Student's: a bootstrap of 5 numbers covers the mean in 84 % of cases instead of 95 %. Of many it
-is the bootstrap's, corrected for bias and skewness, Efron (1987), "Better bootstrap confidence intervals", and widened
-as much as Student's is wider than the normal one, Hesterberg (2015), "What teachers should know about the bootstrap".
+For few numbers the interval is Student's, because a bootstrap of 5 numbers covers the mean in 84 % of cases instead of
+95 %. For many numbers it is a bootstrap interval with corrections for bias and skewness, Efron (1987), "Better
+bootstrap confidence intervals". It is widened by the ratio of Student's interval to the normal one, Hesterberg (2015),
+"What teachers should know about the bootstrap".
 """
 
 from statistics import NormalDist
@@ -12,10 +13,10 @@ import numpy as np
 from torchpolicy.base.types import Array
 
 MANY = 30
-"""Numbers from which on the bootstrap is trusted."""
+"""The smallest number of values for which the bootstrap is used."""
 
 RESAMPLES, AT_ONCE = 2000, 2**20
-"""Resamples of the bootstrap, and numbers that it holds at a time."""
+"""Number of bootstrap resamples, and the largest number of values in memory at a time."""
 
 STUDENT = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
@@ -29,8 +30,8 @@ NORMAL = NormalDist()
 def mean_interval(values: Array) -> tuple[float, float]:
     """Low and high end of the 95 % interval of the mean of values (N,).
 
-    Equal values have an interval without width: :func:`share_of_others` says what it leaves open. NaN where there is
-    no interval: of a single value, and of values that are not finite.
+    If all values are equal, the interval has no width, and :func:`share_of_others` says what remains uncertain. Both
+    ends are NaN if there is only one value, or a value is not finite.
     """
     if len(values) < 2 or not np.isfinite(values).all():
         return float("nan"), float("nan")
@@ -40,7 +41,7 @@ def mean_interval(values: Array) -> tuple[float, float]:
 
 
 def share_of_others(count: int) -> float:
-    """The share of other values, at most, where `count` values were all equal; in 95 % of cases."""
+    """Upper limit, at 95 % confidence, of the share of different values, after `count` values that were all equal."""
     return float(1 - 0.05 ** (1 / count))
 
 
@@ -57,7 +58,7 @@ def _bootstrap(values: Array) -> tuple[float, float]:
     means = np.concatenate([values[rng.integers(0, count, (block, count))].mean(1) for block in blocks])
     below = (means < mean).mean() + (means == mean).mean() / 2
     bias = NORMAL.inv_cdf(min(max(float(below), 1 / RESAMPLES), 1 - 1 / RESAMPLES))
-    deviations = values - mean  # those of the means without one value are in proportion to them
+    deviations = values - mean  # the means that leave one value out deviate in proportion to these
     skewness = float((deviations**3).sum() / (6 * (deviations**2).sum() ** 1.5))
     reach = _student_quantile(count - 1) * (count / (count - 1)) ** 0.5
     low, high = np.quantile(means, [_level(bias, skewness, end) for end in (-reach, reach)])
@@ -65,12 +66,18 @@ def _bootstrap(values: Array) -> tuple[float, float]:
 
 
 def _student_quantile(freedom: int) -> float:
-    """97.5 % quantile of Student's distribution; the first terms of a series, for many degrees of freedom."""
+    """97.5 % quantile of Student's distribution with many degrees of freedom: the first terms of a series."""
     z = NORMAL.inv_cdf(0.975)
     return z + (z**3 + z) / (4 * freedom)
 
 
 def _level(bias: float, skewness: float, end: float) -> float:
-    """The quantile of the resampled means at an end of the interval, in standard errors; Efron's equation 2.3."""
+    """The quantile of the resampled means at which the interval ends, Efron's equation 2.3.
+
+    Args:
+        bias: Correction of the bias, in standard errors.
+        skewness: Correction of the skewness.
+        end: The interval's uncorrected end, in standard errors from the mean.
+    """
     z = bias + end
     return NORMAL.cdf(bias + z / (1 - skewness * z))

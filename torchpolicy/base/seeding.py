@@ -1,4 +1,4 @@
-"""Seeds as pure functions of what they are for, so that no result depends on who computed it, or when."""
+"""Seeds as pure functions of their purpose, so that no result depends on which process computed it, or when."""
 
 from enum import IntEnum
 
@@ -6,21 +6,21 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What randomness is used for.
+    """The purposes of random numbers.
 
-    Seeds of episodes of different streams are different numbers, whatever the roots, so no score is
-    measured on episodes that were trained on.
+    The episode seeds of different streams are always different numbers, whatever the roots. So no score is measured on
+    an episode that was used for training.
     """
 
     TRAIN = 0
     VALIDATION = 1  # decides when to stop
-    CONFIRMATION = 2  # agrees to a stop
+    CONFIRMATION = 2  # a second set of episodes, which must agree to a stop
     TEST = 3  # the reported score, used for nothing else
     SEARCH = 4
     POLICY = 5
     ACTION = 6  # noise of sampled actions, derived from the episode's seed
-    EVALUATION = 7  # what a user scores, draws or shows: before or after a run's test, never the same episodes
-    CALLBACK = 8  # what callbacks score in the course of a run
+    EVALUATION = 7  # episodes that a user scores, draws or shows; never those of a run's test
+    CALLBACK = 8  # episodes that callbacks score during a run
 
 
 FIRST_SEEDS = {
@@ -31,20 +31,20 @@ FIRST_SEEDS = {
     Stream.EVALUATION: (14 << 27, 27),
     Stream.CALLBACK: (15 << 27, 27),
 }
-"""Of the streams of episodes: the first of the seeds that only this stream has, and the bits of their number."""
+"""The first seed of each stream of episodes, and n if the stream has 2^n seeds of its own."""
 
 
 def derive_seed(root: int, stream: Stream, *key: int) -> int:
-    """A 31-bit seed, the same on every machine, for `key` within `stream` of the run seeded with `root`."""
+    """A 31-bit seed for `key` within `stream`, in the run with the seed `root`; the same on every machine."""
     sequence = np.random.SeedSequence(entropy=root, spawn_key=(int(stream), *key))
     return int(sequence.generate_state(1, np.uint32)[0] >> 1)
 
 
 def episode_seeds(root: int, stream: Stream, generation: int, episodes: int) -> list[int]:
-    """Seeds of the episodes of one generation, (E,).
+    """The seeds (E,) of the episodes of one generation.
 
-    They do not depend on the candidate: with common random numbers all candidates of a generation
-    meet the same episodes, so that their scores differ by their weights alone.
+    They do not depend on the candidate. All candidates of a generation play the same episodes (common random numbers),
+    so that their scores differ only because of their weights.
     """
     first, bits = FIRST_SEEDS[stream]
     return [first | derive_seed(root, stream, generation, episode) >> (31 - bits) for episode in range(episodes)]

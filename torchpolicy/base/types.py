@@ -1,10 +1,11 @@
-"""Names of types that everybody uses."""
+"""Types that the whole package uses."""
 
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+"""A NumPy array of any shape and dtype."""
 
 Metrics = dict[str, float]
-"""Scalars by name, ``group/name``, for whoever writes them."""
+"""Scalars by key ``group/name``, as writers take them."""

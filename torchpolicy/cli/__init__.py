@@ -1,4 +1,7 @@
-"""The command ``torchpolicy``, one file a subcommand: each has a docstring, its help, and ``run(arguments)``."""
+"""The command ``torchpolicy``, with one file for each subcommand.
+
+The first line of a file's docstring is the subcommand's line in the help, and its function ``run(arguments)`` runs it.
+"""
 
 import importlib
 import os
@@ -14,13 +17,13 @@ from torchpolicy.base.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0, 2 for a mistake, 130 after Ctrl-C."""
+    """Run a command, and return its exit code: 0 for success, 2 for an error, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # who was reading has gone, as `| head` does
+    except BrokenPipeError:  # the reader has gone, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (ValueError, RunError, OSError) as error:
@@ -55,7 +58,7 @@ def _help() -> str:
         lines.append(f"  {command:10} {(module.__doc__ or '').splitlines()[0]}")
     lines += [
         "",
-        "torchpolicy COMMAND --help says more. To begin with:",
+        "For the options of a command, type torchpolicy COMMAND --help. To begin, type:",
         "",
         "  torchpolicy train cem --env CartPole-v1",
     ]

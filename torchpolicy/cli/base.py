@@ -1,4 +1,4 @@
-"""From words on the command line to options."""
+"""Reading options from the command line, and printing a run's result."""
 
 import ast
 import io
@@ -25,12 +25,12 @@ from torchpolicy.runs.trained import load_run
 Options = TypeVar("Options")
 
 NUMBERS = {"INT": "a whole number", "FLOAT": "a number"}
-"""What an option takes, by tyro's name for it."""
+"""Kinds of values in words, by tyro's names for them."""
 
 
 @dataclass_transform(kw_only_default=True)
 def as_options(kind: type[Options]) -> type[Options]:
-    """A dataclass of keyword arguments for :func:`parse`; its help tells no default of what is not set by default."""
+    """Make a class into a dataclass for :func:`parse`. The help names no default for options that are not set."""
     for name, annotation in kind.__annotations__.items():
         if getattr(kind, name, "required") in (None, ()):
             kind.__annotations__[name] = Annotated[annotation, tyro.conf.arg(help_behavior_hint="")]
@@ -38,10 +38,16 @@ def as_options(kind: type[Options]) -> type[Options]:
 
 
 def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Options:
-    """Read options off the command line; ends with 0 after ``--help``.
+    """Read options from the words of a command line.
+
+    Args:
+        options: A class made with :func:`as_options`.
+        prog: The command, as its help names it.
+        arguments: The words after the command.
 
     Raises:
-        ValueError: If there is a mistake in the arguments.
+        ValueError: If the arguments have a mistake.
+        SystemExit: If ``--help`` was given. Its code is 0.
     """
     read = partial(tyro.cli, options, prog=prog, config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone))
     said = io.StringIO()
@@ -63,7 +69,7 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Option
 
 
 def words_of(option: str, arguments: Sequence[str]) -> list[str]:
-    """What was said after an option, ``--name a b`` or ``--name=a``, up to the next one."""
+    """The values given to an option, as in ``--name a b`` or ``--name=a``, up to the next option."""
     for place, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name.startswith("--") and name.replace("_", "-") == option:
@@ -74,7 +80,7 @@ def words_of(option: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _plainly(text: str, arguments: Sequence[str]) -> str:
-    """A message of tyro's about a value that it cannot read, in words for who typed it; others as they are."""
+    """A message of tyro about a value that is no number, in plain words. Other messages are returned unchanged."""
     found = re.match(r"Error parsing (--[\w-]+): ", text)
     kind = found and re.search(rf"^  {found[1]} (INT|FLOAT)( \.\.\.)?$", text, re.MULTILINE)
     if not (found and kind):
@@ -83,9 +89,9 @@ def _plainly(text: str, arguments: Sequence[str]) -> str:
 
 
 def _unframed(text: str) -> str:
-    """A message of tyro's, which has a frame and a title, as plain lines, its first paragraph on the first."""
+    """A message of tyro without its frame and title, as plain lines. The first paragraph becomes the first line."""
     lines = [line[1:-1].strip().strip("─") for line in text.splitlines()[1:]]
-    lines = [line if line.strip("-") else "" for line in lines]  # what is ruled off, in either set of characters
+    lines = [line if line.strip("-") else "" for line in lines]  # a ruled line counts as empty
     first, *others = [list(paragraph) for full, paragraph in groupby(lines, bool) if full]
     return "\n".join([" ".join(first), *(f"  {line}" for paragraph in others for line in paragraph)])
 
@@ -119,31 +125,31 @@ def settings_options(
 
 @as_options
 class RunOptions:
-    """A run, and code of the user's own that it needs."""
+    """Options that name a run, and the user's own code that it needs."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     seed: int = 1
-    """Of the episodes."""
+    """Seed of the episodes. The same seed gives the same episodes."""
     env: str | None = None
-    """pkg.mod:callable, for a run in an environment of your own. Another Gymnasium id is welcome too."""
+    """A Gymnasium id or pkg.mod:callable that replaces the run's environment. Required if that was your own code."""
     env_args: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME=VALUE ...")] = None
-    """Keywords for the environment, in place of the run's."""
+    """Keyword arguments of the environment, which replace the run's."""
     policy: str | None = None
-    """pkg.mod:factory, for a run of a policy of your own."""
+    """The function that made the run's policy, as pkg.mod:factory. Required if it was your own code."""
 
     def load(self) -> tuple[Policy, dict[str, Any]]:
-        """The run's policy, and the keywords that make its environment."""
+        """The run's policy, and the keyword arguments that describe its environment."""
         env_args = None if self.env_args is None else parse_pairs("--env-args", self.env_args)
         return load_run(self.run, env=self.env, env_args=env_args, policy=self.policy)
 
 
 def print_result(result: Result, policy: str | None = None) -> None:
-    """Where the run is, what it reached, and what to type next; once, by the first process.
+    """Print where the run is, its test score, and what to type next. Only the first process of a group prints.
 
     Args:
-        result: Of the run.
-        policy: The name of a policy of the user's own, where the run was given an object.
+        result: The result of the run.
+        policy: The name of the user's own policy, if the run was given a policy object instead of this name.
     """
     if os.environ.get("RANK", "0") != "0":
         return
@@ -155,7 +161,11 @@ def print_result(result: Result, policy: str | None = None) -> None:
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, Any]:
-    """``name=value`` words as a dictionary; a value is a Python literal, or else a string."""
+    """Words ``name=value`` as a dictionary. A value that is no Python literal is taken as a string.
+
+    Raises:
+        ValueError: If a word has another form. The message names the `option`.
+    """
     parsed = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

@@ -1,4 +1,4 @@
-"""Tell what is installed here, and what a run can use of it."""
+"""Print what is installed on this machine, and what a run can use."""
 
 import importlib.metadata
 import importlib.util
@@ -15,7 +15,7 @@ from torchpolicy.runs.job import COMPILERS
 
 PACKAGES = ("torch", "numpy", "gymnasium", "tensorboard", "safetensors", "tyro", "tqdm")
 
-EXTRAS = {  # a module, what it is for, and the extra of ours with it
+EXTRAS = {  # a module, what it is for, and the extra that installs it
     "pygame": ("pictures of classic control and Box2D", "classic"),
     "Box2D": ("LunarLander, BipedalWalker", "box2d"),
     "mujoco": ("HalfCheetah, Ant, …", "mujoco"),
@@ -26,7 +26,7 @@ EXTRAS = {  # a module, what it is for, and the extra of ours with it
 
 @as_options
 class DoctorOptions:
-    """Tell versions, processors, devices, the compiler, and what is missing of the extras: for a report of a fault."""
+    """Print versions, processors, devices, the compiler and missing extras. Add this to a bug report."""
 
 
 def run(arguments: list[str]) -> None:
@@ -47,28 +47,28 @@ def _processor() -> str:
 
 
 def _threads() -> str:
-    return f"a run takes one for each of its processes (torch would take {torch.get_num_threads()})"
+    return f"a run uses one in each of its processes (torch's own number is {torch.get_num_threads()})"
 
 
 def _devices() -> str:
     gpus = [f"cuda:{number} {torch.cuda.get_device_name(number)}" for number in range(torch.cuda.device_count())]
-    triton = " (and triton, for --compile there)" if importlib.util.find_spec("triton") else ""
+    triton = " (with triton, so --compile works there)" if importlib.util.find_spec("triton") else ""
     return ", ".join(["cpu", *gpus]) + (triton if gpus else "")
 
 
 def _compiler() -> str:
     found = [path for name in COMPILERS if name and (path := shutil.which(name))]
-    return f"--compile uses {found[0]}" if found else "--compile needs g++ or clang++, and there is none"
+    return f"--compile uses {found[0]}" if found else "--compile needs g++ or clang++, and neither is installed"
 
 
 def _workers() -> str:
     if "fork" in multiprocessing.get_all_start_methods():
-        return "--workers N starts processes here"
-    return "this system cannot fork processes: start them with torchrun"
+        return "--workers N works here"
+    return "--workers N does not work here, because this system cannot fork processes: start them with torchrun"
 
 
 def _extra(module: str) -> str:
     purpose, extra = EXTRAS[module]
     if importlib.util.find_spec(module):
-        return f"there, for {purpose}"
+        return f"installed, for {purpose}"
     return f'missing, for {purpose}: pip install "torchpolicy[{extra}]"'

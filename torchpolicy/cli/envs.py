@@ -1,4 +1,4 @@
-"""List environments: what each needs, whether there is a native twin, and presets."""
+"""List the environments that can be used here, and which algorithms have presets for them."""
 
 import importlib.util
 
@@ -10,7 +10,7 @@ from torchpolicy.envs.make import twins
 from torchpolicy.runs.algorithms import algorithm_names
 from torchpolicy.runs.preset import presets_of
 
-FAMILIES = {  # of Gymnasium's own modules: the heading, what it needs, and the extra of ours with it
+FAMILIES = {  # for each module of Gymnasium: the heading, the module that it needs, and the extra that installs it
     "classic_control": ("classic control", None, ""),
     "toy_text": ("toy text", None, ""),
     "box2d": ("Box2D", "Box2D", "box2d"),
@@ -22,12 +22,15 @@ OTHERS = "from other packages"
 
 @as_options
 class EnvsOptions:
-    """List the environments that Gymnasium has here, the newest version of each.
+    """List the environments that Gymnasium knows here, the newest version of each.
 
-    Threshold: the return that counts as solved. Limit: steps of an episode. Native: whether there is a twin on tensors,
-    and whether its returns are Gymnasium's to the last bit. Presets: the algorithms with tuned settings for it.
+    The column threshold is the return at which an environment counts as solved, and limit is the largest number of
+    steps in an episode. The column native marks environments that this package can also step itself, many at once on
+    tensors; the returns equal Gymnasium's "to the bit" or "nearly". The column presets names the algorithms that have
+    tuned settings for the environment.
 
-    A package's environments are listed, too, and made, as "package:Name-v0"; code of your own is "pkg.mod:callable".
+    An environment from another package is named "package:Name-v0", which imports the package. An environment of your
+    own is named "pkg.mod:callable".
     """
 
 
@@ -42,7 +45,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _families() -> dict[str, list[EnvSpec]]:
-    """The newest version of each environment, by headings."""
+    """The newest version of each environment, grouped under headings."""
     newest: dict[tuple[str | None, str], EnvSpec] = {}
     for spec in gymnasium.registry.values():
         key = spec.namespace, spec.name
@@ -64,7 +67,7 @@ def _families() -> dict[str, list[EnvSpec]]:
 def _heading(family: str) -> str:
     name, needs, extra = FAMILIES[family]
     there = needs is None or importlib.util.find_spec(needs) is not None
-    return name if there else f'{name}, to be installed: pip install "torchpolicy[{extra}]"'
+    return name if there else f'{name} (not installed: pip install "torchpolicy[{extra}]")'
 
 
 def _describe(spec: EnvSpec) -> str:

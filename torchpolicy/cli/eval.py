@@ -9,15 +9,15 @@ from torchpolicy.runs.trained import evaluate
 
 @as_options
 class EvalOptions(RunOptions):
-    """Score the policy of a run on episodes that training never used: the same ones for the same seed.
+    """Score the policy of a run on episodes that training never used.
 
     For example: torchpolicy eval runs/CartPole-v1/cem-s0-20261122-101420 --episodes 1000 --seed 7
     """
 
     episodes: int = 100
-    """How many."""
+    """Number of episodes."""
     json: bool = False
-    """Print one JSON object: mean, std, ci, episodes, returns."""
+    """Print one JSON object with the keys mean, std, ci (the ends of the 95 % interval), episodes and returns."""
 
 
 def run(arguments: list[str]) -> None:

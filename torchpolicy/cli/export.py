@@ -1,4 +1,4 @@
-"""Write the policy of a run as a program of torch.export."""
+"""Export the policy of a run as a program that needs torch only."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,21 +12,21 @@ from torchpolicy.runs.trained import load
 
 @as_options
 class ExportOptions:
-    """Write the policy as a program that needs torch and nothing else, to act greedily on batches of observations.
+    """Export the policy of a run as a program that needs torch only and acts greedily on batches of observations.
 
-    In Python, act = torch.export.load("policy.pt2").module() is a function from observations to actions.
+    In Python, act = torch.export.load("policy.pt2").module() is a function that turns observations into actions.
 
     For example: torchpolicy export runs/CartPole-v1/cem-s0-20261122-101420 -o cartpole.pt2
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The run's folder, or one that the callback KeepPolicies keeps, RUN/kept/generation-100."""
+    """The run's folder, or a folder that the callback KeepPolicies wrote, such as RUN/kept/generation-100."""
     policy: str | None = None
-    """pkg.mod:factory, for a run of a policy of your own."""
+    """The function that made the run's policy, as pkg.mod:factory. Required if it was your own code."""
     env: str | None = None
-    """No longer needed: the spaces of observations and actions are saved beside the weights."""
+    """Ignored. Earlier versions needed it; now the spaces of observations and actions are saved with the weights."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("policy.pt2")
-    """The program; its name ends in .pt2."""
+    """The file to write. Its name must end in .pt2."""
 
 
 def run(arguments: list[str]) -> None:

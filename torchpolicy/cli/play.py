@@ -6,9 +6,10 @@ from torchpolicy.output.film import play
 
 @as_options
 class PlayOptions(RunOptions):
-    """Show the first of the episodes that torchpolicy eval scores, and tell its return.
+    """Show an episode of a run's policy in a window, and print its return.
 
-    An environment of your own has to take render_mode.
+    It is the first episode that torchpolicy eval scores with the same seed. The callable of an environment of your own
+    must take the keyword render_mode.
 
     For example: torchpolicy play runs/LunarLander-v3/xnes-s0-20261122-101420 --seed 3
     """

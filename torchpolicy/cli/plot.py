@@ -1,4 +1,4 @@
-"""Draw learning curves of runs, their seeds summed up."""
+"""Draw the learning curves of runs, averaged over their seeds."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,17 +11,19 @@ from torchpolicy.output.plots import plot
 
 @as_options
 class PlotOptions:
-    """Draw learning curves: a row an environment, a colour a configuration, the interquartile mean over its seeds.
+    """Draw learning curves, with one row for each environment and one colour for each configuration.
+
+    A line is the interquartile mean over the seeds of a configuration, and its band is the 95 % interval.
 
     For example: torchpolicy plot runs/CartPole-v1 runs/Acrobot-v1 -o curves.png
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")] = (Path("runs"),)
-    """Run folders, or folders that hold some: all below it, such as runs/CartPole-v1."""
+    """Run folders, or folders that contain run folders at any depth, such as runs/CartPole-v1."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs.png")
-    """The picture; its ending says what kind: png, pdf, svg."""
+    """The picture to write. The ending of its name determines the format: png, pdf or svg."""
     metric: str | None = None
-    """Metric to draw, a key of metrics.jsonl such as search/signal. The held-out return if not set."""
+    """Metric to draw, a key of metrics.jsonl such as search/signal. If not set, the held-out return."""
 
 
 def run(arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Draw an episode of a run's policy into a GIF or a film."""
+"""Record an episode of a run's policy as a GIF or an MP4 film."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,15 +11,16 @@ from torchpolicy.output.film import record
 
 @as_options
 class RecordOptions(RunOptions):
-    """Draw the first of the episodes that torchpolicy eval scores.
+    """Record an episode of a run's policy as a GIF or an MP4 film.
 
-    An environment of your own has to take render_mode.
+    It is the first episode that torchpolicy eval scores with the same seed. The callable of an environment of your own
+    must take the keyword render_mode.
 
     For example: torchpolicy record runs/LunarLander-v3/xnes-s0-20261122-101420 -o landing.gif
     """
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("episode.gif")
-    """The picture: .gif, at most 100 frames, or .mp4, all of them, with the extra "video"."""
+    """The file to write. A .gif has at most 100 frames; an .mp4 has all of them, and needs the extra "video"."""
 
 
 def run(arguments: list[str]) -> None:

@@ -1,1 +1,1 @@
-"""What a run leaves behind and shows: its files, metrics, pictures and exported policies."""
+"""What a run writes and shows: its files, metrics, pictures and exported policies."""

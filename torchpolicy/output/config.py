@@ -1,4 +1,4 @@
-"""``config.json``, what a run is: its fields, its identity, and that no name in it is taken for code."""
+"""Reading and checking ``config.json``, which says what a run is; no name in it is ever taken for code."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 
 POLICY = record_of({"policy": TEXT, "policy_args": TABLE})
-"""What a policy of ours is made from."""
+"""Name and arguments of one of the package's own policies."""
 
 FIELDS: dict[str, Kind] = {
     "format_version": one_of(FORMAT_VERSION),
@@ -65,21 +65,22 @@ FIELDS: dict[str, Kind] = {
     "identity": TEXT,
     "checksum": TEXT,
 }
-"""All that a ``config.json`` has, and what each field may be."""
+"""All fields of a ``config.json``, and what each may be."""
 
 SINCE: dict[str, Any] = {"failed": "dropped"}
-"""Fields that runs of earlier versions lack, and what holds for those runs."""
+"""Fields that runs of earlier versions lack, and the values that those runs had."""
 
 OLD_NAMES = {"survival_bonus": "step_penalty"}
 """Settings by the names that they had in earlier versions, which are still understood."""
 
 CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.-]*")
-"""``pkg.mod:name``, and ``package:Env-v0``."""
+"""Names that would import code: ``pkg.mod:name`` and ``package:Env-v0``."""
 
 NAMES = ("env", "algorithm", "policy", "policy.policy")
-"""Fields where whatever has a colon is code."""
+"""Fields in which every text with a colon counts as code."""
 
 PATHS = ("log_dir", "run_dir")
+"""Fields that hold a path, in which a colon means nothing."""
 
 
 def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, object] | None = None) -> dict[str, Any]:
@@ -87,12 +88,13 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
 
     Args:
         run_dir: The run's folder.
-        needs: Fields that have to be there.
-        given: Where names in the file are to be used: what the caller gives in their place, by field.
+        needs: Fields that must be there.
+        given: Values, by field, that the caller uses instead of the file's. If this is not None, the file is refused
+            when a field that is not given names code.
 
     Raises:
         CheckpointError: If there is no such run, or the file is damaged or was changed.
-        ValueError: If it names code that is not given.
+        ValueError: If the file names code that is not given.
     """
     path = Path(run_dir) / CONFIG
     if not Path(run_dir).is_dir():
@@ -107,8 +109,8 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
         refuse_code(path, {name: config[name] for name in names if name in config and given.get(name) is None})
     if was_edited(config):
         raise CheckpointError(
-            f"{path}: was edited, or is damaged: its checksum is not that of its fields (a run takes another budget by "
-            "torchpolicy resume --generations, other settings are for torchpolicy train --config)"
+            f"{path}: was edited, or is damaged: its checksum is not that of its fields (to give a run another budget, "
+            "use torchpolicy resume --generations; to train with other settings, torchpolicy train --config)"
         )
     return modern(config)
 
@@ -119,38 +121,38 @@ def modern(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a file with their own checksum as the last."""
+    """The fields of a file, followed by their checksum."""
     content = {name: value for name, value in fields.items() if name != "checksum"}
     return content | {"checksum": digest(content)}
 
 
 def was_edited(fields: Mapping[str, Any]) -> bool:
-    """Whether what was read has another checksum than its own; nothing is known of what has none."""
+    """Whether fields that were read do not fit their checksum. False if they have none, for then nothing is known."""
     return "checksum" in fields and sealed(fields) != fields
 
 
 def digest(fields: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """16 digits for plain values, by name."""
+    """A hash of plain values by name, 16 hexadecimal digits, with some fields left out."""
     kept = {name: value for name, value in fields.items() if name not in without}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def check_identity(state: Mapping[str, Any], identity: object) -> None:
-    """Refuse the checkpoint of another run; where one of the two does not say whose it is, nothing is known.
+    """Refuse the checkpoint of another run. If the checkpoint or the run has no identity, nothing is refused.
 
     Raises:
-        ValueError: If it is another's.
+        ValueError: If the two identities differ.
     """
     found = state.get("identity")
     if identity is not None and found is not None and found != identity:
-        raise ValueError(f"is of another run: its identity is {found}, that of this run is {identity}")
+        raise ValueError(f"belongs to another run: its identity is {found}, that of this run is {identity}")
 
 
 def refuse_code(path: Path, taken: Mapping[str, Any]) -> None:
-    """Refuse names of code in what is taken from a file: they come from the caller only.
+    """Refuse names of code in values that are taken from a file: such names come from the caller only.
 
     Raises:
-        ValueError: With the field, and the option to type.
+        ValueError: If a value names code. The message says which field it is and which option to type.
     """
     for name, value in taken.items():
         for place, text in _texts(name, value):
@@ -164,7 +166,7 @@ def refuse_code(path: Path, taken: Mapping[str, Any]) -> None:
 
 
 def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
-    """(place, text) of all texts in a value."""
+    """All texts in a value, each as (place, text), where the place is the text's path such as ``env_args.name``."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A policy that leaves the house: a program of torch.export, which needs torch and nothing of ours."""
+"""Exporting a policy as a program of ``torch.export``, which needs torch but not this package."""
 
 import copy
 from pathlib import Path
@@ -14,10 +14,10 @@ from torchpolicy.policies.base import Policy
 
 
 class Greedy(nn.Module):
-    """Observations (N, *O) to the actions that :meth:`Policy.act` chooses, (N, *A).
+    """Maps observations (N, *O) to the actions (N, *A) that :meth:`Policy.act` chooses.
 
     Args:
-        policy: Its weights and its normaliser as they are now.
+        policy: The policy to export, with its present weights and normaliser. It is changed: pass a copy.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -35,24 +35,24 @@ class Greedy(nn.Module):
 
 
 def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
-    """Write a policy as a program of ``torch.export``, with what is done to observations and actions inside.
+    """Write a policy as a program of ``torch.export`` that also encodes observations and decodes actions.
 
-    Where torch is, and nothing else, this acts greedily, on any number of observations at a time::
+    The program needs torch only. It acts greedily, on any number of observations at a time::
 
         act = torch.export.load("policy.pt2").module()
         actions = act(observations)  # (N, *O) to (N, *A)
 
-    Observations are tensors in the dtype of the space; of a Dict or Tuple, a dictionary or tuple of them.
+    Observations are tensors in the dtype of the space, or a dictionary or tuple of them for a Dict or Tuple space.
 
     Args:
-        policy: Stays as it is.
-        path: Ends in ``.pt2``.
+        policy: The policy to export. It is not changed.
+        path: The file to write; its name ends in ``.pt2``.
 
     Returns:
-        `path`.
+        The file's path.
 
     Raises:
-        ValueError: If it cannot be traced, or not be written.
+        ValueError: If the policy cannot be traced, or the file cannot be written.
     """
     if not isinstance(policy, Policy):
         raise ValueError(f"policy must be a torchpolicy.Policy (wrap a module in one), got {type(policy).__name__}")
@@ -79,7 +79,7 @@ def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
 
 
 def _pair(space: Space[Any]) -> Any:
-    """Two observations of a space, as a batch of zeros."""
+    """A batch of two observations of a space, all zeros."""
     if isinstance(space, Dict):
         return {key: _pair(part) for key, part in space.items()}
     if isinstance(space, Tuple):

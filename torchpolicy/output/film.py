@@ -1,7 +1,7 @@
-"""An episode as a picture that moves, or in a window.
+"""Showing an episode of a policy, as a moving picture or in a window.
 
-The policy acts here; what it did is played again, and drawn, by a process of its own (``replay.py``), which needs no
-torch and whose end, by a missing display or a crash of a renderer, costs nothing.
+The policy plays the episode here. A separate process (``replay.py``) then plays the same actions again and draws them.
+It does not import torch, and if it ends early, because there is no display or a renderer crashes, the run goes on.
 """
 
 import json
@@ -28,26 +28,26 @@ from torchpolicy.output.replay import make, show
 from torchpolicy.policies.base import Policy
 
 FRAMES = 100
-"""Of a picture, at most; of a longer episode they are thinned."""
+"""The largest number of frames in a GIF. A longer episode is drawn with evenly spaced frames."""
 
 PATIENCE_SECONDS = 300.0
-"""For a picture."""
+"""The longest time to wait for a picture."""
 
 FIRST_SECONDS, SHARE = 20.0, 0.02
-"""Of a run, before its first picture; and the share of its time, at most, in which one is drawn."""
+"""Seconds of a run before its first picture, and the largest share of its time during which pictures are drawn."""
 
 
 @dataclass(frozen=True)
 class Take:
-    """An episode that was played, and can be played again.
+    """A record of an episode, from which it can be played again.
 
     Attributes:
-        env: Gymnasium id, or ``pkg.mod:callable``.
-        env_args: Keywords for it.
-        max_episode_steps: Time limit in steps, in place of its own.
-        seed: Of the episode.
-        actions: As the environment took them.
-        total: Sum of its rewards.
+        env: The environment: a Gymnasium id, or ``pkg.mod:callable``.
+        env_args: Keyword arguments of the environment.
+        max_episode_steps: Time limit in steps, which replaces the environment's own. None keeps that.
+        seed: Seed of the episode.
+        actions: The actions in the form that the environment received.
+        total: Sum of the rewards.
     """
 
     env: str
@@ -61,7 +61,12 @@ class Take:
 def shoot(
     policy: Policy, env: str, env_args: Mapping[str, Any] | None, max_episode_steps: int | None, seed: int
 ) -> Take:
-    """Play an episode in Gymnasium's environment: the first of those that :func:`torchpolicy.evaluate` scores."""
+    """Play an episode in Gymnasium's environment: the first one that :func:`torchpolicy.evaluate` scores.
+
+    Raises:
+        ValueError: If the policy has other spaces than the environment.
+        CodeError: If the environment or the policy fails.
+    """
     args = dict(env_args or {})
     (episode,) = episode_seeds(check_seed(seed), Stream.EVALUATION, 0, 1)
     made = _make(env, args, max_episode_steps, None)
@@ -97,18 +102,19 @@ def record(
     """Draw an episode of a policy into a file: the first one that :func:`torchpolicy.evaluate` scores with this seed.
 
     Args:
-        policy: Acts greedily.
-        env: Gymnasium id, or ``"pkg.mod:callable"`` that takes `render_mode`.
-        path: Ends in ``.gif``, of at most 100 frames, or in ``.mp4``, of all, with the extra ``video``.
-        seed: As for :func:`torchpolicy.evaluate`.
-        env_args: Keywords for the environment.
-        max_episode_steps: Time limit in steps, in place of its own.
+        policy: The policy to show. It acts greedily.
+        env: A Gymnasium id, or ``"pkg.mod:callable"``, where the callable takes `render_mode`.
+        path: The file to write. A ``.gif`` has at most 100 frames; an ``.mp4`` has all of them, and needs the extra
+            ``video``.
+        seed: Root of the episode's seed, the same as in :func:`torchpolicy.evaluate`.
+        env_args: Keyword arguments of the environment.
+        max_episode_steps: Time limit in steps, which replaces the environment's own.
 
     Returns:
-        `path`.
+        The file's path.
 
     Raises:
-        ValueError: If the environment cannot be drawn, with what to install.
+        ValueError: If the environment cannot be drawn. The message says what to install.
     """
     path = Path(path)
     if path.suffix not in (".gif", ".mp4"):
@@ -126,7 +132,14 @@ def play(
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
 ) -> float:
-    """Show an episode of a policy in a window; its return. Arguments are those of :func:`record`."""
+    """Show an episode of a policy in a window. The arguments mean the same as in :func:`record`.
+
+    Returns:
+        The episode's return.
+
+    Raises:
+        ValueError: If the environment cannot be shown.
+    """
     take = shoot(policy, env, env_args, max_episode_steps, seed)
     with blaming(f"{env} cannot be shown"):
         show(vars(take))
@@ -134,13 +147,15 @@ def play(
 
 
 class Filming:
-    """Draws the policy of a run every so often: the first episode of the test, played here and drawn beside the run.
+    """Draws an episode of a run's policy now and then, always with the same seed.
+
+    The episode is played in this process, and drawn by another one while the run goes on.
 
     Args:
-        env: Gymnasium id, or ``pkg.mod:callable``.
-        env_args: Keywords for it.
-        max_episode_steps: Time limit in steps, in place of its own.
-        seed: Of the run.
+        env: The environment: a Gymnasium id, or ``pkg.mod:callable``.
+        env_args: Keyword arguments of the environment.
+        max_episode_steps: Time limit in steps, which replaces the environment's own. None keeps that.
+        seed: Seed of the run.
     """
 
     def __init__(self, env: str, env_args: Mapping[str, Any], max_episode_steps: int | None, seed: int) -> None:
@@ -152,10 +167,10 @@ class Filming:
         self._begun = 0.0
 
     def look(self, policy: Policy) -> bytes | None:
-        """Begin a picture when it is time for one; the picture, once it is there.
+        """Begin a picture if one is due, and return the bytes of a GIF if one has been finished since the last call.
 
         Raises:
-            ValueError: If it cannot be drawn; then nothing more is.
+            ValueError: If the episode cannot be drawn. No other picture is begun after that.
         """
         if self._process is None and time.monotonic() >= self._next:
             self._begun, self._next = time.monotonic(), inf
@@ -170,7 +185,7 @@ class Filming:
         return self._picture.read_bytes()
 
     def close(self) -> None:
-        """Leave what is not finished."""
+        """Stop drawing, and drop an unfinished picture."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -178,7 +193,7 @@ class Filming:
 
 
 def _start(take: Take, path: Path) -> subprocess.Popen[str]:
-    """A process that draws a take."""
+    """Start a process that draws a take into a file."""
     command = [sys.executable, str(Path(__file__).with_name("replay.py"))]
     process = subprocess.Popen(
         command,
@@ -197,7 +212,11 @@ def _start(take: Take, path: Path) -> subprocess.Popen[str]:
 
 
 def _finish(process: subprocess.Popen[str], env: str) -> None:
-    """Wait for a process that draws."""
+    """Wait until a process that draws has ended.
+
+    Raises:
+        ValueError: If it took too long, or failed.
+    """
     try:
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as error:

@@ -16,53 +16,61 @@ from torchpolicy.output.writers.jsonl import NAME as METRICS
 from torchpolicy.output.writers.jsonl import STEPS, read_rows
 
 DEFAULT = "eval/mean_reward"
-"""The metric that is drawn unless another is asked for."""
+"""The metric that is drawn if none is asked for."""
 
 LABELS = {
     DEFAULT: "held-out return",
     "search/center_score": "return of the center in training",
     "rollout/ep_rew_mean": "mean return in training",
 }
-"""Metrics in words. Where a run lacks the default, it is the first of these that every run has two points of."""
+"""Metrics in words. If a run lacks the default metric, the first of these is drawn that has two points in every run."""
 
 AXES = {STEPS: "environment steps", "time/elapsed": "seconds"}
 
 NEEDED = ("env", "algorithm", "hyperparameters", "policy", "episodes", "normalize_observations", "step_penalty")
-"""Fields of a run's configuration that tell it from others."""
+"""Fields of a run's configuration by which runs are told apart."""
 
 POINTS, RESAMPLES = 200, 300
-"""Of a curve, and of the interval at each point."""
+"""Points of a curve, and bootstrap resamples for the interval at each point."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, read: its configuration, and its metrics generation by generation."""
+    """A run as read from its folder.
+
+    Attributes:
+        folder: The run's folder.
+        config: Its configuration.
+        rows: Its metrics, one dictionary for each generation.
+    """
 
     folder: Path
     config: Mapping[str, Any]
     rows: list[dict[str, Any]]
 
     def curve(self, axis: str, score: str) -> tuple[Array, Array]:
-        """Where it stood, (n,) and (n,)."""
+        """The values of two metrics, (n,) and (n,), in the generations that have both."""
         points = [(row[axis], row[score]) for row in self.rows if None not in (row.get(axis), row.get(score))]
         x, y = np.array(points, float).reshape(-1, 2).T
         return x, y
 
 
 def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png", metric: str | None = None) -> Path:
-    """Draw learning curves: a row an environment, a colour a configuration, seeds summed up.
+    """Draw learning curves, with one row for each environment and one colour for each configuration.
 
-    A line is the interquartile mean over the seeds, its band the 95 % bootstrap interval. A run that ended before
-    the others stays at its last score. Which metric is drawn stands on the axis, and is told on standard error.
+    A line is the interquartile mean over the seeds, and its band is the 95 % bootstrap interval. A run that ended
+    before the others stays at its last score. The axis is labelled with the metric, and a line on standard error
+    names it, too.
 
     Args:
-        runs: Run folders, or folders that hold some at any depth.
-        path: The picture's; its ending says what kind.
-        metric: A key of ``metrics.jsonl``. The held-out return, ``eval/mean_reward``, if nothing is given; where a run
-            has fewer than two of them, a return in training takes its place, and the line on standard error says why.
+        runs: Run folders, or folders that contain run folders at any depth.
+        path: The picture to write. The ending of its name determines the format, such as png, pdf or svg.
+        metric: The metric to draw, a key of ``metrics.jsonl``. None means the held-out return, ``eval/mean_reward``. If
+            a run has fewer than two of these, a return in training is drawn instead, and the line on standard error
+            says why.
 
     Returns:
-        `path`.
+        The picture's path.
 
     Raises:
         ValueError: If there is nothing to draw, a run lacks the `metric`, or matplotlib is missing.
@@ -96,10 +104,10 @@ def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png",
 
 
 def find_runs(places: Iterable[str | Path]) -> list[Run]:
-    """The runs in places, each a run's folder or one that holds some.
+    """All runs in some places, each of which is a run's folder or contains run folders.
 
     Raises:
-        ValueError: If a place holds none with metrics, or a file of a run is damaged.
+        ValueError: If a place contains no run with metrics, or a file of a run is damaged.
     """
     found: dict[Path, Run] = {}
     for place in map(Path, places):
@@ -115,7 +123,10 @@ def find_runs(places: Iterable[str | Path]) -> list[Run]:
 
 
 def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs of one environment by what they were, but for the seed: by algorithm, and by settings where these differ."""
+    """Runs of one environment that differ in nothing except the seed, grouped under a label.
+
+    The label is the algorithm, followed by the settings in which its groups differ.
+    """
     settings = [_settings(run.config) for run in runs]
     groups: dict[str, list[Run]] = {}
     for run, own in zip(runs, settings, strict=True):
@@ -140,7 +151,7 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _chosen(runs: Sequence[Run], metric: str | None) -> tuple[str, str]:
-    """The metric to draw for all these runs, and why it is not the default where nothing was asked for."""
+    """The metric to draw for all these runs, and the reason if it is not the default though none was asked for."""
     for run in runs:
         if metric is not None and not len(run.curve(STEPS, metric)[0]):
             known = sorted({key for row in run.rows for key, value in row.items() if value is not None})
@@ -155,7 +166,7 @@ def _chosen(runs: Sequence[Run], metric: str | None) -> tuple[str, str]:
     count = len(few[DEFAULT][0].curve(STEPS, DEFAULT)[0])
     return chosen, (
         f", because {few[DEFAULT][0].folder} has {count or 'no'} held-out evaluation{'' if count == 1 else 's'}, and a "
-        "curve takes two (--metric, or metric=, chooses)"
+        "curve needs two (choose another metric with --metric, or metric=)"
     )
 
 

@@ -1,6 +1,7 @@
-"""Plays an episode again from its seed and its actions, and draws it; alone it reads from standard input what to draw.
+"""Playing an episode again from its seed and its actions, and drawing it.
 
-Nothing of torch or of the rest of the package is imported.
+As a program, this file reads the episode as JSON from standard input. It imports neither torch nor the rest of the
+package.
 """
 
 import importlib
@@ -16,14 +17,14 @@ import gymnasium
 import numpy as np
 
 LONGEST_SIDE = 400
-"""Pixels of a picture."""
+"""The longest side of a picture in pixels."""
 
 FRAMES_A_SECOND = 25
-"""Where an environment does not say."""
+"""Speed of a picture if the environment has none of its own."""
 
 
 def make(env: str, env_args: Mapping[str, Any], limit: int | None, mode: str | None) -> gymnasium.Env[Any, Any]:
-    """The environment, drawn in `mode`."""
+    """The environment, made with the render mode `mode`. None makes it without one."""
     module, _, name = env.partition(":")
     args = dict(env_args) | ({} if mode is None else {"render_mode": mode})
     if name and not name.rpartition("-v")[2].isdigit():
@@ -34,13 +35,13 @@ def make(env: str, env_args: Mapping[str, Any], limit: int | None, mode: str | N
 
 
 def show(take: Mapping[str, Any]) -> None:
-    """In a window, as fast as it was meant to be."""
+    """Show the episode in a window, at the environment's own speed."""
     for _ in _steps(take, "human"):
         pass
 
 
 def draw(take: Mapping[str, Any]) -> None:
-    """Into the file ``take["path"]``."""
+    """Draw the episode into the file ``take["path"]``."""
     path = Path(take["path"])
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".mp4":
@@ -82,7 +83,7 @@ def _draw_film(take: Mapping[str, Any], path: Path) -> None:
 
 
 def _steps(take: Mapping[str, Any], mode: str) -> Iterator[gymnasium.Env[Any, Any]]:
-    """The environment, at the start and after each action."""
+    """Play the episode; yields the environment at the start and after each action."""
     with closing(make(take["env"], take["env_args"], take["max_episode_steps"], mode)) as env:
         env.reset(seed=take["seed"])
         yield env
@@ -92,19 +93,19 @@ def _steps(take: Mapping[str, Any], mode: str) -> Iterator[gymnasium.Env[Any, An
 
 
 def reason(error: BaseException) -> str:
-    """One line of why."""
+    """An exception in one line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def main() -> None:
-    """Draw what standard input says."""
+    """Draw the episode that standard input holds."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame without a display
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         draw(json.loads(sys.stdin.read()))
-    except BaseException as error:  # SystemExit too, or what calls sys.exit would look drawn
+    except BaseException as error:  # SystemExit too: an environment that calls sys.exit(0) has drawn nothing
         sys.exit(reason(error))
 
 

@@ -1,4 +1,4 @@
-"""What a run tells: metrics to its writers, pictures, notes. Nothing that goes wrong there stops the run."""
+"""Handing a run's metrics, pictures and notes to its writers, such that no error of a writer stops the run."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -14,10 +14,12 @@ from torchpolicy.policies.base import Policy
 
 
 class Report:
-    """Hands on to every writer. One that fails, in whatever way, is told of once, and tried again the next time.
+    """Hands everything that a run reports to every writer.
+
+    If a writer fails, the user is told once, and the writer is tried again the next time.
 
     Args:
-        filming: Draws the policy every so often.
+        filming: Draws the policy now and then. None draws nothing.
     """
 
     def __init__(self, filming: Filming | None = None) -> None:
@@ -26,17 +28,21 @@ class Report:
         self._failed: set[Writer] = set()
 
     def open(self, kinds: Iterable[type[Writer]], run_dir: Path, resumed_at: int | None) -> None:
-        """Begin to write to one writer of each kind; see :class:`Writer`. Without this, nobody hears anything."""
+        """Open one writer of each kind; see :class:`Writer` for the arguments. Without this call nothing is written.
+
+        Raises:
+            CheckpointError: If a file that a writer continues is damaged.
+        """
         for kind in kinds:
             try:
                 self._writers.append(kind(run_dir, resumed_at))
-            except CheckpointError:  # what is there already is damaged, which is not the writer's fault
+            except CheckpointError:  # the run's own file is damaged, which is not the writer's fault
                 raise
-            except Exception as error:  # whatever it is, a writer is not worth a run
+            except Exception as error:  # no failure of a writer may end a run
                 _shout(f"{kind.__name__} cannot begin, and is left out: {_in_words(error)}")
 
     def close(self) -> None:
-        """Let every writer write what is left."""
+        """Let every writer write what is left, and close it."""
         for writer in self._writers:
             try:
                 writer.close()
@@ -44,7 +50,7 @@ class Report:
                 _shout(f"{type(writer).__name__} cannot be closed: {_in_words(error)}")
 
     def note(self, text: str) -> None:
-        """A line for people."""
+        """Tell the user something in one line."""
         for writer in self._writers:
             try:
                 writer.note(text)
@@ -53,20 +59,20 @@ class Report:
                 self._blame(writer, error, _shout)
 
     def write(self, metrics: Metrics, progress: float, distributions: Distributions) -> None:
-        """A generation: its metrics, how much of the run is done (0 to 1), and what histograms are made of."""
+        """Write a generation: its metrics, the share of the run that is done (0 to 1), and tensors for histograms."""
         self._write(methodcaller("write", metrics, progress, distributions))
 
     def end(self, metrics: Metrics) -> None:
-        """The final test."""
+        """Write the metrics of the final test."""
         self._write(methodcaller("end", metrics))
 
     def film(self, policy: Policy, env_steps: int) -> None:
-        """Show the policy, when there is a picture of it."""
+        """Hand a picture of the policy to the writers, if one has been finished."""
         if self._filming is None:
             return
         try:
             gif = self._filming.look(policy)
-        except Exception as error:  # whatever an environment does when it is drawn, the run goes on
+        except Exception as error:  # an environment may raise anything when it is drawn, and the run goes on
             self._filming = None
             self.note(f"no pictures of episodes: {_in_words(error)}")
             return
@@ -77,23 +83,23 @@ class Report:
         for writer in self._writers:
             try:
                 call(writer)
-            except Exception as error:  # as at a full disk, at a number that it cannot draw, or by a mistake in it
+            except Exception as error:  # a full disk, a number that cannot be drawn, or a bug in the writer
                 self._blame(writer, error, self.note)
 
     def _blame(self, writer: Writer, error: Exception, tell: Callable[[str], None]) -> None:
-        """Say once of a writer that it fails."""
+        """Tell the user that a writer fails, unless that was told before."""
         if writer not in self._failed:
             self._failed.add(writer)
             tell(f"{type(writer).__name__} cannot write: {_in_words(error)} (the run goes on)")
 
 
 def _in_words(error: Exception) -> str:
-    """What an exception says, in one line, and of what kind it is, unless that is plain."""
+    """The message of an exception in one line, with its class unless the message stands alone."""
     said = next(iter(str(error).strip().splitlines()), "")
     return said if said and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {said}"
 
 
 def _shout(text: str) -> None:
-    """Tell the terminal, where no writer does."""
-    with suppress(OSError, ValueError):  # nobody may be there any more
+    """Print a line on standard error, for messages that no writer can pass on."""
+    with suppress(OSError, ValueError):  # standard error may be closed
         print(text, file=sys.stderr, flush=True)

@@ -1,9 +1,9 @@
-"""A policy on disk: its weights, what to rebuild it from, and the test of it.
+"""Saving and loading the policy of a run, in its folder ``policy/``.
 
-policy/weights.safetensors   a ``state_dict``
-policy/policy.json           its description, the weights' checksum and the test
+policy/weights.safetensors   the ``state_dict``
+policy/policy.json           the description to rebuild the policy from, the weights' checksum and the test score
 
-A run that has not finished has its checkpoints alone, each of which holds the same description.
+A run that has not finished has no such folder yet; its checkpoints hold the same description and weights.
 """
 
 import sys
@@ -46,7 +46,7 @@ FIELDS: dict[str, Kind] = DESCRIPTION | {
     "identity": maybe(TEXT),
     "checksum": TEXT,
 }
-"""All that a ``policy.json`` has, and what each field may be."""
+"""All fields of a ``policy.json``, and what each may be."""
 
 NEEDS = ("format_version", *DESCRIPTION, "sha256", "generation")
 
@@ -58,7 +58,7 @@ STATE: dict[str, Kind] = {
         lambda value: isinstance(value, dict) and all(isinstance(each, Tensor) for each in value.values()),
     ),
 }
-"""What of a checkpoint makes a policy."""
+"""Fields of a checkpoint from which a policy is rebuilt, and what each may be."""
 
 
 def save_policy(
@@ -68,7 +68,15 @@ def save_policy(
     evaluation: Evaluation | None = None,
     identity: str | None = None,
 ) -> None:
-    """Write the policy's weights, what to rebuild it from, the test of it, and which run it is of."""
+    """Write a policy's weights and description into ``policy/``.
+
+    Args:
+        run_dir: The run's folder, which is made if it is missing.
+        policy: The policy to save.
+        generation: Generation after which it was taken.
+        evaluation: Its final test, if it had one.
+        identity: Identity of the run, as in its ``config.json``.
+    """
     folder = run_dir / "policy"
     run_dir.mkdir(exist_ok=True)
     folder.mkdir(exist_ok=True)
@@ -86,10 +94,10 @@ def save_policy(
 
 
 def saved_generation(run_dir: Path) -> int | None:
-    """The generation that a run's final policy is of; None if there is none yet.
+    """The generation after which a run's final policy was saved; None if there is no final policy yet.
 
     Raises:
-        CheckpointError: If there is one, and it is damaged, or another run's.
+        CheckpointError: If the saved policy is damaged, or belongs to another run.
     """
     if _is_absent(run_dir):
         return None
@@ -99,7 +107,11 @@ def saved_generation(run_dir: Path) -> int | None:
 
 
 def load_evaluation(run_dir: Path) -> Evaluation:
-    """The test of a finished run's policy."""
+    """The final test of a finished run's policy.
+
+    Raises:
+        CheckpointError: If a file is missing or damaged, or holds no test.
+    """
     description = _read(run_dir)
     if "test" not in description:
         raise CheckpointError(f"{run_dir / 'policy' / 'policy.json'}: lacks test")
@@ -109,17 +121,18 @@ def load_evaluation(run_dir: Path) -> Evaluation:
 
 
 def load_policy(run_dir: str | Path, own: OwnPolicy | None = None) -> Policy:
-    """Read the policy of a run, in eval mode; of one that has not finished, that of its newest checkpoint.
+    """Read the final policy of a run, in eval mode. If the run has not finished, its newest checkpoint is taken.
 
-    Runs no code from the files.
+    No code from the files is run.
 
     Args:
         run_dir: The run's folder.
-        own: For a policy around a module of the user's own: such a policy, whose weights are replaced.
+        own: The user's own policy, whose weights are replaced. Required if the run's policy was built around a module
+            of the user's own.
 
     Raises:
-        CheckpointError: If a file is missing, damaged, another run's, or does not fit.
-        ValueError: If the run needs `own`, or that does not fit its spaces.
+        CheckpointError: If a file is missing, is damaged, belongs to another run, or does not fit.
+        ValueError: If the run needs `own`, or `own` does not fit its spaces.
     """
     folder = Path(run_dir)
     if not folder.is_dir():
@@ -133,14 +146,16 @@ def load_policy(run_dir: str | Path, own: OwnPolicy | None = None) -> Policy:
 
 
 def _of_checkpoint(run_dir: Path, own: OwnPolicy | None) -> Policy:
-    """The policy of a run that goes on, or was interrupted."""
+    """The policy of the newest usable checkpoint, for a run that is still training or was interrupted."""
     identity, policy = _identity_of(run_dir), None
 
     def take(state: dict[str, Any], path: Path) -> None:
         nonlocal policy
         check_identity(state, identity)
         if "description" not in state:
-            raise ValueError("an earlier version wrote it, and its policy alone cannot be had: torchpolicy resume")
+            raise ValueError(
+                "an earlier version wrote it without describing the policy: finish the run with torchpolicy resume"
+            )
         check_fields(state, STATE, STATE)
         check_fields(state["description"], DESCRIPTION, DESCRIPTION)
         if own is not None or state["description"]["settings"] is not None:
@@ -176,17 +191,17 @@ def _read(run_dir: Path) -> dict[str, Any]:
     found, identity = description.get("identity"), _identity_of(run_dir)
     if None not in (found, identity) and found != identity:
         raise CheckpointError(
-            f"{path}: is of another run: its identity is {found}, that of the {CONFIG} beside it is {identity}"
+            f"{path}: belongs to another run: its identity is {found}, that of the run's {CONFIG} is {identity}"
         )
     return description
 
 
 def _identity_of(run_dir: Path) -> object:
-    """What ``config.json`` calls the run; None if there is none, or an earlier version wrote it."""
+    """The run's identity in ``config.json``; None if there is no such file, or an earlier version wrote it."""
     path = run_dir / CONFIG
     return read_json(path).get("identity") if path.exists() else None
 
 
 def _or_none(value: float) -> float | None:
-    """A number as JSON can hold it."""
+    """The number, or None if it is not finite, because JSON has no NaN or infinity."""
     return value if isfinite(value) else None

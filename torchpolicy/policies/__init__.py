@@ -1,1 +1,1 @@
-"""Policies, one file each."""
+"""Networks that choose actions, one file for each kind."""

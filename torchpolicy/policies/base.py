@@ -1,4 +1,4 @@
-"""A policy: any module between an observation encoder and an action head."""
+"""The policy: a network between an encoder of observations and a head that turns its output into actions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from torchpolicy.policies.parts.normalizer import Normalizer
 
 
 class Policy(nn.Module):
-    """A network with an encoder for observations before it and a head for actions behind it.
+    """A network with an encoder of observations before it and a head for actions after it.
 
     Example::
 
@@ -27,19 +27,19 @@ class Policy(nn.Module):
         action = policy.act(obs)
 
     Args:
-        net: Any module from (N, *input_shape) to (N, head.input_size). The input is the
-            observation, in the dtype of the network's parameters: a Box as it is, images from 0 to 1; Discrete and
-            MultiDiscrete one-hot; a Dict or Tuple as one vector of all that is in it.
-            The output holds one logit an action, or one number an action dimension; for MultiDiscrete the logits
-            of each number in turn, for MultiBinary a logit a bit.
+        net: Any module that maps (N, *input_shape) to (N, head.input_size). Its input is the observation in the dtype
+            of the network's parameters: a Box unchanged, an image scaled to [0, 1], Discrete and MultiDiscrete as
+            one-hot vectors, a Dict or Tuple as one vector of all its parts. Its output is one logit per action for
+            Discrete, one number per action dimension for Box, the logits of each number in turn for MultiDiscrete,
+            and one logit per bit for MultiBinary.
         observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these.
         action_space: Discrete, MultiDiscrete, MultiBinary, or Box of floats.
 
     Attributes:
-        net: As given. A search moves its weights, ``ParamVector(policy.net)``, and no others.
-        normalizer: Of the encoded observations, before the net; None by default. Runs with
-            ``normalize_observations`` put one in and keep it up to date.
-        settings: What to build a policy like this one from, as plain values; None for one built
+        net: The module that was given. A search moves its weights, ``ParamVector(policy.net)``, and no others.
+        normalizer: Normalises the encoded observations before they reach the net. None by default; a run with
+            ``normalize_observations`` puts one in and keeps it up to date.
+        settings: Plain values from which the same kind of policy can be built again. None if the policy was built
             around the user's own module.
 
     Raises:
@@ -54,9 +54,9 @@ class Policy(nn.Module):
             raise ValueError(f"net must be a torch module, got {type(net).__name__}")
         if any(map(is_lazy, (*net.parameters(), *net.buffers()))):
             raise ValueError(
-                f"{type(net).__name__} has lazy layers, whose weights would come from torch's global generator, other "
-                f"ones each time: seed it and call the module once before, on zeros of shape "
-                f"{(1, *make_encoder(observation_space).input_shape)}"
+                f"{type(net).__name__} has lazy layers, whose weights would come from torch's global generator and "
+                f"differ each time: seed that generator and call the module once, on zeros of shape "
+                f"{(1, *make_encoder(observation_space).input_shape)}, before you pass it"
             )
         self.observation_space = observation_space
         self.action_space = action_space
@@ -68,16 +68,16 @@ class Policy(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the network's parameters, hence of its input."""
+        """The dtype of the network's parameters, which is also that of its input."""
         return next((p.dtype for p in self.net.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
     @property
     def device(self) -> torch.device:
-        """Of the network's parameters."""
+        """The device of the network's parameters."""
         return next((p.device for p in self.net.parameters()), torch.device("cpu"))
 
     def encode(self, observations: Tensor) -> Tensor:
-        """The network's input (*B, *input_shape) for observations (*B, *O), as ``encoder.pack`` gives them."""
+        """The network's input (*B, *input_shape) for observations (*B, *O) that ``encoder.pack`` has prepared."""
         if self.encoder.observation_dtype is None:
             observations = observations.to(self.dtype)
         encoded: Tensor = self.encoder(observations)
@@ -92,10 +92,10 @@ class Policy(nn.Module):
         return output.reshape(*batch, *output.shape[1:])
 
     def normalize(self) -> None:
-        """Put a normaliser of observations before the net, unless there is one.
+        """Put a normaliser of observations before the net, unless there is one already.
 
         Raises:
-            ValueError: If the network sees nothing but 0 and 1.
+            ValueError: If the network's input consists of one-hot vectors or bits only.
         """
         if self.encoder.one_hot:
             raise ValueError(f"observations in {self.observation_space} come one-hot: there is nothing to normalise")
@@ -107,14 +107,15 @@ class Policy(nn.Module):
         """Choose the action for one observation (*O), or the actions for a batch (N, *O).
 
         Args:
-            obs: A tensor, or anything NumPy takes; of a Dict or Tuple space, a dictionary or tuple of these.
-            generator: Where to draw a sampled action from; None for the greedy one.
+            obs: A tensor, or anything that NumPy can turn into an array. If the space is a Dict or Tuple, a
+                dictionary or tuple of these.
+            generator: The random generator from which sampled actions are drawn. None chooses greedily.
 
         Returns:
-            Fit for ``env.step``: a NumPy value for a NumPy observation, a tensor for a tensor.
+            Actions that ``env.step`` accepts: a tensor for a tensor, and a NumPy value for everything else.
 
         Raises:
-            ValueError: If the shape of the observation is not the space's.
+            ValueError: If the observation does not have the shape of its space.
         """
         is_tensor = _holds_tensors(obs)
         observations = self.encoder.pack(obs)
@@ -133,7 +134,7 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def _check_fit(self) -> None:
-        """One forward on zeros, in eval mode, to find a misfit before any work is done."""
+        """Call the network once on zeros, in eval mode, so that a misfit is found before any work is done."""
         kind, shape = type(self.net).__name__, self.encoder.input_shape
         if self.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"{kind} is {self.dtype}: float32 and float64 networks are supported")
@@ -155,7 +156,7 @@ class Policy(nn.Module):
         changed = [name for name, buffer in self.net.named_buffers() if not torch.equal(buffer, buffers[name])]
         if changed:
             raise ValueError(
-                f"{kind} writes its buffer {changed[0]!r} in forward, in eval mode too: an episode would depend on "
+                f"{kind} writes its buffer {changed[0]!r} in forward, even in eval mode: an episode would depend on "
                 "those before it"
             )
         wanted, found = (1, self.head.input_size), tuple(getattr(output, "shape", ()))
@@ -174,7 +175,7 @@ def _holds_tensors(observation: Any) -> bool:
 
 
 def seeded_linear(in_features: int, out_features: int, bias: bool, generator: torch.Generator) -> nn.Linear:
-    """``nn.Linear`` with its usual initial weights, U(-1, 1)/sqrt(in_features), from a generator of one's own."""
+    """``nn.Linear`` with its usual initial weights, U(-1, 1)/sqrt(in_features), drawn from the given generator."""
     layer = nn.Linear(in_features, out_features, bias=bias, device="meta").to_empty(device="cpu")  # draws nothing
     bound = in_features**-0.5
     for parameter in layer.parameters():
@@ -183,5 +184,5 @@ def seeded_linear(in_features: int, out_features: int, bias: bool, generator: to
 
 
 def policy_generator(seed: int) -> torch.Generator:
-    """The generator of a policy's initial weights."""
+    """The random generator that a policy's initial weights are drawn from."""
     return torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.POLICY))

@@ -1,4 +1,4 @@
-"""The linear policy: pi(a|s) = softmax over a of theta . x(s, a)."""
+"""The linear policy: pi(a|s) is the softmax over a of theta . x(s, a)."""
 
 from math import inf, prod
 from typing import Any
@@ -18,22 +18,22 @@ from torchpolicy.policies.parts.heads import make_head
 class LinearPolicy(Policy):
     """One linear layer: a linear softmax for discrete actions, a linear controller for a Box.
 
-    The features x(s, a) are the block of theta that belongs to action a, times the features of s:
-    the observation with a constant 1 for the bias, or a one-hot vector of a discrete observation,
-    or whatever `features` makes of them.
+    Each action a has its own block of theta, and theta . x(s, a) is that block times the features of the state s. The
+    features are the observation with a constant 1 for the bias, or the one-hot vector of a discrete observation, or
+    what `features` computes from them.
 
     Args:
-        observation_space: Of the environment, any that :class:`Policy` takes.
-        action_space: Of the environment, likewise.
-        features: ``"polynomial"`` or ``"fourier"`` (:mod:`torchpolicy.policies.parts.features`); or a module from
-            (N, *input_shape) to (N, F) put before the layer, whose trainable parameters are searched too.
-        degree: Of polynomial features.
-        waves: How many Fourier features.
-        bandwidth: Of Fourier features.
-        bias: Whether the layer has a bias. None: unless the observation is Discrete, whose one-hot
-            features have a weight for every state and action already.
-        initial_scale: Factor of the initial weights, which else are those of ``nn.Linear``; 0 starts from zero.
-        seed: Of the initial weights and the Fourier features.
+        observation_space: The environment's observation space, any that :class:`Policy` takes.
+        action_space: The environment's action space, any that :class:`Policy` takes.
+        features: ``"polynomial"`` or ``"fourier"`` (:mod:`torchpolicy.policies.parts.features`), or a module that maps
+            (N, *input_shape) to (N, F) and stands before the layer; its trainable parameters are searched too.
+        degree: The largest number of inputs in one product, for polynomial features.
+        waves: Number of Fourier features.
+        bandwidth: Distance beyond which two observations count as different, for Fourier features.
+        bias: Whether the layer has a bias. None means yes, unless the observation is Discrete and there are no
+            `features`: its one-hot vector has a weight for every state and action already.
+        initial_scale: Factor by which the initial weights of ``nn.Linear`` are multiplied; 0 starts from zero.
+        seed: Seed of the initial weights and the Fourier features.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LinearPolicy(Policy):
 
 @torch.no_grad()
 def _shape_of(features: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of the features of one observation."""
+    """The shape of the features that a module computes from one observation of a shape."""
     modes = {module: module.training for module in features.modules()}
     try:
         return tuple(features.eval()(torch.zeros(1, *shape)).shape[1:])

@@ -14,10 +14,15 @@ from torchpolicy.base.user_code import STOPS, import_name, in_a_line
 from torchpolicy.policies.base import Policy
 
 PolicyFactory = Callable[[Space[Any], Space[Any]], Policy | nn.Module]
+"""A function of the user's own that makes a policy, or a module, for an observation space and an action space."""
 
 
 def policy_class(name: str) -> Callable[..., Policy]:
-    """The policy called `name`."""
+    """The class of the policy called `name`.
+
+    Raises:
+        ValueError: If no policy has that name.
+    """
     known = names("policies")
     if name not in known:
         raise ValueError(f"unknown policy {name!r}{suggestion(name, known)} (known: {', '.join(known)})")
@@ -33,11 +38,16 @@ def make_policy(
     """The policy that `policy` and `policy_args` stand for.
 
     Args:
-        policy: A policy, a module, a name, ``"pkg.mod:factory"``, or a callable from (observation space,
-            action space) to a policy or module. None: ``mlp`` if `policy_args` has ``hidden``, else ``linear``.
-        policy_args: Keywords for a policy chosen by name.
-        spaces: Of observations and actions.
-        seed: Of the initial weights.
+        policy: A policy, a module, a policy's name, ``"pkg.mod:factory"``, or a callable that takes the observation
+            space and the action space and returns a policy or module. None means ``mlp`` if `policy_args` has
+            ``hidden``, and ``linear`` otherwise.
+        policy_args: Keyword arguments of a policy that is chosen by name.
+        spaces: The observation space and the action space.
+        seed: Seed of the initial weights.
+
+    Raises:
+        ValueError: If `policy` is none of these, or an argument is unknown or out of range.
+        CodeError: If the user's own code fails.
     """
     if policy is None:
         policy = "mlp" if "hidden" in policy_args else "linear"
@@ -56,8 +66,9 @@ def make_policy(
         made = policy
     elif hasattr(policy, "predict") and hasattr(policy, "policy"):
         raise ValueError(
-            f"policy is a model of another library, {type(policy).__name__}: give its network alone, a module from "
-            "observations to a logit for each action or a number for each action dimension; of stable-baselines3's PPO "
+            f"policy is a model of another library, {type(policy).__name__}: give its network alone, a module that "
+            "turns observations into a logit for each action or a number for each action dimension; for "
+            "stable-baselines3's PPO that is "
             "nn.Sequential(model.policy.mlp_extractor.policy_net, model.policy.action_net)"
         )
     elif callable(policy):
@@ -72,7 +83,7 @@ def make_policy(
 
 
 def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Space[Any]], args: Any) -> object:
-    """A policy from what makes it."""
+    """What `make` returns for these spaces and arguments."""
     try:
         return make(*spaces, **args)
     except STOPS:

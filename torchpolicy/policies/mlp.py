@@ -1,4 +1,4 @@
-"""The multilayer perceptron."""
+"""The multilayer perceptron (MLP)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,11 +19,11 @@ class MLPPolicy(Policy):
     """Linear layers with activations between them.
 
     Args:
-        observation_space: Of the environment, any that :class:`Policy` takes.
-        action_space: Of the environment, likewise.
-        hidden: Units of each hidden layer.
-        activation: One of elu, gelu, relu, silu, tanh.
-        seed: Of the initial weights, which are those of ``nn.Linear``.
+        observation_space: The environment's observation space, any that :class:`Policy` takes.
+        action_space: The environment's action space, any that :class:`Policy` takes.
+        hidden: Number of units of each hidden layer.
+        activation: The function between the layers: elu, gelu, relu, silu or tanh.
+        seed: Seed of the initial weights, which have the distribution of ``nn.Linear``'s.
     """
 
     def __init__(

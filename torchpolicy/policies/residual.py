@@ -1,4 +1,4 @@
-"""A deep network: residual blocks with layer normalisation."""
+"""The residual policy: a deep network of residual blocks with layer normalisation."""
 
 from math import prod
 from typing import Any
@@ -17,16 +17,16 @@ from torchpolicy.policies.parts.layers import ACTIVATIONS, Residual
 class ResidualPolicy(Policy):
     """Blocks x + linear(activation(linear(norm(x)))) between two linear layers.
 
-    A block's last layer is small at first, by 1/sqrt(blocks), so that the sum of all blocks is of the size of one,
-    however many there are.
+    The initial weights of each block's last layer are multiplied by 1/sqrt(blocks), so that the sum of all blocks is
+    at first about as large as a single block's output, however many blocks there are.
 
     Args:
-        observation_space: Of the environment, any that :class:`Policy` takes.
-        action_space: Of the environment, likewise.
-        width: Units of every layer.
-        blocks: How many.
-        activation: One of elu, gelu, relu, silu, tanh.
-        seed: Of the initial weights.
+        observation_space: The environment's observation space, any that :class:`Policy` takes.
+        action_space: The environment's action space, any that :class:`Policy` takes.
+        width: Number of units of every layer.
+        blocks: Number of residual blocks.
+        activation: The function inside each block: elu, gelu, relu, silu or tanh.
+        seed: Seed of the initial weights.
     """
 
     def __init__(

@@ -1,28 +1,18 @@
 """Searches and learners by name, and their hyperparameters."""
 
-import difflib
-import importlib
 import inspect
-import pkgutil
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
 from math import inf, isfinite
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from gymnasium import Space
-from torch import nn
 
 from torchpolicy.base.checks import check_range, suggestion
 from torchpolicy.base.discovery import entry, names
-from torchpolicy.base.user_code import STOPS, in_a_line
-from torchpolicy.base.errors import CodeError
-from torchpolicy.base.user_code import import_name
 from torchpolicy.learn.base import Learner
-from torchpolicy.vectors.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.search.base import Search
-from torchpolicy.output.writers.base import Writer
+from torchpolicy.vectors.params import ParamVector
 
 RUN_ARGUMENTS = ("center", "policy", "slices", "seed", "maximize")
 """Arguments of an algorithm that a run sets itself; the others are its hyperparameters."""

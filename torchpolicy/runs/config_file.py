@@ -8,9 +8,9 @@ from typing import Any
 
 from torchpolicy.base.checks import suggestion
 from torchpolicy.base.errors import CheckpointError
+from torchpolicy.base.fields import check_fields, shown
 from torchpolicy.base.storage import check_depth, read_json
 from torchpolicy.output.config import FIELDS, OLD_NAMES, modern, refuse_code, was_edited
-from torchpolicy.base.fields import check_fields, shown
 from torchpolicy.runs.folder import name_of
 from torchpolicy.runs.settings import RECORDED, Settings
 

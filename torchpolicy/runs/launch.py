@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from torchpolicy.output.config import CONFIG
-from torchpolicy.runs.hints import in_python, to_resume
-from torchpolicy.runs.job import Job
 from torchpolicy.base.memory import check_memory
 from torchpolicy.base.processes import Group, Stopped
+from torchpolicy.output.config import CONFIG
 from torchpolicy.runs.folder import create_run_folder, locked, open_run, versions
+from torchpolicy.runs.hints import in_python, to_resume
+from torchpolicy.runs.job import Job
 from torchpolicy.runs.session import run_job
 from torchpolicy.runs.workers import run_workers
 

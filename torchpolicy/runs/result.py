@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.output.export import export
 from torchpolicy.output.film import record
 from torchpolicy.output.plots import plot
 from torchpolicy.policies.base import Policy
+from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.runs.folder import name_of
 from torchpolicy.runs.trained import evaluate
 

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchpolicy.output.blueprint import misfits
 from torchpolicy.base.errors import CheckpointError
-from torchpolicy.base.storage import load_checkpoint
-from torchpolicy.output.config import check_identity
 from torchpolicy.base.fields import FLAG, TABLE, TEXT, Kind, check_fields, list_of, maybe, number, whole
-from torchpolicy.training.trainer import Trainer
+from torchpolicy.base.storage import load_checkpoint
+from torchpolicy.output.blueprint import misfits
+from torchpolicy.output.config import check_identity
 from torchpolicy.output.writers.jsonl import NAME as METRICS
 from torchpolicy.output.writers.jsonl import read_rows
+from torchpolicy.training.trainer import Trainer
 
 VALIDATION = Kind(
     "a generation and its score",

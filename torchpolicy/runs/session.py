@@ -7,24 +7,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from torchpolicy.output.blueprint import describe
-from torchpolicy.output.writers.make import writer_classes
-from torchpolicy.base.errors import CheckpointError
-from torchpolicy.output.config import CONFIG
 from torchpolicy.base.device import deterministic
-from torchpolicy.envs.make import is_own_code
-from torchpolicy.output.film import Filming
-from torchpolicy.runs.job import Job
+from torchpolicy.base.errors import CheckpointError, RunError
 from torchpolicy.base.memory import enough_memory
-from torchpolicy.base.errors import RunError
 from torchpolicy.base.processes import Group, one_thread, stoppable
+from torchpolicy.envs.make import is_own_code
+from torchpolicy.output.blueprint import describe
+from torchpolicy.output.config import CONFIG
+from torchpolicy.output.film import Filming
 from torchpolicy.output.report import Report
-from torchpolicy.runs.resumption import resume
-from torchpolicy.runs.folder import place_of
 from torchpolicy.output.saved_policy import save_policy, saved_generation
-from torchpolicy.rollout.tensor import make_rollout
-from torchpolicy.training.trainer import Trainer
 from torchpolicy.output.writers.jsonl import NAME as METRICS
+from torchpolicy.output.writers.make import writer_classes
+from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.runs.folder import place_of
+from torchpolicy.runs.job import Job
+from torchpolicy.runs.resumption import resume
+from torchpolicy.training.trainer import Trainer
 
 WORTH_TELLING = 2**29
 """Bytes of memory."""

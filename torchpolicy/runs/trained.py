@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torchpolicy.output.blueprint import OwnPolicy
 from torchpolicy.base.checks import MOST_EPISODES, check_count, check_seed
-from torchpolicy.output.config import read_config
-from torchpolicy.envs.make import EnvFactory, make_environment
-from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
-from torchpolicy.vectors.params import ParamVector
-from torchpolicy.policies.base import Policy
 from torchpolicy.base.processes import one_thread
-from torchpolicy.output.saved_policy import load_policy
 from torchpolicy.base.seeding import Stream
+from torchpolicy.envs.make import EnvFactory, make_environment
+from torchpolicy.output.blueprint import OwnPolicy
+from torchpolicy.output.config import read_config
+from torchpolicy.output.saved_policy import load_policy
+from torchpolicy.policies.base import Policy
+from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
 from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.vectors.params import ParamVector
 
 STREAM = Stream.EVALUATION
 """The episodes that :func:`evaluate` plays."""

@@ -17,11 +17,11 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
+from torchpolicy.base.errors import RunError
+from torchpolicy.base.processes import LOST, Group, LostProcessError, Stopped, stoppable
 from torchpolicy.base.storage import load_checkpoint
 from torchpolicy.output.config import check_identity
 from torchpolicy.runs.job import Job
-from torchpolicy.base.errors import RunError
-from torchpolicy.base.processes import LOST, Group, LostProcessError, Stopped, stoppable
 from torchpolicy.runs.session import run_job
 
 RESTARTS = 5

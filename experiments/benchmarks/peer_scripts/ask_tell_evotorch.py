@@ -1,4 +1,4 @@
-"""evotorch's searches with an objective that costs nothing: seconds a step, and the peak of memory.
+"""Seconds per step, and peak memory, of evotorch's searches with an objective that costs nothing.
 
 python ask_tell_evotorch.py SEARCH DIM POPULATION STEPS, SEARCH: cem, snes or pgpe. The first step is left out.
 """

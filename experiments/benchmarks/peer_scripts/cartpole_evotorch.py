@@ -1,4 +1,4 @@
-"""evotorch's CEM on CartPole-v1 with a linear policy: env steps per second over generations from the first on.
+"""Env steps per second of evotorch's CEM on CartPole-v1 with a linear policy, over generations from the first on.
 
 python cartpole_evotorch.py KIND POPULATION GENERATIONS SECONDS SEED, KIND: gym, vec, or vec512 for 512 environments.
 """

@@ -1,7 +1,7 @@
-"""gymnax's CartPole-v1 under CEM with a linear policy, a whole generation jitted: useful env steps per second.
+"""Useful env steps per second of CEM with a linear policy on gymnax's CartPole-v1, with a whole generation jitted.
 
-A generation asks, plays one episode of each candidate in a scan of 500 steps, and tells. Useful are the steps up to
-the end of each episode. `step_env`, which does not reset what has ended, is faster than `step`.
+A generation asks, plays one episode of each candidate in a scan of 500 steps, and tells. Steps up to the end of each
+episode are useful. The script uses `step_env`, which does not reset ended episodes and so is faster than `step`.
 
 python cartpole_gymnax.py POPULATION GENERATIONS SEED
 """
@@ -24,7 +24,7 @@ env, params = gymnax.make("CartPole-v1")
 
 
 def play(weights: jax.Array, key: jax.Array) -> jax.Array:
-    """Steps of one episode, by weights (10,): 2 x 4 and a bias each."""
+    """Steps of one episode that is played with weights (10,): 2 x 4, and a bias for each action."""
     matrix, bias = weights[:8].reshape(2, 4), weights[8:]
     observation, state = env.reset_env(key, params)
 
@@ -40,7 +40,7 @@ def play(weights: jax.Array, key: jax.Array) -> jax.Array:
 
 @jax.jit  # type: ignore[untyped-decorator]
 def generation(mean: jax.Array, std: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of CEM: the next mean and std, and the steps that were played."""
+    """One generation of CEM: the next mean and std, and the steps that were played."""
     noise, episodes = jax.random.split(key)
     candidates = mean + std * jax.random.normal(noise, (population, 10))
     steps = jax.vmap(play)(candidates, jax.random.split(episodes, population))

@@ -1,6 +1,6 @@
-"""Gymnasium's CartPoleVectorEnv under CEM with a linear policy, all in NumPy: useful env steps per second.
+"""Useful env steps per second of CEM with a linear policy on Gymnasium's CartPoleVectorEnv, all in NumPy.
 
-All candidates step until the last one's episode has ended. Useful are the steps up to the end of each episode.
+All candidates step until the last one's episode has ended. Steps up to the end of each episode are useful.
 
 python cartpole_numpy.py POPULATION GENERATIONS SECONDS SEED
 """

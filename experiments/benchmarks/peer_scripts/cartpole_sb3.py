@@ -1,4 +1,4 @@
-"""sb3-contrib's ARS on CartPole-v1 with a linear policy: env steps per second over updates from the first on.
+"""Env steps per second of sb3-contrib's ARS on CartPole-v1 with a linear policy, over updates from the first on.
 
 python cartpole_sb3.py POPULATION UPDATES SECONDS SEED
 """
@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 
 
 class Clock(BaseCallback):  # type: ignore[misc]
-    """Steps and seconds at the end of the last whole update, and an end when there were enough."""
+    """Notes steps and seconds at the end of each whole update, and ends the training when there were enough."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
 """The founding sample of deep CEM in its own loop: one environment, one step at a time, and scikit-learn's classifier.
 
-100 sessions an iteration with sampled actions, one pass of `partial_fit` over those above percentile 70, until the
-mean return of a batch exceeds 195. As the sample, but that it is seeded and through today's Gymnasium.
+Each iteration plays 100 sessions with sampled actions, and makes one pass of `partial_fit` over those above percentile
+70, until the mean return of a batch exceeds 195. It differs from the sample in two ways: it is seeded, and it uses
+today's Gymnasium.
 
 python deep_cem_sklearn.py SEED SECONDS
 """

@@ -1,9 +1,9 @@
-"""evotorch's CEM on a Gymnasium environment with an MLP: env steps per second, the first generation left out.
+"""Env steps per second of evotorch's CEM on a Gymnasium environment with an MLP, the first generation left out.
 
 python simulator_evotorch.py ENV KIND ENVS ACTORS NORMALIZE UNITS POPULATION GENERATIONS SEED
 
-KIND: gym or vec; ENVS of vec; UNITS of both hidden layers;
-ACTORS are processes of Ray, or 0 for this process alone; NORMALIZE: 0 or 1, for observations.
+KIND is gym or vec, and ENVS the number of environments of vec. UNITS is the size of both hidden layers. ACTORS is the
+number of Ray's processes, or 0 for this process alone. NORMALIZE is 1 if observations are normalised, and 0 otherwise.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""stable-baselines3's PPO on CartPole-v1, into a TensorBoard.
+"""A run of stable-baselines3's PPO on CartPole-v1 that writes for TensorBoard.
 
 python tensorboard_sb3.py FOLDER STEPS
 """

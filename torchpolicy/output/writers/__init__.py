@@ -1,1 +1,1 @@
-"""Where metrics go, one file each."""
+"""Writers of metrics, one file for each kind."""

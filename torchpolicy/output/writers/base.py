@@ -1,4 +1,4 @@
-"""Where a run's metrics go."""
+"""The interface of all writers: a writer records the metrics of a run."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -7,18 +7,19 @@ from pathlib import Path
 from torch import Tensor
 
 Distributions = Callable[[], Mapping[str, Tensor]]
-"""Gives tensors whose numbers are worth a histogram, by name; only called by a writer that draws some."""
+"""A function that returns tensors for histograms by name. Only a writer that draws histograms calls it."""
 
 HELD_OUT = ("eval/mean_reward", "eval/ci_low", "eval/ci_high")
-"""Keys of a held-out evaluation: its mean, and the ends of its interval."""
+"""Keys of a held-out evaluation: its mean, and the ends of its 95 % interval."""
 
 CLOSING = "eval/closing"
-"""Key that marks the held-out evaluation of a run's last generation where none was due. It is made for the curve alone
-and decides nothing; a run that goes on after all takes it back, to be the one that never ended there."""
+"""Key that marks a held-out evaluation made only because the run ended, in a generation where none was due. It is made
+for the learning curve and decides nothing. A run that is resumed removes it again, so that its metrics are those of a
+run that never stopped there."""
 
 
 def no_distributions() -> Mapping[str, Tensor]:
-    """None."""
+    """No tensors, for generations without histograms."""
     return {}
 
 
@@ -27,8 +28,8 @@ class Writer(ABC):
 
     Args:
         run_dir: The run's folder, which exists.
-        resumed_at: Environment steps that the run goes on from; what was written past them is
-            taken back. None for a new run.
+        resumed_at: Number of environment steps from which the run goes on; everything written past it is removed.
+            None for a new run.
     """
 
     def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
@@ -44,22 +45,22 @@ class Writer(ABC):
         Args:
             metrics: Scalars by key; ``rollout/env_steps`` is their place on the x-axis.
             progress: Share of the budget that is used up, 0 to 1.
-            distributions: Of returns and weights in this generation, for the time of the call.
+            distributions: Returns tensors for histograms of this generation, valid during the call only.
 
         Raises:
-            Exception: If it cannot be written, as OSError at a full disk. The run says so once, goes on, and tries
-                again with the next.
+            Exception: If the generation cannot be written, such as OSError when the disk is full. The run tells the
+                user once, goes on, and tries again with the next generation.
         """
 
     def note(self, text: str) -> None:  # noqa: B027
-        """Tell the user something in words. Writers without a reader leave it."""
+        """Tell the user something in words. By default it is ignored."""
 
     def picture(self, gif: bytes, env_steps: int) -> None:  # noqa: B027
-        """Show an episode of the policy as it was after so many environment steps. By default not at all."""
+        """Show an episode of the policy as it was after `env_steps` environment steps. By default it is ignored."""
 
     def end(self, metrics: dict[str, float]) -> None:  # noqa: B027
-        """Write what the run came to, ``test/…`` at ``rollout/env_steps``. By default not at all."""
+        """Write the final test: keys ``test/…``, and ``rollout/env_steps``. By default it is ignored."""
 
     @abstractmethod
     def close(self) -> None:
-        """Write what is left and let go; called once, also after an exception."""
+        """Write what is left and close all files. Called once, also after an exception."""

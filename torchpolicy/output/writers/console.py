@@ -1,4 +1,4 @@
-"""A live progress bar in a terminal, plain lines elsewhere, as in a notebook. Both go to standard error."""
+"""A progress bar in a terminal, or plain lines elsewhere, as in a notebook; both go to standard error."""
 
 import os
 import sys
@@ -14,7 +14,10 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ConsoleWriter(Writer):
-    """Generation, environment steps, steps/s and the center's score, or the mean return that a learner's policy had."""
+    """Shows the generation, environment steps, steps per second and a score.
+
+    The score is that of a search's center, or the mean return of a learner's policy.
+    """
 
     def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
         super().__init__(run_dir, resumed_at)
@@ -54,9 +57,9 @@ class ConsoleWriter(Writer):
 
 
 def _has_width() -> bool:
-    """Whether a line on standard error can be written again and again."""
+    """Whether standard error is a terminal in which a line can be overwritten."""
     try:
         columns = os.get_terminal_size(sys.stderr.fileno()).columns
-    except (AttributeError, OSError, ValueError):  # a file, a pipe, a notebook, or nothing at all
+    except (AttributeError, OSError, ValueError):  # a file, a pipe, a notebook, or no standard error at all
         return False
     return columns > 0 and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one JSON object a generation."""
+"""Writing and reading ``metrics.jsonl``, which holds one JSON object per generation."""
 
 import json
 from math import isfinite
@@ -16,9 +16,9 @@ STEPS = "rollout/env_steps"
 
 
 class JsonlWriter(Writer):
-    """Appends to ``metrics.jsonl``; a number that JSON cannot say is null.
+    """Appends to ``metrics.jsonl``; NaN and infinity are written as null.
 
-    What a full disk keeps from being written waits for the next generation.
+    Lines that cannot be written, because the disk is full, are kept and written with the next generation.
     """
 
     def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
@@ -47,7 +47,7 @@ class JsonlWriter(Writer):
             self._file.close()
 
     def _take_back(self, line: bytes, row: dict[str, Any]) -> None:
-        """Leave out of the last row what the end of a run put there, in place and of the same length."""
+        """Remove from the last row what the end of a run added to it, in place and without changing its length."""
         text = json.dumps({key: value for key, value in row.items() if key not in (*HELD_OUT, CLOSING)})
         with (self.run_dir / NAME).open("r+b", buffering=0) as file:
             file.seek(self._end - len(line))
@@ -55,7 +55,7 @@ class JsonlWriter(Writer):
         self._closing = None
 
     def _flush(self) -> None:
-        """Write what waits: whole lines, or nothing."""
+        """Write the waiting lines: either all of them or none."""
         try:
             written = 0
             while written < len(self._waiting):
@@ -68,10 +68,10 @@ class JsonlWriter(Writer):
 
 
 def read_rows(run_dir: Path, env_steps: float) -> list[tuple[bytes, dict[str, Any]]]:
-    """The lines of a run, and what they hold, up to so many environment steps; a torn line at the end is left out.
+    """The lines of ``metrics.jsonl`` and their content, up to `env_steps`. A torn last line is left out.
 
     Raises:
-        CheckpointError: If another line is damaged, with its number.
+        CheckpointError: If any other line is damaged. The message has the line's number.
     """
     path, rows = run_dir / NAME, []
     try:

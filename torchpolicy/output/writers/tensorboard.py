@@ -1,4 +1,4 @@
-"""TensorBoard's page of a run: scalars over environment steps, charts of them, histograms, and what was run."""
+"""Writing a run for TensorBoard: scalars over environment steps, charts, histograms, pictures and the configuration."""
 
 import json
 import os
@@ -14,17 +14,19 @@ from torchpolicy.output.config import CONFIG, read_config
 from torchpolicy.output.writers.base import CLOSING, HELD_OUT, Distributions, Writer, no_distributions
 
 FLUSH_SECONDS = 2
+"""The longest time until a viewer sees what was written."""
 
 HISTOGRAM_SECONDS = 10.0
-"""Between histograms: they cost more than all scalars."""
+"""The shortest time between two histograms, because one costs more than all scalars of a generation."""
 
 HISTOGRAM_VALUES = 10_000
-"""Of a larger tensor so many are looked at, evenly spaced."""
+"""A histogram of a larger tensor is made from this many of its entries, evenly spaced."""
 
 HISTOGRAM_END = 9e19
-"""TensorBoard's bins end a little above; larger numbers are counted in the last one."""
+"""TensorBoard's bins end slightly above this number. Larger numbers are counted in the last bin."""
 
 POPULATION = ("rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max")
+"""Returns of a generation: the line and the two ends of its band."""
 
 CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
     "search": {
@@ -44,23 +46,28 @@ CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
     },
     "time": {"where the seconds of a generation go": ["time/.+_s"]},
 }
-"""Custom scalars, for runs with metrics that begin so: charts of curves, by tag, or of bands: value, low, high."""
+"""Charts for TensorBoard's page "custom scalars". The outer key is the group of metrics that a run must have, such as
+``search``; the inner key is the chart's title. A chart shows curves, given by their tags, or bands, each given by the
+tags of its line and its two ends."""
 
 NEEDED = ("env", "algorithm", "seed", "episodes", "normalize_observations", "policy", "net", "hyperparameters")
 """Fields of a run's configuration that are shown."""
 
 OUTCOMES = ("test/mean_reward", "eval/mean_reward", "rollout/ep_rew_mean", "rollout/env_steps", "time/elapsed")
-"""What the hyperparameters of runs are compared by."""
+"""Metrics that TensorBoard's page "hparams" shows beside the hyperparameters."""
 
 
 class TensorBoardWriter(Writer):
-    """One event file a session; a viewer sees what is written within two seconds, and one curve over all sessions."""
+    """Writes one event file for each session of a run.
+
+    A viewer sees what was written within two seconds, and shows the sessions of a run as one curve.
+    """
 
     def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
         super().__init__(run_dir, resumed_at)
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-        os.close(os.open(run_dir, os.O_RDONLY))  # a limit that is reached shows here, and not in TensorBoard's thread
+        os.close(os.open(run_dir, os.O_RDONLY))  # fails here, not in TensorBoard's thread, if too many files are open
         purge_step = None if resumed_at is None else resumed_at + 1
         self._writer = SummaryWriter(str(run_dir), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
         self._file = Quiet.within(self._writer)
@@ -105,7 +112,7 @@ class TensorBoardWriter(Writer):
         self._writer.close()
 
     def _add_scalars(self, metrics: Mapping[str, float], steps: int) -> None:
-        """All in one event, which takes a tenth of the time."""
+        """Write all scalars in one event, which takes a tenth of the time."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [Summary.Value(tag=key, simple_value=value) for key, value in metrics.items() if key != CLOSING]
@@ -115,7 +122,7 @@ class TensorBoardWriter(Writer):
         self._writer._get_file_writer().add_summary(summary, steps)  # type: ignore[no-untyped-call]
 
     def _introduce(self, config: Mapping[str, Any]) -> None:
-        """What is run: as text, and as hyperparameters in the run's own event file."""
+        """Write the run's configuration, as text and as hyperparameters, into its event file."""
         from torch.utils.tensorboard.summary import hparams
 
         experiment, start, self._session_end = hparams(  # type: ignore[no-untyped-call]
@@ -129,9 +136,9 @@ class TensorBoardWriter(Writer):
 
 
 class Quiet:
-    """Stands before the file that TensorBoard's own thread writes: an error there is kept for whoever asks.
+    """Wraps the file that TensorBoard's own thread writes, and keeps an error for :meth:`complain`.
 
-    In that thread it would be printed with its traceback, and nothing more would ever be written.
+    In that thread, an error would be printed with its traceback, and nothing more would ever be written.
     """
 
     def __init__(self, file: Any) -> None:
@@ -140,7 +147,7 @@ class Quiet:
 
     @classmethod
     def within(cls, writer: Any) -> "Quiet | None":
-        """Put one into a writer; None if this version of TensorBoard is built in another way."""
+        """Wrap the file of a TensorBoard writer; None if this version of TensorBoard is built differently."""
         events = getattr(writer._get_file_writer(), "event_writer", None)
         thread: Any = getattr(getattr(events, "_async_writer", None), "_worker", None)
         if not hasattr(thread, "_record_writer"):
@@ -149,28 +156,28 @@ class Quiet:
         return quiet
 
     def write(self, record: bytes) -> None:
-        """As the file does."""
+        """Write a record to the file."""
         try:
             self._file.write(record)
         except OSError as error:
             self._error = error
 
     def flush(self) -> None:
-        """As the file does."""
+        """Flush the file."""
         try:
             self._file.flush()
         except OSError as error:
             self._error = error
 
     def complain(self) -> None:
-        """Raise what was kept, once."""
+        """Raise the error that was kept, once."""
         error, self._error = self._error, None
         if error is not None:
             raise error
 
 
 def _layout(kinds: Sequence[str]) -> Any:
-    """The summary that tells the viewer of the charts; torch's own makes bands of one curve only."""
+    """The summary that describes the charts to the viewer; torch's own can make bands around one curve only."""
     from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
     from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
     from tensorboard.plugins.custom_scalar import layout_pb2, metadata  # type: ignore[import-untyped]
@@ -193,13 +200,13 @@ def _layout(kinds: Sequence[str]) -> Any:
 
 
 def thinned(tensor: Tensor) -> Tensor:
-    """Finite values of a tensor, (n,) float64, evenly spaced where they are very many, up to the end of the bins."""
+    """Values of a tensor for a histogram, (n,) float64: finite, at most about 10,000, and cut off at the last bin."""
     values = tensor.detach().flatten()[:: max(1, tensor.numel() // HISTOGRAM_VALUES)]
     return values[values.isfinite()].double().clamp(-HISTOGRAM_END, HISTOGRAM_END)
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, str | float]:
-    """What of a configuration is compared between runs, one level deep."""
+    """The part of a configuration that is compared between runs, as one flat dictionary."""
     chosen = {name: config[name] for name in ("env", "algorithm", "seed", "episodes", "normalize_observations")}
     policy = config["policy"] or {}
     chosen |= {"policy": policy.get("policy"), "parameters": sum(prod(shape) for shape in config["net"].values())}
@@ -212,7 +219,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, str | float]:
 
 
 def _table_of(net: Mapping[str, list[int]]) -> str:
-    """The tensors of a network, in Markdown."""
+    """A Markdown table of a network's tensors."""
     rows = ["| tensor | shape | numbers |", "|---|---|---|"]
     rows += [f"| {name} | {' x '.join(map(str, shape)) or 'one'} | {prod(shape):,} |" for name, shape in net.items()]
     return "\n".join([*rows, f"| all | | {sum(map(prod, net.values())):,} |"])

@@ -1,1 +1,1 @@
-"""What policies are made of: encoders of observations, normaliser, layers, heads that make actions."""
+"""The parts of a policy: encoders of observations, the normaliser, layers, and heads that make actions."""

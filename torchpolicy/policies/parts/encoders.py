@@ -1,4 +1,4 @@
-"""Encoders: what an environment shows -> a network's input."""
+"""Encoders, which turn an environment's observations into a network's input."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -14,21 +14,22 @@ from torch import Tensor, nn
 from torchpolicy.base.types import Array
 
 COLLECTIONS = (Mapping, tuple, list)
-"""What an observation of a Dict or Tuple comes as."""
+"""Types of the observations of a Dict or Tuple space."""
 
 
 class ObservationError(ValueError):
-    """An observation that is not what its space says."""
+    """An observation that does not lie in its space."""
 
 
 class Encoder(nn.Module, ABC):
     """Turns observations (*B, *O) into a network's input (*B, *input_shape).
 
     Attributes:
-        input_shape: Of one encoded observation.
-        observation_shape: O, of one observation as it is kept.
-        observation_dtype: What observations are kept as: integers for Discrete, None, that of the network, for most.
-        one_hot: Whether all that comes out is 0 or 1.
+        input_shape: The shape of one encoded observation.
+        observation_shape: O, the shape of one observation as it is stored.
+        observation_dtype: The dtype in which observations are stored: integers for Discrete spaces and images. None,
+            for most other spaces, means the network's dtype.
+        one_hot: Whether the encoded observation holds only zeros and ones.
     """
 
     input_shape: tuple[int, ...]
@@ -38,17 +39,17 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def check(self, observations: list[Any]) -> Array:
-        """Observations as they came from an environment, N of them, as one array (N, *O).
+        """Put N observations that came from environments into one array (N, *O).
 
         Raises:
-            ObservationError: If one of them is not what the space says.
+            ObservationError: If one of them does not lie in the space.
         """
 
     def pack(self, observations: Any) -> Tensor:
         """One observation of the space, or a batch of them, as a tensor (*O) or (N, *O).
 
         Raises:
-            ValueError: If its shape is not the space's.
+            ValueError: If the observation does not have the shape of its space.
         """
         shape = self.observation_shape
         try:
@@ -62,9 +63,9 @@ class Encoder(nn.Module, ABC):
 
 
 class BoxEncoder(Encoder):
-    """Numbers as they are, in the network's dtype; a scalar becomes one feature, and images are brought from 0 to 1.
+    """Numbers unchanged, in the network's dtype; a scalar becomes one feature, and images are scaled to [0, 1].
 
-    An image is a Box of uint8 from 0 to 255 with three dimensions, as stable-baselines3 has it.
+    An image is a Box of uint8 from 0 to 255 with three dimensions, as in stable-baselines3.
     """
 
     def __init__(self, space: Box | MultiBinary) -> None:
@@ -93,7 +94,7 @@ class BoxEncoder(Encoder):
 
 
 class OneHotEncoder(Encoder):
-    """A Discrete observation as a one-hot vector, a MultiDiscrete one as several, one after the other."""
+    """A Discrete observation as a one-hot vector; a MultiDiscrete one as several, one after another."""
 
     observation_dtype = torch.int64
     one_hot = True
@@ -109,7 +110,7 @@ class OneHotEncoder(Encoder):
         self.input_shape = (int(sizes.sum()),)
         ranges = [np.arange(low, end) for low, end in zip(self._low.flat, self._end.flat, strict=True)]
         self.register_buffer("values", torch.from_numpy(np.concatenate(ranges)), persistent=False)
-        place = np.arange(sizes.size).repeat(sizes.ravel())  # of each value, which number it is one of
+        place = np.arange(sizes.size).repeat(sizes.ravel())  # for each value, the index of the number it belongs to
         self.register_buffer("place", torch.from_numpy(place), persistent=False)
 
     def check(self, observations: list[Any]) -> Array:
@@ -128,7 +129,7 @@ class OneHotEncoder(Encoder):
         return packed
 
     def _holds(self, values: Array) -> bool:
-        """Whether all of them are in the space."""
+        """Whether all values lie in the space."""
         return bool((values >= self._low).all() and (values < self._end).all())
 
     def forward(self, observations: Tensor) -> Tensor:
@@ -138,15 +139,15 @@ class OneHotEncoder(Encoder):
 
 
 class JoinedEncoder(Encoder):
-    """A Dict or Tuple: its parts, each encoded and flattened, one after the other.
+    """The parts of a Dict or Tuple observation, each encoded and flattened, one after another.
 
-    What is kept of an observation is a vector of all its numbers; :meth:`pack` makes one.
+    An observation is stored as one vector of all its numbers, which :meth:`pack` makes.
     """
 
     def __init__(self, space: Dict | Tuple[Any]) -> None:
         super().__init__()
         named: dict[Any, Any] = dict(enumerate(space.spaces))
-        if isinstance(space, Dict):  # of equal ones the order may differ
+        if isinstance(space, Dict):  # equal spaces may list their keys in different orders
             named = dict(sorted(space.spaces.items(), key=lambda item: str(item[0])))
         if not named:
             raise ValueError(f"observation space {space} is empty")
@@ -192,7 +193,7 @@ class JoinedEncoder(Encoder):
         try:
             return torch.cat(columns, -1)
         except RuntimeError as error:
-            raise ValueError(f"expected obs of one batch size in all of {self._keys}: {error}") from error
+            raise ValueError(f"expected obs with one batch size in all of {self._keys}: {error}") from error
 
     def forward(self, observations: Tensor) -> Tensor:
         columns = []
@@ -206,7 +207,7 @@ def make_encoder(space: Space[Any]) -> Encoder:
     """The encoder of an observation space.
 
     Raises:
-        ValueError: If there is none, with what to do about it.
+        ValueError: If the space is not supported. The message says what to do.
     """
     if isinstance(space, Box | MultiBinary):
         return BoxEncoder(space)
@@ -216,13 +217,13 @@ def make_encoder(space: Space[Any]) -> Encoder:
         return JoinedEncoder(space)
     raise ValueError(
         f"observation space {space} is not supported: Box, Discrete, MultiDiscrete, MultiBinary, and Dict and Tuple of "
-        "these are (gymnasium.wrappers.TransformObservation turns what is seen into one of them)"
+        "these are (gymnasium.wrappers.TransformObservation turns observations into one of them)"
     )
 
 
 def _stacked(observations: Iterable[Any]) -> Array:
-    """Observations as one array; one of no dimension, of objects, where their shapes differ."""
+    """Observations as one array; an array of objects without dimensions if their shapes differ."""
     try:
         return np.array(observations)
-    except Exception:  # whatever odd observations raise when they are looked at
+    except Exception:  # odd observations may raise anything when NumPy reads them
         return np.empty((), object)

@@ -1,4 +1,4 @@
-"""Features of observations, for linear policies."""
+"""Features of observations for linear policies: polynomials and random waves."""
 
 from itertools import combinations_with_replacement
 from math import comb, inf, pi
@@ -9,20 +9,20 @@ from torch import Tensor, nn
 from torchpolicy.base.checks import check_count, check_range
 
 MOST = 100_000
-"""Features at most."""
+"""The largest number of features that is allowed."""
 
 
 class Polynomial(nn.Module):
-    """All products of 1 to `degree` of the inputs, such as x, y, x^2, xy, y^2: from (*B, I) to (*B, F).
+    """All products of 1 to `degree` inputs, such as x, y, x^2, xy, y^2: maps (*B, I) to (*B, F).
 
-    The constant 1 is left to the layer's bias.
+    The constant 1 is not among them, because the layer's bias takes its place.
 
     Args:
         inputs: I, length of the input.
-        degree: Of the longest product.
+        degree: The largest number of inputs in one product.
 
     Attributes:
-        size: F.
+        size: F, the number of features.
     """
 
     index: Tensor
@@ -47,16 +47,17 @@ class Polynomial(nn.Module):
 
 
 class Fourier(nn.Module):
-    """Random waves sqrt(2) cos(w x + b), w ~ N(0, 1 / bandwidth^2), b ~ U(0, 2 pi): from (*B, I) to (*B, F).
+    """Random waves sqrt(2) cos(w x + b), w ~ N(0, 1 / bandwidth^2), b ~ U(0, 2 pi): maps (*B, I) to (*B, F).
 
-    Rahimi & Recht (2007), "Random features for large-scale kernel machines": the mean of products of the
-    features of x and y is about exp(-|x - y|^2 / (2 bandwidth^2)). The inputs should be of size 1: normalise them.
+    Rahimi & Recht (2007), "Random features for large-scale kernel machines": the mean of the products of the
+    features of x and y is about exp(-|x - y|^2 / (2 bandwidth^2)). The inputs should be about 1 in size: normalise
+    them.
 
     Args:
         inputs: I, length of the input.
-        size: F.
-        bandwidth: Distance from which on observations count as different.
-        generator: Of the waves.
+        size: F, the number of features.
+        bandwidth: Distance beyond which two observations count as different.
+        generator: The random generator that w and b are drawn from.
     """
 
     weight: Tensor

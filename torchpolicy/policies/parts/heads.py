@@ -1,4 +1,4 @@
-"""Heads: (network output, noise) -> action, as pure functions."""
+"""Heads, which turn a network's output, and noise, into actions."""
 
 from abc import ABC, abstractmethod
 from math import log, pi
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 
 class Head(nn.Module, ABC):
-    """Turns a network's output into actions: output -> choice -> action.
+    """Turns a network's output into actions in two steps: output -> choice -> action. All are pure functions.
 
-    A choice is what has a probability: the index of an action, or the action before it is squashed
+    A choice is what a probability is assigned to: the index of an action, or the action before it is squashed
     into its bounds.
 
     Attributes:
         input_size: Length of the network's output.
-        choice_shape: Of one choice.
-        choice_dtype: Of choices; None for that of the network's output.
-        noise_size: Random numbers that one sampled choice takes.
+        choice_shape: The shape of one choice.
+        choice_dtype: The dtype of choices; None means that of the network's output.
+        noise_size: Number of random numbers that one sampled choice needs.
     """
 
     input_size: int
@@ -30,15 +30,15 @@ class Head(nn.Module, ABC):
     noise_size: int
 
     def forward(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Actions for outputs (*B, input_size), greedy, or sampled with `noise` (*B, noise_size)."""
+        """Actions for outputs (*B, input_size): greedy, or sampled with `noise` (*B, noise_size)."""
         return self.to_actions(self.choose(output, noise))
 
     @abstractmethod
     def choose(self, output: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Choices (*B, *choice_shape) for outputs (*B, input_size), greedy, or sampled with noise (*B, noise_size)."""
+        """Choices (*B, *choice_shape) for outputs (*B, input_size): greedy, or sampled with noise (*B, noise_size)."""
 
     def choose_numbers(self, output: tuple[Tensor, ...]) -> Tensor:
-        """Greedy choices (B, *choice_shape) for outputs number by number (B,), for a compiler to make one loop of."""
+        """Greedy choices (B, *choice_shape) for outputs given as one tensor (B,) per number: a compiler fuses these."""
         return self.choose(torch.stack(output, -1))
 
     @abstractmethod
@@ -47,37 +47,37 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, output: Tensor, choices: Tensor) -> Tensor:
-        """Log-probability (*B,), or log-density, of choices (*B, *choice_shape) given outputs (*B, input_size)."""
+        """Log-probabilities or log-densities (*B,) of choices (*B, *choice_shape), given outputs (*B, input_size)."""
 
     @abstractmethod
     def entropy(self, output: Tensor) -> Tensor:
-        """Entropy (*B,) of the choice given outputs (*B, input_size), in nats: of a Gaussian, before it is squashed."""
+        """Entropies (*B,) of choices in nats, given outputs (*B, input_size)."""
 
     @abstractmethod
     def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
-        """Noise (steps, noise_size) for as many sampled choices."""
+        """Noise (steps, noise_size) for that many sampled choices."""
 
     def fit_spread(self, output: Tensor, choices: Tensor, weights: Tensor, extra: float, floor: float) -> None:
-        """Fit whatever the network's output does not say about the spread of choices to those made.
+        """Fit the head's own parameters for the spread of choices, where it has some, to the choices that were made.
 
         Args:
-            output: (M, input_size).
-            choices: (M, *choice_shape).
-            weights: (M,), of each; their sum is 1.
-            extra: Variance added to the fit.
-            floor: Of the standard deviation.
+            output: (M, input_size), the network's outputs.
+            choices: (M, *choice_shape), the choices that were made.
+            weights: (M,), the weight of each choice; their sum is 1.
+            extra: Variance that is added to the fitted one.
+            floor: The smallest standard deviation that is allowed.
         """
 
     def limit_spread(self, floor: float) -> None:
-        """Keep the standard deviation of choices that the network's output does not say at `floor` or above."""
+        """Keep the head's own standard deviation of choices, where it has one, at `floor` or above."""
 
     @abstractmethod
     def to_env(self, actions: Tensor) -> list[Any] | np.ndarray[Any, Any]:
-        """A batch of actions (N, …) as a sequence of N arguments for ``env.step``."""
+        """Actions (N, …) as a sequence of N arguments for ``env.step``."""
 
 
 class Categorical(Head):
-    """Discrete actions: the most probable one, or one drawn from the softmax of the output."""
+    """Discrete actions: greedily the most probable one, otherwise drawn from the softmax of the output."""
 
     choice_shape = ()
     choice_dtype = torch.int64
@@ -118,14 +118,15 @@ class Categorical(Head):
 
 
 class Gaussian(Head):
-    """Box actions: one number a dimension, the mean or one drawn around it, squashed into the dimension's bounds.
+    """Box actions: one number per dimension, the mean or one drawn around it, squashed into the dimension's bounds.
 
-    With u = output + std * noise before squashing: (low + high) / 2 + (high - low) / 2 tanh u between two bounds,
-    low + softplus u or high - softplus u beside one, u itself where there is none.
+    Before squashing, the number is u = output + std * noise. A dimension with two bounds then gets
+    (low + high) / 2 + (high - low) / 2 tanh u, one with a single bound low + softplus u or high - softplus u, and one
+    without bounds u itself. :meth:`entropy` is that of u.
 
     Attributes:
-        log_std: (A,) logarithm of the standard deviation of u, 0 at first. It is the head's own, so a search, which
-            moves the net's weights and acts greedily, leaves it alone.
+        log_std: (A,), logarithm of the standard deviation of u, 0 at first. It belongs to the head: a search, which
+            moves the net's weights and acts greedily, does not change it.
     """
 
     choice_dtype = None
@@ -188,7 +189,7 @@ class Gaussian(Head):
 
 
 class MultiCategorical(Head):
-    """MultiDiscrete actions: each number the most probable one, or drawn from the softmax of its own logits."""
+    """MultiDiscrete actions: each number is greedily the most probable, otherwise drawn from its own softmax."""
 
     choice_dtype = torch.int64
     start: Tensor
@@ -228,7 +229,7 @@ class MultiCategorical(Head):
 
 
 class Bernoulli(Head):
-    """MultiBinary actions: each bit 1 where its logit is positive, or with the probability that the logit says."""
+    """MultiBinary actions: greedily a bit is 1 if its logit is positive, otherwise with probability sigmoid(logit)."""
 
     choice_dtype = torch.int8
 
@@ -259,10 +260,10 @@ class Bernoulli(Head):
 
 
 def make_head(space: Space[Any], dtype: torch.dtype = torch.float32) -> Head:
-    """The head of an action space, for outputs of a dtype.
+    """The head of an action space, for network outputs of a dtype.
 
     Raises:
-        ValueError: If there is none, with what to do about it.
+        ValueError: If the space is not supported. The message says what to do.
     """
     if isinstance(space, Discrete):
         return Categorical(space)
@@ -274,5 +275,5 @@ def make_head(space: Space[Any], dtype: torch.dtype = torch.float32) -> Head:
         return Gaussian(space, dtype)
     raise ValueError(
         f"action space {space} is not supported: Discrete, MultiDiscrete, MultiBinary and Box of floats are "
-        "(gymnasium.wrappers.TransformAction turns actions of one of them into what an environment takes)"
+        "(gymnasium.wrappers.TransformAction turns actions of one of them into those of the environment)"
     )

@@ -1,4 +1,4 @@
-"""Layers that networks here are made of, beside torch's."""
+"""Layers and activations that the policies' networks are built from, in addition to torch's."""
 
 from torch import Tensor, nn
 
@@ -9,14 +9,14 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
-"""By the names that policies know them by."""
+"""Activation layers by the names that a policy's `activation` takes."""
 
 
 class Residual(nn.Module):
-    """Adds to its input what its layers make of it.
+    """Adds the output of its layers to their input: x + layers(x).
 
     Args:
-        *layers: One after the other, from a shape to the same shape.
+        *layers: Modules that are applied one after another. The last output has the shape of the first input.
     """
 
     def __init__(self, *layers: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Observations brought to mean 0 and standard deviation 1, by running moments."""
+"""Normalising observations to mean 0 and standard deviation 1, with running moments."""
 
 from collections.abc import Callable
 
@@ -9,20 +9,20 @@ from torch import Tensor, nn
 from torchpolicy.base.types import Array
 
 LIMIT = 10.0
-"""Normalised observations are clipped to it, on either side."""
+"""Normalised observations are clipped to the interval from -LIMIT to LIMIT."""
 
 FLAT = 1e-6
-"""Standard deviation, relative to the mean, up to which an entry counts as constant, and is only shifted."""
+"""An entry whose standard deviation is at most this, relative to its mean, counts as constant: it is shifted only."""
 
 
 class Normalizer(nn.Module):
-    """(observation - mean) / std, clipped, with the mean and std of all that :meth:`update` was told.
+    """Computes (observation - mean) / std, clipped, with the mean and std of all observations told to :meth:`update`.
 
-    They stay the same while a generation is played, and are part of a policy's saved state. Before the
-    first update it changes nothing.
+    Mean and std stay the same while a generation is played, and are part of a policy's saved state. Before the
+    first update, observations pass unchanged.
 
     Args:
-        shape: Of one encoded observation, O.
+        shape: O, the shape of one encoded observation.
     """
 
     count: Tensor
@@ -37,7 +37,7 @@ class Normalizer(nn.Module):
 
     @property
     def std(self) -> Tensor:
-        """(*O) float64; 1 for an entry that was always the same."""
+        """Standard deviations (*O), float64; 1 for an entry that was always the same."""
         if self.count == 0:
             return torch.ones_like(self.mean)
         std = (self.squares / self.count).sqrt()
@@ -48,7 +48,7 @@ class Normalizer(nn.Module):
         return self.frozen(observations.dtype, observations.device)(observations)
 
     def frozen(self, dtype: torch.dtype, device: torch.device | str) -> Callable[[Tensor], Tensor]:
-        """The function as it is now, for observations of a dtype on a device."""
+        """A function that normalises with the present mean and std, for observations of a dtype on a device."""
         if self.count == 0:
             return lambda observations: observations
         mean, std = self.mean.to(device, dtype), self.std.to(device, dtype)
@@ -56,12 +56,12 @@ class Normalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, moments: Array, counts: Array) -> None:
-        """Take in what was seen since.
+        """Take in the observations that were seen since the last update.
 
         Args:
-            moments: (W, 2, *O) float64, for each of W pieces of work the sum of its deviations from the
-                present mean, and that of their squares. They are added up in this order, whoever did the work.
-            counts: (W,), observations in each.
+            moments: (W, 2, *O) float64: for each of W pieces of work, the sum of the observations' deviations from the
+                present mean, and the sum of their squares. They are added up in this order, whoever did the work.
+            counts: (W,), the number of observations in each piece of work.
         """
         new = float(counts.sum())
         if new == 0:
@@ -76,18 +76,18 @@ class Normalizer(nn.Module):
 
 
 class Moments:
-    """Adds up what the normaliser is to be told of, for each of S episodes side by side.
+    """Adds up the observations of S episodes side by side, for :meth:`Normalizer.update`.
 
     Args:
-        normalizer: Whose mean deviations are from.
-        slots: S.
+        normalizer: The normaliser whose present mean is subtracted from the observations.
+        slots: S, the number of episodes side by side.
     """
 
     def __init__(self, normalizer: Normalizer, slots: int) -> None:
         self._mean = normalizer.mean.numpy(force=True)
         self._deviations = np.zeros((slots, *self._mean.shape))
         self.sums = np.zeros((slots, 2, *self._mean.shape))
-        """(S, 2, *O), of the episodes in progress."""
+        """(S, 2, *O): sums of deviations and of their squares, of the episodes in progress."""
 
     def restart(self, slot: int) -> None:
         """Begin another episode in a slot."""

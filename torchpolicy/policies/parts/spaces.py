@@ -1,4 +1,4 @@
-"""Spaces to JSON and back."""
+"""Gymnasium spaces as JSON values, and back."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 
 
 def space_to_json(space: Space[Any]) -> dict[str, Any]:
-    """A space as plain values.
+    """A space as plain values that JSON can hold.
 
     Raises:
-        ValueError: If it is of a kind that policies do not know.
+        ValueError: If the space is of a kind that policies do not support.
     """
     if isinstance(space, Discrete):
         dtype = np.dtype(space.dtype).name
@@ -37,7 +37,11 @@ def space_to_json(space: Space[Any]) -> dict[str, Any]:
 
 
 def space_from_json(description: dict[str, Any]) -> Space[Any]:
-    """The inverse of :func:`space_to_json`."""
+    """The space that :func:`space_to_json` turned into plain values.
+
+    Raises:
+        ValueError: If the kind of space is unknown.
+    """
     kind = description.get("type")
     if kind == "Discrete":
         return Discrete(description["n"], start=description["start"], dtype=np.dtype(description["dtype"]).type)
@@ -60,7 +64,7 @@ def space_from_json(description: dict[str, Any]) -> Space[Any]:
 
 
 def _bound_to_json(bound: np.ndarray[Any, Any]) -> Any:
-    """Equal bounds as one value, and infinities as words, which JSON lacks numbers for."""
+    """Bounds as JSON values: a single value if all are equal; infinities as words, because JSON has none."""
     if bound.size and (bound == bound.flat[0]).all():
         bound = np.asarray(bound.flat[0])
     if np.isfinite(bound).all():
