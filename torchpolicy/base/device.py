@@ -11,6 +11,9 @@ from torch import Tensor
 
 KINDS = ("cpu", "cuda")
 
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+"""The environment variable, and its value, with which products on a GPU of NVIDIA's have the same bits every time."""
+
 HARMLESS = ("cumsum_cuda_kernel does not have", "TensorFloat32 tensor cores", ".*CUBLAS_WORKSPACE_CONFIG")
 """Warnings of torch's: sums of a row are equal every time, products are not to be rounded, the workspace is set."""
 
@@ -18,7 +21,8 @@ HARMLESS = ("cumsum_cuda_kernel does not have", "TensorFloat32 tensor cores", ".
 def find_device(name: str) -> torch.device:
     """The device called `name`: ``cpu``, ``cuda`` or ``cuda:1``.
 
-    Of several GPUs, ``cuda`` alone is the first, or with ``torchrun`` one for each process in turn.
+    Of several GPUs, ``cuda`` alone is the first, or with ``torchrun`` one for each process in turn. A first, small
+    product is computed on a GPU: for those that follow in this process, cuBLAS keeps the workspace that it takes then.
 
     Raises:
         ValueError: If there is none of that name here.
@@ -36,8 +40,25 @@ def find_device(name: str) -> torch.device:
     index = int(os.environ.get("LOCAL_RANK", 0)) % max(1, count) if device.index is None else device.index
     if index >= count:
         raise ValueError(f"device {name!r} is not here: torch {torch.__version__} finds {count} of its kind")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product; without it they may differ
-    return torch.device(device.type, index)
+    device = torch.device(device.type, index)
+    with _workspace_for_equal_bits():
+        one = torch.ones(1, 1, device=device)
+        torch.mm(one, one)
+    return device
+
+
+@contextmanager
+def _workspace_for_equal_bits() -> Iterator[None]:
+    """Set :data:`WORKSPACE` in the environment while it lasts, unless the user has set that variable."""
+    name, value = WORKSPACE
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def memory_of(device: torch.device) -> int:
@@ -59,7 +80,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
     memory.fill_uninitialized_memory = False  # or every new tensor costs a kernel more
     convolutions.fp32_precision = "ieee"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _workspace_for_equal_bits():
             for harmless in HARMLESS:
                 warnings.filterwarnings("ignore", message=harmless)
             yield

@@ -1,6 +1,8 @@
 """How much memory there is: a run that would need more is refused, and one that runs out ends with one line."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ def machine_memory(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")
         groups: Where the limits of control groups lie.
         own: Which of them this process belongs to.
     """
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits = [_installed()]
     for file in _limit_files(groups, own):
         try:
             text = file.read_text().strip()
@@ -33,6 +35,15 @@ def machine_memory(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")
         if text.isdigit():  # and not "max"
             limits.append(int(text))
     return min(limits)
+
+
+def _installed() -> int:
+    """Bytes of memory in this machine."""
+    if sys.platform == "win32":
+        status = (ctypes.c_ulonglong * 8)(64)  # a MEMORYSTATUSEX: its own size in bytes, then the memory's, then others
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _limit_files(groups: Path, own: Path) -> Iterator[Path]:

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from reprlib import Repr
-from resource import RLIMIT_NOFILE, getrlimit
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.processes import Stopped
+
+if sys.platform != "win32":  # imported here and not where it is used, which is when no more files can be opened
+    from resource import RLIMIT_NOFILE, getrlimit
 
 STOPS = (KeyboardInterrupt, Stopped)
 """What ends a run, whoever is at work. Everywhere else: ``except STOPS: raise``, then ``except BaseException``."""
@@ -65,21 +68,35 @@ def blaming_calls(function: Callable[P, T], place: str) -> Callable[P, T]:
 
 
 def import_name(path: str) -> Any:
-    """What ``"pkg.mod:name"`` names; modules of the working directory are found too, now and later.
+    """The object that ``"pkg.mod:name"`` names. Modules in the working directory are found as well.
+
+    A module from the working directory leaves that directory on ``sys.path`` for the rest of the process, because its
+    functions may import their neighbours when they are called. In every other case ``sys.path`` stays as it was.
 
     Raises:
         ValueError: If there is no such module, it cannot be imported, or has nothing of that name.
     """
     module_name, _, name = path.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    with blaming(f"{path!r}: cannot import {module_name!r}"):
-        module = importlib.import_module(module_name)
+    here, before = Path.cwd(), list(sys.path)
+    if str(here) not in sys.path:
+        sys.path.append(str(here))
+    module = None
+    try:
+        with blaming(f"{path!r}: cannot import {module_name!r}"):
+            module = importlib.import_module(module_name)
+    finally:
+        if str(here) in sys.path and str(here) not in before and not _lies_in(here, module):
+            sys.path.remove(str(here))
     try:
         return getattr(module, name)
     except AttributeError:
         raise ValueError(f"{path!r}: {module_name!r} has no {name!r}") from None
+
+
+def _lies_in(folder: Path, module: ModuleType | None) -> bool:
+    """Whether a module's file, or a part of its package, is in a folder."""
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    return any(Path(place).is_relative_to(folder) for place in places if place)
 
 
 def in_a_line(error: BaseException) -> str:
@@ -91,7 +108,7 @@ def in_a_line(error: BaseException) -> str:
     lines = _words(error).strip().splitlines()
     if isinstance(error, SystemExit):
         lines = [f"{error.code} (sys.exit was called)"]
-    if lines and _lacks_files(error):
+    if lines and _lacks_files(error) and sys.platform != "win32":
         lines[0] += f" (a process may have {getrlimit(RLIMIT_NOFILE)[0]:,}: raise that with ulimit -n)"
     name = type(error).__name__
     return f"{name}: {lines[0]}" if lines else name
