@@ -1,7 +1,7 @@
-"""Code that is not ours: whatever it raises is a failure with a place and a reason, and never the end of a process.
+"""The user's code: it is imported by name, and whatever it raises becomes a failure with a place and a reason.
 
-``sys.exit()`` raises SystemExit, which ``except Exception`` lets through: in an environment it would end a run with
-exit code 0, and without a word. Only Ctrl-C and our own :class:`Stopped` may pass.
+``sys.exit()`` raises SystemExit, which ``except Exception`` does not catch: called by an environment, it would end a
+run silently with exit code 0. So everything is caught, except Ctrl-C and our own :class:`Stopped`.
 """
 
 import errno
@@ -20,14 +20,14 @@ import torch
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.processes import Stopped
 
-if sys.platform != "win32":  # imported here and not where it is used, which is when no more files can be opened
+if sys.platform != "win32":  # imported early: where it is used, no more files can be opened
     from resource import RLIMIT_NOFILE, getrlimit
 
 STOPS = (KeyboardInterrupt, Stopped)
-"""What ends a run, whoever is at work. Everywhere else: ``except STOPS: raise``, then ``except BaseException``."""
+"""Exceptions that end a run and pass through all handlers: ``except STOPS: raise``, then ``except BaseException``."""
 
 ASKED_FOR = re.compile(r"tried to allocate (\d+) bytes|(?:Tried|Unable) to allocate ([\d.]*\d)\.? (\w+)")
-"""How torch on the CPU, torch on a GPU and NumPy say how much memory was not there."""
+"""The words in which torch on the CPU, torch on a GPU and NumPy say how much memory was lacking."""
 
 _short = Repr()
 _short.maxother = _short.maxstring = 80
@@ -38,10 +38,10 @@ T = TypeVar("T")
 
 @contextmanager
 def blaming(place: str) -> Iterator[None]:
-    """Turn whatever code of the user's own raises, SystemExit included, into one line with its place.
+    """Turn any exception in the block, SystemExit included, into one line that begins with `place`.
 
     Raises:
-        CodeError: In place of anything but a :data:`STOPS`.
+        CodeError: If the block raises anything except :data:`STOPS`.
     """
     try:
         yield
@@ -52,7 +52,7 @@ def blaming(place: str) -> Iterator[None]:
 
 
 def blaming_calls(function: Callable[P, T], place: str) -> Callable[P, T]:
-    """The function, each call of which is made :func:`blaming` a place. Running out of memory is not its fault."""
+    """The function with every call inside :func:`blaming`. Errors of memory pass, as they are not its fault."""
 
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -100,7 +100,7 @@ def _lies_in(folder: Path, module: ModuleType | None) -> bool:
 
 
 def in_a_line(error: BaseException) -> str:
-    """What was raised, and the first line of its words: ``ValueError: no such thing``."""
+    """An exception in one line, its type and the first line of its message: ``ValueError: no such thing``."""
     if isinstance(error, torch.OutOfMemoryError):
         return ". ".join(_words(error).split(". ")[:2])
     if (needed := memory_needed(error)) is not None:
@@ -115,7 +115,7 @@ def in_a_line(error: BaseException) -> str:
 
 
 def memory_needed(error: BaseException) -> str | None:
-    """How much memory was asked for when there was not enough; None for any other error."""
+    """How much memory was lacking, in words; None if the error has another reason."""
     if not isinstance(error, MemoryError | RuntimeError):
         return None
     words = _words(error)
@@ -130,7 +130,7 @@ def memory_needed(error: BaseException) -> str | None:
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether the machine ran out of memory or of open files, which is no episode's own fault."""
+    """Whether the machine ran out of memory or of open files, which is not the fault of an episode."""
     return _lacks_files(error) or memory_needed(error) is not None
 
 
