@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from worlds import GuessFrom5
+from worlds import Copy, GuessFrom5
 
 import torchpolicy as tp
 
@@ -32,3 +32,8 @@ def test_cem_learns_a_shifted_discrete_space() -> None:
     result = tp.train(GuessFrom5, "cem", seed=0, generations=15)
     assert result.evaluation.mean > 8
     assert np.isfinite(result.evaluation.ci).all()
+
+
+def test_cem_learns_a_box_of_float64_from_a_scalar_observation() -> None:
+    result = tp.train(Copy, "cem", generations=30, seed=0)
+    assert result.evaluation.mean > result.metrics[0]["rollout/ep_rew_mean"] / 3

@@ -11,17 +11,21 @@ from torch import Tensor
 
 KINDS = ("cpu", "cuda")
 
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+"""Environment variable of cuBLAS and its value: with it, a product on an NVIDIA GPU has the same bits every time."""
+
 HARMLESS = ("cumsum_cuda_kernel does not have", "TensorFloat32 tensor cores", ".*CUBLAS_WORKSPACE_CONFIG")
-"""Warnings of torch's: sums of a row are equal every time, products are not to be rounded, the workspace is set."""
+"""Warnings of torch that do not concern us: our sums are over rows, products stay in float32, the workspace is set."""
 
 
 def find_device(name: str) -> torch.device:
     """The device called `name`: ``cpu``, ``cuda`` or ``cuda:1``.
 
-    Of several GPUs, ``cuda`` alone is the first, or with ``torchrun`` one for each process in turn.
+    If there are several GPUs, ``cuda`` means the first of them; under ``torchrun``, the processes take turns. One small
+    product is computed on a GPU, because cuBLAS chooses its workspace at a process's first product and then keeps it.
 
     Raises:
-        ValueError: If there is none of that name here.
+        ValueError: If this machine has no such device.
     """
     try:
         device = torch.device(name)
@@ -36,19 +40,39 @@ def find_device(name: str) -> torch.device:
     index = int(os.environ.get("LOCAL_RANK", 0)) % max(1, count) if device.index is None else device.index
     if index >= count:
         raise ValueError(f"device {name!r} is not here: torch {torch.__version__} finds {count} of its kind")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product; without it they may differ
-    return torch.device(device.type, index)
+    device = torch.device(device.type, index)
+    with _workspace_for_equal_bits():
+        one = torch.ones(1, 1, device=device)
+        torch.mm(one, one)
+    return device
+
+
+@contextmanager
+def _workspace_for_equal_bits() -> Iterator[None]:
+    """Set the variable :data:`WORKSPACE` inside the block, unless the user has set it already."""
+    name, value = WORKSPACE
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes that a GPU has."""
+    """Bytes of memory on a GPU."""
     return int(torch.get_device_module(device).get_device_properties(device).total_memory)
 
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """On a GPU, let torch take what gives the same bits every time, and warn where it has nothing of the kind."""
-    if device.type == "cpu":  # always so, with one thread
+    """Make torch compute with the same bits every time on a GPU, inside the block; it warns where it cannot.
+
+    Torch's settings, warnings and the environment are as before afterwards. On the CPU nothing needs to be changed.
+    """
+    if device.type == "cpu":  # one thread gives the same bits anyway
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -56,10 +80,10 @@ def deterministic(device: torch.device) -> Iterator[None]:
     convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     filling, precision = memory.fill_uninitialized_memory, convolutions.fp32_precision
     torch.use_deterministic_algorithms(True, warn_only=before[1] if before[0] else True)
-    memory.fill_uninitialized_memory = False  # or every new tensor costs a kernel more
+    memory.fill_uninitialized_memory = False  # otherwise every new tensor costs one more kernel
     convolutions.fp32_precision = "ieee"
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _workspace_for_equal_bits():
             for harmless in HARMLESS:
                 warnings.filterwarnings("ignore", message=harmless)
             yield
@@ -70,7 +94,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def by_place(device: torch.device) -> Iterator[None]:
-    """Around copies by indices that occur once: they give the same bits anyway, and are slow if told to."""
+    """Let copies by index be fast inside the block. Each index occurs once, so their bits are the same in any order."""
     if device.type == "cpu" or not torch.are_deterministic_algorithms_enabled():
         yield
         return
@@ -83,11 +107,11 @@ def by_place(device: torch.device) -> Iterator[None]:
 
 
 class Ferry:
-    """A function that computes on a GPU, for inputs on the CPU: in and out by way of pinned memory.
+    """Calls a function on a GPU with inputs from the CPU, and brings its outputs back, through pinned memory.
 
     Args:
-        function: From a tensor to a tensor there; both of the same shape at each call.
-        device: There.
+        function: The function, from one tensor on the GPU to another. Their shapes should rarely change.
+        device: The GPU.
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor], device: torch.device) -> None:
@@ -95,7 +119,7 @@ class Ferry:
         self._in = self._out = torch.empty(0)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Outputs for `inputs`, both on the CPU; they are overwritten by the next call."""
+        """Outputs for `inputs`, both on the CPU. The next call overwrites the outputs."""
         if self._in.shape != inputs.shape:
             self._in = torch.empty_like(inputs, pin_memory=True)
         self._in.copy_(inputs)

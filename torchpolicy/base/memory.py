@@ -1,6 +1,8 @@
-"""How much memory there is: a run that would need more is refused, and one that runs out ends with one line."""
+"""How much memory there is: a run that needs more is refused, and a run that uses it up ends with one line."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,29 +16,38 @@ from torchpolicy.base.user_code import in_a_line, memory_needed
 ADVICE = "take a smaller population, fewer episodes, or noise_rank=1 for a large network"
 
 CGROUPS = Path("/sys/fs/cgroup")
-"""Where Linux says what a container may take."""
+"""Folder in which Linux keeps the limits of containers."""
 
 
 def machine_memory(groups: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
-    """Bytes of memory that this process may take at most: the machine's, or its container's where that is less.
+    """Bytes of memory that this process may use: the machine's memory or its container's limit, whichever is less.
 
     Args:
-        groups: Where the limits of control groups lie.
-        own: Which of them this process belongs to.
+        groups: Folder with the limits of Linux's control groups.
+        own: File that names the control groups of this process.
     """
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits = [_installed()]
     for file in _limit_files(groups, own):
         try:
             text = file.read_text().strip()
-        except OSError:  # no such group here, or not for us to read: then it limits nothing that we know of
+        except OSError:  # there is no such group, or we may not read it: then we know of no limit
             continue
-        if text.isdigit():  # and not "max"
+        if text.isdigit():  # "max" means that there is no limit
             limits.append(int(text))
     return min(limits)
 
 
+def _installed() -> int:
+    """Bytes of memory in this machine."""
+    if sys.platform == "win32":
+        status = (ctypes.c_ulonglong * 8)(64)  # a MEMORYSTATUSEX: its own size in bytes, then the memory's, then others
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return int(status[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _limit_files(groups: Path, own: Path) -> Iterator[Path]:
-    """Files that may hold a limit: of the process's group and those around it, in both versions of Linux's groups."""
+    """Files that may hold a limit of this process's group or of one around it, in both versions of Linux's groups."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -57,16 +68,16 @@ def check_memory(needed: int, processes: int, device: torch.device) -> None:
     """Refuse a run that needs more memory than there is.
 
     Args:
-        needed: Bytes, of one process.
-        processes: How many there will be on this machine.
-        device: Where the memory is needed.
+        needed: Bytes of memory that one process needs.
+        processes: Number of processes on this machine.
+        device: The device whose memory is needed.
 
     Raises:
-        ValueError: With both numbers.
+        ValueError: If there is less memory than that. The message has both numbers.
     """
     here = device.type == "cpu"
     if not here:
-        processes = 1  # each has a GPU of its own
+        processes = 1  # every process has its own GPU
     there = machine_memory() if here else memory_of(device)
     if needed * processes > there:
         each = f" in {processes} processes" if processes > 1 else ""
@@ -79,10 +90,10 @@ def check_memory(needed: int, processes: int, device: torch.device) -> None:
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Turn running out of memory, on the CPU or a GPU, into one line with what was needed.
+    """Turn an error of memory, on the CPU or on a GPU, into one line that says how much was needed.
 
     Raises:
-        RunError: In its place.
+        RunError: If the code in the block runs out of memory.
     """
     try:
         yield

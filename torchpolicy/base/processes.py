@@ -1,7 +1,7 @@
-"""The processes that share a run: who evaluates what, gathering it, threads and signals.
+"""The processes that share a run: dividing the work, gathering results, threads and signals.
 
-One mechanism, a ``torch.distributed`` group over Gloo. Every process holds the whole search and computes
-the same update; what travels are returns, never weights or candidates.
+They form one ``torch.distributed`` group over Gloo. Every process holds the whole search and computes the same update,
+so returns travel between them, but never weights or candidates.
 """
 
 import hashlib
@@ -25,23 +25,21 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 PATIENCE = timedelta(minutes=30)
-"""How long a process waits for the others before it gives up and names the missing one."""
-
+"""Time that a process waits for the others before it gives up and names the missing one."""
 
 LOST = 75
-"""Exit code of a process whose companion died: the one to look at is the companion."""
-
+"""Exit code of a process that ended because another one of its group died."""
 
 CONNECTING = timedelta(minutes=1)
-"""How long a process waits for the others at the start."""
+"""Time that a process waits for the others at the start."""
 
 
 class LostProcessError(RuntimeError):
-    """Another process of the group has died, or does not answer."""
+    """Another process of the group has died or does not answer."""
 
 
 class Stopped(BaseException):
-    """A signal asks the run to stop. Not an error: nothing but the trainer should catch it."""
+    """A signal asks the run to stop. This is not an error, and only the trainer should catch it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -49,27 +47,27 @@ class Stopped(BaseException):
 
 
 class Group:
-    """The processes of a run. Alone by default, and then nothing of it is started.
+    """The processes of a run. By default there is one process, and no group is started.
 
     Args:
-        store: Where work is claimed; None when alone.
-        rank: Of this process.
-        size: How many there are.
+        store: The store in which the processes claim work; None if there is one process.
+        rank: Number of this process, from 0.
+        size: Number of processes.
 
     Attributes:
-        rank: 0 is the one that writes.
-        size: How many processes there are.
+        rank: Number of this process. Process 0 writes the run's files.
+        size: Number of processes.
     """
 
     def __init__(self, store: Store | None = None, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size, self._store = rank, size, store
-        self._turn = 0  # of claims and sums, the same in every process
+        self._turn = 0  # number of claims and sums so far, the same in every process
         if store is not None:
             dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
 
     @classmethod
     def of_torchrun(cls) -> "Group":
-        """The group that ``torchrun`` has started this process in; alone if it has not."""
+        """The group in which ``torchrun`` started this process; a group of one if it did not."""
         if "TORCHELASTIC_RUN_ID" not in os.environ:
             return cls()
         store, rank, size = next(iter(rendezvous("env://", timeout=PATIENCE)))
@@ -78,7 +76,7 @@ class Group:
 
     @classmethod
     def around(cls, server: socket.socket, rank: int, size: int) -> "Group":
-        """A group on this machine, around a listening socket that its processes have inherited."""
+        """A group on this machine. Its processes have inherited `server`, a listening socket."""
         host, port = server.getsockname()
         descriptor = server.detach()
         if rank != 0:
@@ -87,9 +85,9 @@ class Group:
         return cls(TCPStore(host, port, size, True, CONNECTING, False, master_listen_fd=descriptor), rank, size)
 
     def claim(self, total: int) -> Iterator[range]:
-        """The numbers below `total`, each given to one process of all, in the order they ask.
+        """Ranges of the numbers below `total`. Each number goes to one process, to the next one that asks.
 
-        Ranges shrink with what is left, so that no process idles while work is.
+        Ranges get shorter as the work runs out, so that all processes finish at about the same time.
         """
         if self._store is None:
             yield range(total)
@@ -102,30 +100,30 @@ class Group:
             yield range(end - chunk, min(end, total))
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Elementwise sum over the processes, float64. Exact where all but one of them hold zero."""
+        """Elementwise sum over the processes, float64. It is exact for elements that are zero in all but one."""
         if self._store is None:
             return values
         self._turn += 1
         self._asking(lambda store: store.set(f"at-{self.rank}", str(self._turn)))
         total = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
         self._asking(lambda _: dist.all_reduce(total))
-        if self.rank == 0:  # nobody claims from what was summed
+        if self.rank == 0:  # all processes have finished that claim
             self._asking(lambda store: store.delete_key(f"claim-{self._turn - 1}"))
         return total.numpy()
 
     def gather(self, text: str) -> list[str]:
-        """The text of every process, by rank."""
+        """The texts of all processes, in the order of ranks."""
         return [content.decode() for content in self._gather(text.encode())]
 
     def join(self, rows: np.ndarray) -> np.ndarray:
-        """The rows (n, …) of every process, by rank, where n may differ between them."""
+        """The rows (n, …) of every process in the order of ranks; n may differ between processes."""
         if self._store is None:
             return rows
         everything = bytearray().join(self._gather(rows.tobytes()))
         return np.frombuffer(everything, rows.dtype).reshape(-1, *rows.shape[1:])
 
     def _gather(self, content: bytes) -> list[bytes]:
-        """The content of every process, by rank."""
+        """The contents of all processes, in the order of ranks."""
         if self._store is None:
             return [content]
         lengths = self.sum(np.eye(self.size)[self.rank] * len(content)).astype(int)
@@ -136,11 +134,11 @@ class Group:
         return [row[:length].numpy().tobytes() for row, length in zip(received, lengths, strict=True)]
 
     def first(self, value: float) -> float:
-        """The value that the first process has."""
+        """The value that process 0 passed."""
         return float(self.sum(np.array([value if self.rank == 0 else 0.0]))[0])
 
     def agree(self, *tensors: Tensor) -> bool:
-        """Whether all processes hold the same bits."""
+        """Whether the tensors have the same bits in all processes."""
         if self._store is None:
             return True
         digest = hashlib.sha256()
@@ -154,18 +152,22 @@ class Group:
             dist.destroy_process_group()
 
     def _asking(self, question: Callable[[Store], int | None]) -> int:
-        """Ask the others; where they do not answer, say which."""
+        """The answer to a question that needs the other processes.
+
+        Raises:
+            LostProcessError: If one of them does not answer. The message says which.
+        """
         store = self._store
         if store is None:
             raise LostProcessError("alone")
         try:
             return question(store) or 0
         except RuntimeError as error:
-            time.sleep(1.0)  # where a signal ended the others, it reaches us too, and is what should be said
+            time.sleep(1.0)  # if a signal ended the others, it arrives here in the meantime and is the better reason
             raise LostProcessError(f"process {self.rank} of {self.size}: {self._missing(store)}") from error
 
     def _missing(self, store: Store) -> str:
-        """Which processes have not come as far as this one, if the store still knows."""
+        """Words that name the processes which are behind this one, as far as the store can still tell."""
         missing = []
         for rank in range(self.size):
             try:
@@ -186,10 +188,10 @@ ALONE = Group()
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One torch thread while it lasts.
+    """Let torch use one thread inside the block.
 
-    The engine's operations are small, and threads that share cores slow them down many times over;
-    how sums are split over threads would also show in the last bits of a result.
+    The engine's operations are small, and threads that share cores make them many times slower. The last bits of a sum
+    would also depend on the number of threads.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -201,7 +203,7 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def stoppable(signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:
-    """Let signals raise :class:`Stopped` while it lasts; a second SIGINT ends the process at once."""
+    """Let signals raise :class:`Stopped` inside the block; a second SIGINT ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

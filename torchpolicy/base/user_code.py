@@ -1,7 +1,7 @@
-"""Code that is not ours: whatever it raises is a failure with a place and a reason, and never the end of a process.
+"""The user's code: it is imported by name, and whatever it raises becomes a failure with a place and a reason.
 
-``sys.exit()`` raises SystemExit, which ``except Exception`` lets through: in an environment it would end a run with
-exit code 0, and without a word. Only Ctrl-C and our own :class:`Stopped` may pass.
+``sys.exit()`` raises SystemExit, which ``except Exception`` does not catch: called by an environment, it would end a
+run silently with exit code 0. So everything is caught, except Ctrl-C and our own :class:`Stopped`.
 """
 
 import errno
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from reprlib import Repr
-from resource import RLIMIT_NOFILE, getrlimit
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -20,11 +20,14 @@ import torch
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.processes import Stopped
 
+if sys.platform != "win32":  # imported early: where it is used, no more files can be opened
+    from resource import RLIMIT_NOFILE, getrlimit
+
 STOPS = (KeyboardInterrupt, Stopped)
-"""What ends a run, whoever is at work. Everywhere else: ``except STOPS: raise``, then ``except BaseException``."""
+"""Exceptions that end a run and pass through all handlers: ``except STOPS: raise``, then ``except BaseException``."""
 
 ASKED_FOR = re.compile(r"tried to allocate (\d+) bytes|(?:Tried|Unable) to allocate ([\d.]*\d)\.? (\w+)")
-"""How torch on the CPU, torch on a GPU and NumPy say how much memory was not there."""
+"""The words in which torch on the CPU, torch on a GPU and NumPy say how much memory was lacking."""
 
 _short = Repr()
 _short.maxother = _short.maxstring = 80
@@ -35,10 +38,10 @@ T = TypeVar("T")
 
 @contextmanager
 def blaming(place: str) -> Iterator[None]:
-    """Turn whatever code of the user's own raises, SystemExit included, into one line with its place.
+    """Turn any exception in the block, SystemExit included, into one line that begins with `place`.
 
     Raises:
-        CodeError: In place of anything but a :data:`STOPS`.
+        CodeError: If the block raises anything except :data:`STOPS`.
     """
     try:
         yield
@@ -49,7 +52,7 @@ def blaming(place: str) -> Iterator[None]:
 
 
 def blaming_calls(function: Callable[P, T], place: str) -> Callable[P, T]:
-    """The function, each call of which is made :func:`blaming` a place. Running out of memory is not its fault."""
+    """The function with every call inside :func:`blaming`. Errors of memory pass, as they are not its fault."""
 
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -65,25 +68,39 @@ def blaming_calls(function: Callable[P, T], place: str) -> Callable[P, T]:
 
 
 def import_name(path: str) -> Any:
-    """What ``"pkg.mod:name"`` names; modules of the working directory are found too, now and later.
+    """The object that ``"pkg.mod:name"`` names. Modules in the working directory are found as well.
+
+    A module from the working directory leaves that directory on ``sys.path`` for the rest of the process, because its
+    functions may import their neighbours when they are called. In every other case ``sys.path`` stays as it was.
 
     Raises:
         ValueError: If there is no such module, it cannot be imported, or has nothing of that name.
     """
     module_name, _, name = path.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    with blaming(f"{path!r}: cannot import {module_name!r}"):
-        module = importlib.import_module(module_name)
+    here, before = Path.cwd(), list(sys.path)
+    if str(here) not in sys.path:
+        sys.path.append(str(here))
+    module = None
+    try:
+        with blaming(f"{path!r}: cannot import {module_name!r}"):
+            module = importlib.import_module(module_name)
+    finally:
+        if str(here) in sys.path and str(here) not in before and not _lies_in(here, module):
+            sys.path.remove(str(here))
     try:
         return getattr(module, name)
     except AttributeError:
         raise ValueError(f"{path!r}: {module_name!r} has no {name!r}") from None
 
 
+def _lies_in(folder: Path, module: ModuleType | None) -> bool:
+    """Whether a module's file, or a part of its package, is in a folder."""
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    return any(Path(place).is_relative_to(folder) for place in places if place)
+
+
 def in_a_line(error: BaseException) -> str:
-    """What was raised, and the first line of its words: ``ValueError: no such thing``."""
+    """An exception in one line, its type and the first line of its message: ``ValueError: no such thing``."""
     if isinstance(error, torch.OutOfMemoryError):
         return ". ".join(_words(error).split(". ")[:2])
     if (needed := memory_needed(error)) is not None:
@@ -91,14 +108,14 @@ def in_a_line(error: BaseException) -> str:
     lines = _words(error).strip().splitlines()
     if isinstance(error, SystemExit):
         lines = [f"{error.code} (sys.exit was called)"]
-    if lines and _lacks_files(error):
+    if lines and _lacks_files(error) and sys.platform != "win32":
         lines[0] += f" (a process may have {getrlimit(RLIMIT_NOFILE)[0]:,}: raise that with ulimit -n)"
     name = type(error).__name__
     return f"{name}: {lines[0]}" if lines else name
 
 
 def memory_needed(error: BaseException) -> str | None:
-    """How much memory was asked for when there was not enough; None for any other error."""
+    """How much memory was lacking, in words; None if the error has another reason."""
     if not isinstance(error, MemoryError | RuntimeError):
         return None
     words = _words(error)
@@ -113,7 +130,7 @@ def memory_needed(error: BaseException) -> str | None:
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether the machine ran out of memory or of open files, which is no episode's own fault."""
+    """Whether the machine ran out of memory or of open files, which is not the fault of an episode."""
     return _lacks_files(error) or memory_needed(error) is not None
 
 

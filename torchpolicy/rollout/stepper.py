@@ -1,6 +1,7 @@
 """What the slots of a rollout on tensors are at, and how they go on: for a compiler as well."""
 
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -26,9 +27,6 @@ not finite stays so."""
 
 CHUNK, COMPILED_CHUNK = 4, 8
 """Steps between looks at which slots have ended. A compiled loop of more runs out of registers."""
-
-STEPPERS = 200
-"""Compiled in one process, at most."""
 
 LONGEST = 1500
 """Calls of torch in a compiled graph, about: longer ones take minutes to compile."""
@@ -151,8 +149,7 @@ class Stepper:
         with _Count() as counted:
             function(lanes, 1, None)
         chunk = max(1, min(COMPILED_CHUNK, LONGEST // counted.calls))
-        config: Any = torch._dynamo.config  # counts all steppers of a process; beyond the limit it would not compile
-        config.recompile_limit = max(config.recompile_limit, STEPPERS)
+        function = with_own_code(function)
         self._ready[method] = torch.compile(function, dynamic=False, options=COMPILER), chunk
         return self._ready[method]
 
@@ -229,6 +226,17 @@ class Stepper:
         seen = self._env.observation(state)
         together = torch.stack(seen, 1) if isinstance(seen, tuple) else seen
         return together.to(self._seen_dtype).to(self._kept_dtype)
+
+
+def with_own_code(method: Any) -> Any:
+    """The same bound method with a copy of its code.
+
+    The compiler keeps and counts what it has compiled by code, and gives up after a few times (`recompile_limit`). With
+    one code for all steppers of a process it would give up after a few steppers.
+    """
+    own = method.__func__
+    copy = FunctionType(own.__code__.replace(), own.__globals__, own.__name__, own.__defaults__, own.__closure__)
+    return MethodType(copy, method.__self__)
 
 
 class _Count(TorchFunctionMode):

@@ -7,17 +7,17 @@ checkpoints/    the last two states of the whole run
 policy/         the final center: weights.safetensors and policy.json
 """
 
-import fcntl
 import os
 import platform
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import gymnasium
 import numpy as np
@@ -33,7 +33,15 @@ from torchpolicy.runs.settings import MAY_CHANGE
 MAY_DIFFER = (*MAY_CHANGE, "versions")
 """Fields of ``config.json`` that may differ where a run goes on."""
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 LOCK = ".lock"
+
+LOCKED_BYTE = 2**30
+"""Where the file is locked on Windows, which lets nobody else read a locked byte; the holder's number stands before."""
 
 
 def create_run_folder(log_dir: str | Path, run_dir: str | Path | None, env: str, algorithm: str, seed: int) -> Path:
@@ -156,14 +164,27 @@ def locked(run_dir: Path) -> Iterator[None]:
     """
     with (run_dir / LOCK).open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _hold(file)
+        except (BlockingIOError, PermissionError):  # what Linux says, and what Windows says
             file.seek(0)
             raise ValueError(f"{run_dir} is being run by process {file.read().strip() or 'unknown'}") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _hold(file: IO[str]) -> None:
+    """Lock an open file until it is closed, or this process ends.
+
+    Raises:
+        BlockingIOError, PermissionError: If another process holds it.
+    """
+    if sys.platform == "win32":
+        os.lseek(file.fileno(), LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def name_of(code: object) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,9 @@ def _child(
         os._exit(code)
 
 
-def _watch(processes: list[ForkProcess], errors: Connection) -> str | None:
+def _watch(processes: list[BaseProcess], errors: Connection) -> str | None:
     """Wait until all have ended well, or one has not."""
-    running: dict[object, ForkProcess] = {process.sentinel: process for process in processes}
+    running: dict[object, BaseProcess] = {process.sentinel: process for process in processes}
     while running:
         for sentinel in wait([process.sentinel for process in running.values()]):
             process = running.pop(sentinel)
@@ -139,7 +139,7 @@ def _watch(processes: list[ForkProcess], errors: Connection) -> str | None:
     return None
 
 
-def _stop(processes: list[ForkProcess]) -> None:
+def _stop(processes: list[BaseProcess]) -> None:
     """Let the first process write a checkpoint; if it waits for the others, their end wakes it."""
     first, others = processes[0], processes[1:]
     if first.is_alive():
@@ -149,7 +149,7 @@ def _stop(processes: list[ForkProcess]) -> None:
         first.join(GRACE_SECONDS)
 
 
-def _end(processes: list[ForkProcess]) -> None:
+def _end(processes: list[BaseProcess]) -> None:
     """Leave no process behind."""
     for process in processes:
         if process.is_alive():

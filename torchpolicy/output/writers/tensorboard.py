@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from math import inf, prod
@@ -67,7 +68,8 @@ class TensorBoardWriter(Writer):
         super().__init__(run_dir, resumed_at)
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-        os.close(os.open(run_dir, os.O_RDONLY))  # fails here, not in TensorBoard's thread, if too many files are open
+        probe = os.devnull if sys.platform == "win32" else run_dir
+        os.close(os.open(probe, os.O_RDONLY))  # a limit that is reached shows here, and not in TensorBoard's thread
         purge_step = None if resumed_at is None else resumed_at + 1
         self._writer = SummaryWriter(str(run_dir), purge_step=purge_step, flush_secs=FLUSH_SECONDS)
         self._file = Quiet.within(self._writer)
