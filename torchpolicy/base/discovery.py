@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-NO_ENTRIES = ("base", "make")
+NO_ENTRIES = ("base", "gaussian", "make")
 """Files that hold what the entries of a package have in common, and what chooses among them."""
 
 
