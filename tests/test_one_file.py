@@ -39,7 +39,7 @@ def shell(folder: Path, *arguments: str) -> str:
 
 def test_it_is_found_on_the_command_line(copy: Path) -> None:
     assert "halving" in shell(copy, "torchpolicy", "train", "--help")
-    assert "Factor by which std shrinks" in shell(copy, "torchpolicy", "train", "halving", "--help")
+    assert "Factor that std is multiplied by after every" in shell(copy, "torchpolicy", "train", "halving", "--help")
     words = "train halving --env CartPole-v1 --generations 2 --population 6 --decay 0.9 --eval-episodes 2"
     assert "test " in shell(copy, "torchpolicy", *words.split())
 

@@ -30,7 +30,7 @@ import torchpolicy as tp
 from torchpolicy.base.device import deterministic, find_device
 from torchpolicy.envs.make import make_environment
 from torchpolicy.rollout.tensor import choose_slots, make_rollout
-from torchpolicy.vectors.low_rank import Population
+from torchpolicy.vectors.low_rank import LowRankPopulation
 
 NETS = ((17, 256, 256, 6), (17, 1024, 1024, 6), (17, 4096, 4096, 6))
 STEPS, SHARE = 5e9, 0.6
@@ -86,7 +86,7 @@ def forward(sizes: tuple[int, ...], members: int, device: torch.device, repeats:
     vector = tp.ParamVector(module)
     search = tp.NES(vector.read(), population=members, std=vector.initial_scale(), slices=vector.slices, noise_rank=1)
     population = search.ask()
-    assert isinstance(population, Population)
+    assert isinstance(population, LowRankPopulation)
     inputs = torch.randn(members, 1, sizes[0], device=device)
     low_rank = tp.population_forward(module, vector, population)
     ways: dict[str, Callable[[], Tensor]] = {

@@ -21,7 +21,7 @@ from machine import describe
 from torch import Tensor, nn
 
 import torchpolicy as tp
-from torchpolicy.rollout.members import member_weights, vmap_forward
+from torchpolicy.rollout.stages import member_weights, vmap_forward
 
 CASES = [
     ((4, 2), 100),

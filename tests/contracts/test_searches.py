@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchpolicy import Search
 from torchpolicy.base.discovery import names
-from torchpolicy.runs.algorithms import STD_SCALE, algorithm_class, hyperparameters_of
+from torchpolicy.runs.algorithms import STD_SCALE, algorithm_class, descriptions_of, hyperparameters_of
 
 pytestmark = pytest.mark.parametrize("name", names("search"))
 
@@ -161,7 +161,7 @@ def test_wrong_shapes_are_named(name: str) -> None:
 def test_every_hyperparameter_is_documented(name: str) -> None:
     algorithm = algorithm_class(name)
     for hyperparameter in hyperparameters_of(algorithm).keys() - {STD_SCALE.name}:  # the run's
-        assert f"        {hyperparameter}: " in (algorithm.__doc__ or "")
+        assert descriptions_of(algorithm)[hyperparameter].endswith((".", ".)"))
 
 
 def test_the_example_in_the_docstring_runs(name: str) -> None:

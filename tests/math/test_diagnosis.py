@@ -5,7 +5,7 @@ from torchpolicy import CEM, NES, ParamVector, Search
 from torchpolicy.base.discovery import names
 from torchpolicy.runs.algorithms import algorithm_class
 from torchpolicy.training.diagnosis import Diagnosis, signal, spread, ties
-from torchpolicy.vectors.low_rank import Population
+from torchpolicy.vectors.low_rank import LowRankPopulation
 
 CENTER = torch.arange(20.0)
 
@@ -43,7 +43,7 @@ def test_signal_of_low_rank_noise_is_that_of_its_dense_form(rank: int) -> None:
     for seed in range(30):
         search = NES(vector.read(), population=100, std=0.1, slices=vector.slices, noise_rank=rank, seed=seed)
         asked = search.ask()
-        assert isinstance(asked, Population)
+        assert isinstance(asked, LowRankPopulation)
         chance = torch.randn(100, generator=torch.Generator().manual_seed(1000 + seed))
         chance[7] = torch.nan
         along = asked.dense()[:, 5] - asked.center[5]

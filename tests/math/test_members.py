@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from torchpolicy import ParamVector, population_forward
-from torchpolicy.rollout.members import Members, member_weights, vmap_forward
+from torchpolicy.rollout.members import Members
+from torchpolicy.rollout.stages import member_weights, vmap_forward
 
 
 class Custom(nn.Module):
@@ -72,7 +73,7 @@ def test_the_direct_path_is_taken(name: str, monkeypatch: pytest.MonkeyPatch) ->
         assert isinstance(module, nn.Unflatten), f"{module} takes the slow path"
         return vmap_forward(module, weights)
 
-    monkeypatch.setattr("torchpolicy.rollout.members.vmap_forward", refuse)
+    monkeypatch.setattr("torchpolicy.rollout.stages.vmap_forward", refuse)
     vector = ParamVector(module := MODULES[name]())
     population_forward(module, vector, torch.randn(6, vector.dim))(torch.randn(6, 1, 5))
 
@@ -84,7 +85,7 @@ def test_a_member_is_written_alone() -> None:
     inputs = torch.ones(2, 1, 5)
     assert not population(inputs).any()
     weights = torch.randn(vector.dim)
-    population.write(1, weights)
+    population.write(1, population.accept(weights[None]))
     outputs = population(inputs)
     assert not outputs[0].any()
     vector.write(weights)

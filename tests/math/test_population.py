@@ -12,8 +12,10 @@ from torchpolicy.envs.make import make_environment
 from torchpolicy.policies.parts.layers import Residual
 from torchpolicy.rollout.members import Members, population_forward
 from torchpolicy.rollout.tensor import make_rollout
-from torchpolicy.vectors.gaussian import weighted_sums
-from torchpolicy.vectors.low_rank import Factors, LowRankNoise, Population, WithCenter
+from torchpolicy.vectors.dense import DensePopulation, as_population
+from torchpolicy.vectors.factors import Factors
+from torchpolicy.vectors.low_rank import LowRankPopulation
+from torchpolicy.vectors.noise import LowRankNoise
 from torchpolicy.vectors.shaping import SHAPINGS
 
 RANKS = [1, 3]
@@ -48,10 +50,9 @@ def module(kind: str) -> nn.Module:
     return nn.Sequential(*chosen, nn.Linear(9, 5))
 
 
-def population(vector: tp.ParamVector, rank: int, count: int = 6, *, mirrored: bool = True) -> Population:
-    noise = LowRankNoise(vector.slices, rank)
-    generator = torch.Generator().manual_seed(1)
-    return noise.draw(vector.read(), vector.initial_scale(), count, generator, mirrored=mirrored)
+def population(vector: tp.ParamVector, rank: int, count: int = 6, *, mirrored: bool = True) -> LowRankPopulation:
+    noise = LowRankNoise(vector.slices, rank, mirrored=mirrored)
+    return noise.draw(vector.read(), vector.initial_scale(), count, torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("rank", RANKS)
@@ -62,7 +63,7 @@ def test_the_forward_is_that_of_the_dense_members(kind: str, rank: int) -> None:
     vector = tp.ParamVector(net)
     drawn = population(vector, rank).with_center()
     members = Members(net, vector, 7, noise_rank=rank)
-    members.settle(drawn.center)
+    members.accept(drawn)
     members.write(slice(0, 5), drawn[:5])
     members.write(5, drawn[5])
     members.write(torch.tensor([6]), drawn[torch.tensor([6])])
@@ -85,7 +86,9 @@ def test_rows_and_pairs(rank: int) -> None:
         torch.testing.assert_close(drawn[rows].dense(), dense[rows].reshape(-1, vector.dim))
     torch.testing.assert_close(dense[0::2] + dense[1::2], 2 * vector.read().expand(3, -1))
     torch.testing.assert_close(drawn.with_center().dense()[-1], vector.read())
-    torch.testing.assert_close(Population.of_center(vector.read(), vector.slices, rank).dense()[0], vector.read())
+    torch.testing.assert_close(
+        LowRankPopulation.of_center(vector.read(), vector.slices, rank).dense()[0], vector.read()
+    )
 
 
 @pytest.mark.parametrize("rank", RANKS)
@@ -93,8 +96,8 @@ def test_sums_are_those_of_the_dense_deviations(rank: int) -> None:
     vector = tp.ParamVector(module("mlp"))
     drawn = population(vector, rank, mirrored=False)
     weights, squares = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
-    first, second = weighted_sums(drawn, drawn.center, weights, squares)
-    expected, each = weighted_sums(drawn.dense(), drawn.center, weights, squares)
+    first, second = drawn.weighted_sums(weights, squares)
+    expected, each = as_population(drawn.dense(), drawn.center).weighted_sums(weights, squares)
     torch.testing.assert_close(first, expected, atol=1e-5, rtol=1e-4)
     for name, where in vector.slices.items():
         one = isinstance(drawn.noise[name], Factors)
@@ -117,7 +120,7 @@ def test_an_update_is_that_of_the_dense_candidates(kind: Any, settings: dict[str
     low, dense = (kind(vector.read(), **common, **settings) for _ in range(2))
     for _ in range(3):
         asked = low.ask()
-        assert isinstance(asked, Population)
+        assert isinstance(asked, LowRankPopulation)
         dense.ask()  # their random streams are the same
         scores = (asked.dense() - 1).square().sum(1).neg()
         scores[2] = torch.nan
@@ -132,7 +135,7 @@ def test_noise_has_variance_one_and_no_correlations() -> None:
     center = torch.zeros(slices.dim)
     for rank, kurtosis in ((1, 9.0), (2, 6.0)):
         noise = LowRankNoise(slices, rank)
-        drawn = noise.draw(center, torch.ones(24), 40_000, torch.Generator().manual_seed(0), mirrored=False).dense()
+        drawn = noise.draw(center, torch.ones(24), 40_000, torch.Generator().manual_seed(0)).dense()
         assert torch.allclose(drawn.T @ drawn / 40_000, torch.eye(24), atol=0.05)
         assert drawn.mean(0).abs().max() < 0.03
         assert float(drawn[:, :20].pow(4).mean()) == pytest.approx(kurtosis, rel=0.1)  # 3 + 6 / r
@@ -140,9 +143,7 @@ def test_noise_has_variance_one_and_no_correlations() -> None:
 
 def test_a_full_rank_is_dense_noise() -> None:
     slices = tp.ParamVector(nn.Linear(5, 4)).slices
-    drawn = LowRankNoise(slices, 3).draw(
-        torch.zeros(24), torch.ones(24), 40_000, torch.Generator().manual_seed(0), mirrored=False
-    )
+    drawn = LowRankNoise(slices, 3).draw(torch.zeros(24), torch.ones(24), 40_000, torch.Generator().manual_seed(0))
     assert not any(isinstance(noise, Factors) for noise in drawn.noise.values())  # 3 (4 + 5) are more than 4 5
     dense = drawn.dense()
     assert torch.allclose(dense.T @ dense / 40_000, torch.eye(24), atol=0.05)
@@ -184,18 +185,18 @@ def test_a_million_weights_take_little() -> None:
     net = nn.Sequential(nn.Linear(17, 980), nn.Tanh(), nn.Linear(980, 980), nn.Tanh(), nn.Linear(980, 6))
     vector = tp.ParamVector(net)
     drawn = tp.NES(vector.read(), population=256, std=0.1, slices=vector.slices, noise_rank=1).ask()
-    assert isinstance(drawn, Population)
-    tensors = [noise if isinstance(noise, Factors) else [noise] for noise in drawn.noise.values()]
-    assert sum(each.numel() for parts in tensors for each in parts) < 0.05 * 256 * vector.dim
+    assert isinstance(drawn, LowRankPopulation)
+    assert sum(each.numel() for noise in drawn.noise.values() for each in noise) < 0.05 * 256 * vector.dim
 
 
 def test_the_center_is_one_more_row_without_a_copy() -> None:
     vectors, center = torch.randn(5, 3), torch.randn(3)
-    together, dense = WithCenter(vectors, center), torch.cat([vectors, center[None]])
+    together, dense = DensePopulation(vectors, center).with_center(), torch.cat([vectors, center[None]])
     assert together.shape == dense.shape
     assert len(together) == 6
     for rows in (0, 5, torch.tensor([5, 1, 5]), torch.tensor([4]), torch.arange(6)):
-        assert torch.equal(together[rows], dense[rows])
+        assert torch.equal(together[rows].dense(), dense[rows].reshape(-1, 3))
+    assert torch.equal(together.dense(), dense)
     assert torch.equal(vectors, dense[:5])
 
 
@@ -205,6 +206,6 @@ def test_the_center_that_plays_along_is_the_center(backend: str) -> None:
     policy = tp.LinearPolicy(*environment.spaces)
     vectors, center = torch.zeros(40, 10), torch.tensor([-0.1, -0.3, -1, -1, 0.1, 0.3, 1, 1, 0, 0])
     with make_rollout(environment, policy) as rollout:
-        returns = rollout.play(WithCenter(vectors, center), [1]).returns[:, 0]
+        returns = rollout.play(DensePopulation(vectors, center).with_center(), [1]).returns[:, 0]
     assert returns[-1] == 500
     assert max(returns[:-1]) < 50

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-NO_ENTRIES = ("base", "make")
-"""Files that are no entries: ``base`` holds what the entries share, and ``make`` chooses among them."""
+NO_ENTRIES = ("base", "gaussian", "make")
+"""Files that are no entries: ``base`` and ``gaussian`` hold what entries share, and ``make`` chooses among them."""
 
 
 @cache

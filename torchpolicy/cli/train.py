@@ -16,7 +16,7 @@ from torchpolicy.base.discovery import names
 from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, settings_options, words_of
 from torchpolicy.output.config import OLD_NAMES
 from torchpolicy.policies.base import Policy
-from torchpolicy.runs.algorithms import Algorithm, algorithm_class, algorithm_names, hyperparameters_of
+from torchpolicy.runs.algorithms import Algorithm, algorithm_class, algorithm_names, descriptions_of, hyperparameters_of
 from torchpolicy.runs.config_file import algorithm_in, read_settings
 from torchpolicy.runs.settings import Settings
 from torchpolicy.runs.trained import load
@@ -155,16 +155,15 @@ def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
     """The options of a run, and the algorithm's hyperparameters from its constructor's signature and docstring."""
     hints = get_type_hints(algorithm.__init__)
     described = docstring_parser.parse(algorithm.__doc__ or "")
-    texts = {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in described.params}
-    fields: list[Any] = []
+    options: list[Any] = []
     hints |= {"std": float | None, "std_scale": float}
-    texts |= OF_STD
+    texts = descriptions_of(algorithm) | OF_STD
     for parameter in hyperparameters_of(algorithm).values():
         kind, text = _as_words(hints[parameter.name]), texts[parameter.name]
         default = None if parameter.name == "std" else parameter.default
-        fields.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text)], default))
+        options.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text)], default))
     hyperparameters: Any = as_options(
-        make_dataclass("Hyperparameters", fields, namespace={"__doc__": f"Hyperparameters of {name}."})
+        make_dataclass("Hyperparameters", options, namespace={"__doc__": f"Hyperparameters of {name}."})
     )
     return make_dataclass(
         name,

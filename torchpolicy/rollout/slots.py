@@ -19,10 +19,11 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.policies.parts.normalizer import Moments
 from torchpolicy.rollout.action_noise import ActionNoise
 from torchpolicy.rollout.episodes import Episodes, Recording
-from torchpolicy.rollout.members import Forward, Members
+from torchpolicy.rollout.members import Members
 from torchpolicy.rollout.outcome import Episode, Outcome
-from torchpolicy.vectors.low_rank import Population, WithCenter
+from torchpolicy.rollout.stages import Forward
 from torchpolicy.vectors.params import ParamVector
+from torchpolicy.vectors.population import Candidates
 
 SLOTS = 32
 """S by default. A multiple of 32, the same for every forward, so that the bits of a result do not
@@ -36,7 +37,6 @@ AT_ONCE = 2**22
 """Numbers of weights that are copied at a time where many slots take their next candidates."""
 
 Index = int | Tensor
-Players = Tensor | Population | WithCenter
 
 
 class Rollout:
@@ -105,7 +105,7 @@ class Rollout:
         self._open()
 
     @torch.no_grad()
-    def play(self, candidates: Players, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
+    def play(self, candidates: Candidates, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
         """Play every candidate through every episode.
 
         A slot whose episode ends takes the next pair of the queue in the same step, so that no slot
@@ -113,28 +113,22 @@ class Rollout:
         an output of the network, fails the episode and nothing else.
 
         Args:
-            candidates: (P, D); with `noise_rank` a population of that rank, or one vector.
+            candidates: (P, D), vectors or a population; with `noise_rank` a population of that rank, or one vector.
             seeds: (E,), one for each episode; all candidates play the same ones.
             observe: Keep moments of the observations, for the policy's normaliser.
         """
         if len(candidates.shape) != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
-        if self.noise_rank and isinstance(candidates, Tensor):
-            (center,) = candidates
-            candidates = Population.of_center(center, self._vector.slices, self.noise_rank)
-        if isinstance(candidates, Population):
-            self._members.settle(candidates.center)
-        if isinstance(candidates, Tensor):
-            candidates = candidates.to(self._device)
-        outcome = Outcome.empty(len(candidates), len(seeds))
+        population = self._members.accept(candidates)
+        outcome = Outcome.empty(len(population), len(seeds))
         block = max(1, AT_ONCE // self._vector.dim)
 
         def become(slot: Index, candidate: Index) -> None:
             if isinstance(slot, int) or isinstance(candidate, int) or len(slot) <= block:
-                self._members.write(slot, candidates[candidate])
+                self._members.write(slot, population[candidate])
                 return
             for some, rows in zip(torch.split(slot, block), torch.split(candidate, block), strict=True):
-                self._members.write(some, candidates[rows])
+                self._members.write(some, population[rows])
 
         self._run(outcome, seeds, become=become, sampled=self._sampled, observe=observe)
         return self._gathered(outcome)
@@ -156,7 +150,7 @@ class Rollout:
         dtype = self._encoder.observation_dtype or self._dtype
         seen = torch.zeros(self.slots, *self._encoder.observation_shape, dtype=dtype)
         recording = Recording(seen.numpy(), choices)
-        self._members.write(slice(None), self._vector.read().expand(self.slots, -1))
+        self._members.write(slice(None), self._members.accept(self._vector.read().unsqueeze(0)))
         self._run(outcome, seeds, sampled=True, observe=observe, recording=recording)
         return self._gathered(outcome), recording.gathered(self.group)
 

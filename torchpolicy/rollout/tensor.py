@@ -20,10 +20,11 @@ from torchpolicy.policies.parts.normalizer import LIMIT
 from torchpolicy.rollout.action_noise import ActionNoise
 from torchpolicy.rollout.episodes import Episodes, Recording
 from torchpolicy.rollout.outcome import Episode, Outcome
-from torchpolicy.rollout.slots import SLOTS, Index, Players, Rollout
+from torchpolicy.rollout.slots import SLOTS, Index, Rollout
 from torchpolicy.rollout.stepper import FAULTS, Lanes, Normalization, StepFunction, Stepper
 from torchpolicy.vectors.low_rank import numbers_each
 from torchpolicy.vectors.params import ParamVector
+from torchpolicy.vectors.population import Candidates
 
 WIDEST, COMPILED_WIDEST, GPU_WIDEST = 4096, 16384, 2**20
 """Slots at most, by default."""
@@ -70,7 +71,7 @@ class TensorRollout(Rollout):
         width = slots if compile else 32
         super().__init__(environment, policy, slots=width, sampled=sampled, group=group, noise_rank=noise_rank)
 
-    def play(self, candidates: Players, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
+    def play(self, candidates: Candidates, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
         self._widen(len(candidates) * len(seeds))
         return super().play(candidates, seeds, observe=observe)
 

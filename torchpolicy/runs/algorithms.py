@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from math import inf, isfinite
 from typing import Any
 
+import docstring_parser
 import torch
 
 from torchpolicy.base.checks import check_range, suggestion
@@ -18,7 +19,8 @@ RUN_ARGUMENTS = ("center", "policy", "slices", "seed", "maximize")
 """Arguments of an algorithm that a run sets itself; the others are its hyperparameters."""
 
 STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, default=1.0, annotation=float)
-"""What a run gives every algorithm that has a std: the first one, in units of each layer's initial scale."""
+"""A hyperparameter that a run adds to every algorithm with a std: the first std in units of each layer's initial
+scale."""
 
 Algorithm = Search | Learner
 
@@ -40,16 +42,20 @@ HABITS = {
     }.items()
     for name in names.split()
 }
-"""Arguments that people know from other libraries, and what there is here instead."""
+"""Arguments that people know from other libraries, each with what there is here instead."""
 
 
 def algorithm_names() -> list[str]:
-    """Of the searches, then of the learners."""
+    """Names of all algorithms, the searches before the learners."""
     return names("search") + names("learn")
 
 
 def algorithm_class(name: str) -> type[Algorithm]:
-    """The search or learner called `name`."""
+    """The search or learner called `name`.
+
+    Raises:
+        ValueError: If there is none.
+    """
     known = algorithm_names()
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}{suggestion(name, known)} (known: {', '.join(known)})")
@@ -70,8 +76,26 @@ def hyperparameters_of(algorithm: type[Algorithm]) -> dict[str, inspect.Paramete
     return found
 
 
+def descriptions_of(algorithm: type[Algorithm]) -> dict[str, str]:
+    """What each argument of an algorithm's constructor means, by its name.
+
+    Texts come from the docstrings of the class and of the classes that it extends: an argument that several algorithms
+    share is described once, and where one describes it anew, that counts.
+    """
+    found: dict[str, str] = {}
+    for each in reversed(algorithm.__mro__):
+        for field in docstring_parser.parse(each.__doc__ or "").params:
+            if field.args[0] == "param":  # and not an attribute
+                found[field.arg_name] = " ".join((field.description or "").split())
+    return found
+
+
 def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> None:
-    """Refuse names that are no hyperparameters of an algorithm."""
+    """Refuse names that are no hyperparameters of an algorithm.
+
+    Raises:
+        ValueError: With what may have been meant.
+    """
     known = hyperparameters_of(algorithm)
     for name in given:
         if name not in known:
@@ -86,41 +110,33 @@ def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> N
 
 
 def check_place(algorithm: str | Algorithm, device: torch.device) -> None:
-    """Refuse a search or learner that was made elsewhere than where a run is."""
-    if not isinstance(algorithm, str):
-        place = algorithm.vector.device if isinstance(algorithm, Learner) else algorithm.center.device
-        if place != device:
-            raise ValueError(f"the algorithm is on {place}, the run on {device}: make it of a policy that is there")
+    """Refuse a search or learner that was made on another device than the run's.
+
+    Raises:
+        ValueError: With both devices.
+    """
+    if not isinstance(algorithm, str) and algorithm.center.device != device:
+        raise ValueError(
+            f"the algorithm is on {algorithm.center.device}, the run on {device}: make it of a policy that is there"
+        )
 
 
 def make_algorithm(
     algorithm: str | Algorithm, hyperparameters: Mapping[str, Any], policy: Policy, seed: int
 ) -> Algorithm:
-    """The search over the weights of a policy's net, or the learner of it, that a name and hyperparameters stand for.
+    """The algorithm that trains a policy.
 
-    An algorithm that is one already is only looked at.
+    Args:
+        algorithm: Its name, or the algorithm itself, which is only checked.
+        hyperparameters: Its hyperparameters, for an algorithm that is named.
+        policy: The policy. A search is over the weights of its net.
+        seed: Seed of the algorithm's own random stream, for one that is named.
 
     Raises:
-        ValueError: If it does not fit the policy, or cannot be made.
+        ValueError: If the algorithm does not fit the policy, or cannot be made.
     """
     if isinstance(algorithm, str):
-        chosen = algorithm_class(algorithm)
-        for name, value in hyperparameters.items():
-            if isinstance(value, float) and isfinite(value) and abs(value) > torch.finfo(policy.dtype).max:
-                raise ValueError(f"{name} is {value}, beyond the largest number of {policy.dtype}")
-        if issubclass(chosen, Learner):
-            return chosen(policy, seed=seed, **hyperparameters)
-        vector = ParamVector(policy.net)
-        hyperparameters = {**hyperparameters}
-        scale = hyperparameters.pop(STD_SCALE.name, STD_SCALE.default)
-        if "std" in hyperparameters_of(chosen) and hyperparameters.get("std") is None:
-            check_range("std_scale", scale, 0, inf, open_low=True)
-            hyperparameters["std"] = vector.initial_scale() * scale
-        elif scale != STD_SCALE.default:
-            raise ValueError("std_scale is of each layer's initial scale: leave std out, or std_scale")
-        if hyperparameters.get("noise_rank") is not None:
-            hyperparameters["slices"] = vector.slices
-        return chosen(vector.read(), seed=seed, **hyperparameters)
+        return _made(algorithm_class(algorithm), hyperparameters, policy, seed)
     if hyperparameters:
         raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")
     if isinstance(algorithm, Learner):
@@ -133,3 +149,29 @@ def make_algorithm(
     if not algorithm.maximize:
         raise ValueError("the search minimises, returns are to be maximised: make it with maximize=True")
     return algorithm
+
+
+def _made(algorithm: type[Algorithm], hyperparameters: Mapping[str, Any], policy: Policy, seed: int) -> Algorithm:
+    """A new algorithm for a policy."""
+    for name, value in hyperparameters.items():
+        if isinstance(value, float) and isfinite(value) and abs(value) > torch.finfo(policy.dtype).max:
+            raise ValueError(f"{name} is {value}, beyond the largest number of {policy.dtype}")
+    if issubclass(algorithm, Learner):
+        return algorithm(policy, seed=seed, **hyperparameters)
+    vector = ParamVector(policy.net)
+    settings = _with_std(algorithm, hyperparameters, vector)
+    if "slices" in inspect.signature(algorithm).parameters:
+        settings["slices"] = vector.slices
+    return algorithm(vector.read(), seed=seed, **settings)
+
+
+def _with_std(algorithm: type[Algorithm], given: Mapping[str, Any], vector: ParamVector) -> dict[str, Any]:
+    """Hyperparameters with a std, where the algorithm has one and none is given: each layer's initial scale, scaled."""
+    settings = dict(given)
+    scale = settings.pop(STD_SCALE.name, STD_SCALE.default)
+    if "std" in hyperparameters_of(algorithm) and settings.get("std") is None:
+        check_range(STD_SCALE.name, scale, 0, inf, open_low=True)
+        settings["std"] = vector.initial_scale() * scale
+    elif scale != STD_SCALE.default:
+        raise ValueError("std_scale is of each layer's initial scale: leave std out, or std_scale")
+    return settings

@@ -77,7 +77,9 @@ def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
             os.close(ours)
             _child(job, run_dir, rank, count, server, lifeline, theirs)
 
-        processes = [context.Process(target=work, args=(rank,), name=f"torchpolicy-{rank}") for rank in range(count)]
+        processes: list[BaseProcess] = [
+            context.Process(target=work, args=(rank,), name=f"torchpolicy-{rank}") for rank in range(count)
+        ]
         stack.callback(errors.close)
         stack.callback(theirs.close)
         stack.callback(_end, processes)

@@ -10,36 +10,35 @@ from torch import Tensor, finfo
 from torchpolicy.base.checks import LARGEST_POPULATION, check_count, check_seed
 from torchpolicy.base.seeding import Stream, derive_seed
 from torchpolicy.base.types import Metrics
-from torchpolicy.vectors.gaussian import draw
-from torchpolicy.vectors.low_rank import LowRankNoise, Population
-from torchpolicy.vectors.params import Slices
-
-SMALLEST = 1e-18
-"""Of a std: the square of a smaller one is no number in float32."""
+from torchpolicy.vectors.dense import as_population
+from torchpolicy.vectors.population import Candidates, Population
 
 
 class Search(ABC):
     """Optimises a black box: :meth:`ask` for candidates, score them, :meth:`tell`, repeat.
 
     The base validates and counts; a subclass writes ``_sample`` and ``_update``. Nothing is pending
-    between the two calls, so a search can be saved at any point.
+    between the two calls, so a search can be saved at any point. Where the population is None, it is
+    4 + floor(3 ln D).
 
     Args:
         center: (D,), where the search starts.
-        population: P, candidates a generation, at least 2. None: 4 + floor(3 ln D).
-        seed: Of the search's own random stream; no global one is touched.
+        population: P, the number of candidates in a generation, at least 2.
+        seed: Seed of the search's own random stream; no global one is touched.
         maximize: Whether higher scores are better.
         mirrored: Whether candidates come in pairs, rows 2i and 2i + 1 on either side of the center.
-        slices: Where each tensor lies in the center, for `noise_rank`.
-        noise_rank: Of the noise in each matrix; then :meth:`ask` returns a :class:`Population`. None: all of it.
 
     Attributes:
         center: (D,), the point that the search recommends; never the luckiest sample.
-        generation: How many times it was told.
+        generation: How many times the search was told.
+        generator: The search's own random stream.
+        noise_rank: The rank of the noise in each matrix; None unless the search has noise of a low rank.
 
     Raises:
         ValueError: If an argument is out of range.
     """
+
+    noise_rank: int | None = None
 
     def __init__(
         self,
@@ -49,8 +48,6 @@ class Search(ABC):
         seed: int = 0,
         maximize: bool = True,
         mirrored: bool = False,
-        slices: Slices | None = None,
-        noise_rank: int | None = None,
     ) -> None:
         if not isinstance(center, Tensor) or center.ndim != 1 or not len(center) or not center.is_floating_point():
             found = f"{center.dtype} {tuple(center.shape)}" if isinstance(center, Tensor) else type(center).__name__
@@ -63,10 +60,6 @@ class Search(ABC):
         self.population = check_count("population", population, at_least=2, at_most=LARGEST_POPULATION)
         if mirrored and self.population % 2:
             raise ValueError(f"population must be even, for mirrored pairs, got {population}")
-        self.noise = None if noise_rank is None else LowRankNoise(slices, noise_rank)
-        if slices is not None and slices.dim != len(center):
-            raise ValueError(f"slices are of {slices.dim} numbers, center has {len(center)}")
-        self.noise_rank = noise_rank
         self.mirrored = mirrored
         self.maximize = maximize
         self.generation = 0
@@ -74,15 +67,15 @@ class Search(ABC):
 
     @property
     def dim(self) -> int:
-        """D."""
+        """D, the length of the vectors."""
         return len(self.center)
 
-    def ask(self) -> Tensor | Population:
-        """Draw a population of candidates, (P, D)."""
+    def ask(self) -> Candidates:
+        """Draw candidates, (P, D): a tensor, or with `noise_rank` a population, which is never written out in full."""
         return self._sample()
 
     @torch.no_grad()
-    def tell(self, candidates: Tensor | Population, scores: Tensor) -> Metrics:
+    def tell(self, candidates: Candidates, scores: Tensor) -> Metrics:
         """Move the search distribution towards the better candidates.
 
         Where nothing can be learned, as when all scores are equal or fewer than two evaluations
@@ -91,9 +84,9 @@ class Search(ABC):
         Args:
             candidates: (N, D), as returned by :meth:`ask`. Fewer rows than the population are allowed;
                 mirrored pairs stay together.
-            scores: (N,), one per row, in the units of the objective. NaN, or what is beyond 1e19 (1e154 where
-                candidates are float64), marks a failed evaluation. So does a candidate that is not finite.
-                The other one of a mirrored pair is then left out, too.
+            scores: (N,), one per row, in the units of the objective. A NaN marks a failed evaluation, and so does
+                a score beyond 1e19 (1e154 where candidates are float64) or a candidate that is not finite. The
+                other one of a mirrored pair is then left out, too.
 
         Returns:
             Scalars that describe the update, keyed ``search/<name>``.
@@ -102,22 +95,21 @@ class Search(ABC):
             ValueError: If the shapes disagree.
         """
         scores = torch.as_tensor(scores, dtype=torch.float64).to("cpu", copy=True)  # wherever candidates are
-        if not isinstance(candidates, Population):
-            candidates = torch.as_tensor(candidates, dtype=self.center.dtype, device=self.center.device)
-        if len(candidates.shape) != 2 or candidates.shape[1] != self.dim:
-            raise ValueError(f"candidates must have shape (N, {self.dim}), got {tuple(candidates.shape)}")
-        if scores.shape != candidates.shape[:1]:
-            raise ValueError(f"scores must have shape ({len(candidates)},), got {tuple(scores.shape)}")
+        told = as_population(candidates, self.center)
+        if len(told.shape) != 2 or told.shape[1] != self.dim:
+            raise ValueError(f"candidates must have shape (N, {self.dim}), got {told.shape}")
+        if scores.shape != told.shape[:1]:
+            raise ValueError(f"scores must have shape ({len(told)},), got {tuple(scores.shape)}")
         if self.mirrored and len(scores) % 2:
             raise ValueError(f"candidates must be mirrored pairs, two rows each, got {len(scores)} rows")
-        failed = self._failed(candidates, scores)
+        failed = ~(told.finite() & (scores.abs() < finfo(told.dtype).max ** 0.5))
         kept = ~(failed.view(-1, 2).any(1).repeat_interleave(2) if self.mirrored else failed)
         if not kept.all():
-            candidates, scores = candidates[kept], scores[kept]
+            told, scores = told[kept], scores[kept]
         before = self.center.clone()
         metrics = None
         if len(scores) >= 2 and not (scores == scores[0]).all():
-            metrics = self._update(candidates, scores if self.maximize else -scores)
+            metrics = self._update(self._for_update(told), scores if self.maximize else -scores)
         self.generation += 1
         return (metrics or {}) | {
             "search/step_norm": float(torch.linalg.vector_norm(self.center - before)),
@@ -126,7 +118,18 @@ class Search(ABC):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All that :meth:`load_state_dict` needs to go on exactly, as tensors and plain values."""
+        """All that :meth:`load_state_dict` needs to go on exactly, by the names of the attributes that hold it.
+
+        The base keeps ``center``, ``generation`` and the state of ``generator``. A subclass adds every attribute that
+        its updates change::
+
+            return super().state_dict() | {"std": self.std.clone()}
+
+        A value is a tensor, which is copied, or a plain one: a number, a text, a truth value, a list, None. An
+        attribute that has a ``state_dict`` and a ``load_state_dict`` of its own is kept as the dict that it gives.
+        Hyperparameters are not kept: a search is made with them before it goes on from a state. Only the first std
+        is, because floors and proportions are measured by it.
+        """
         return {
             "center": self.center.clone(),
             "generation": self.generation,
@@ -134,7 +137,7 @@ class Search(ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state.
+        """Go on from a saved state, on the device that the search is on.
 
         Raises:
             ValueError: If the state is another kind of search's, or of another dimension.
@@ -144,78 +147,40 @@ class Search(ABC):
             odd = sorted(state.keys() ^ expected.keys())
             raise ValueError(f"not the state of a {type(self).__name__}: missing or unknown {odd}")
         for name, value in expected.items():
-            new = state[name]
-            if type(new) is not type(value) and not (isinstance(new, Tensor) and isinstance(value, Tensor)):
-                raise ValueError(f"{name} should be a {type(value).__name__}, got {type(new).__name__}")
-            if isinstance(value, Tensor) and (new.shape != value.shape or new.dtype != value.dtype):
-                expectation = f"shape {tuple(value.shape)} of {value.dtype}"
-                raise ValueError(f"{name} should have {expectation}, got {tuple(new.shape)} of {new.dtype}")
-            if isinstance(value, Tensor) and not new.isfinite().all():
-                raise ValueError(f"{name} should be finite")
-        for name, value in state.items():
-            if isinstance(value, dict):
-                getattr(self, name).load_state_dict(value)
-        for name, value in state.items():
-            if name == "generator":
-                self.generator.set_state(value)
-            elif not isinstance(value, dict):
-                like = expected[name]  # on the device that the search is on
-                setattr(self, name, value.to(like, copy=True) if isinstance(value, Tensor) else value)
-
-    def _check_std(self, std: float | Tensor) -> Tensor:
-        """A first std, one number or (D,), as a vector (D,) that suits the search's kind of noise."""
-        vector = check_std(std, self.center)
-        if self.noise is not None:
-            self.noise.check_std(vector)
-        return vector
-
-    def _draw(self, std: Tensor) -> Tensor | Population:
-        """Candidates (P, D) from a Gaussian around the center, of the search's kind of noise."""
-        make = draw if self.noise is None else self.noise.draw
-        return make(self.center, std, self.population, self.generator, mirrored=self.mirrored)
+            _check_like(name, state[name], value)
+        plain = {name: value for name, value in state.items() if not isinstance(value, dict)}
+        for name in state.keys() - plain.keys():  # first, for these may refuse what they get
+            getattr(self, name).load_state_dict(state[name])
+        self.generator.set_state(plain.pop("generator"))
+        for name, value in plain.items():
+            setattr(self, name, value.to(expected[name], copy=True) if isinstance(value, Tensor) else value)
 
     @abstractmethod
-    def _sample(self) -> Tensor | Population:
+    def _sample(self) -> Candidates:
         """Draw candidates, (P, D)."""
 
     @abstractmethod
     def _update(self, candidates: Any, scores: Tensor) -> Metrics | None:
         """Move `center` and whatever surrounds it; None if nothing could be learned.
 
-        Higher scores are better, all are finite, at least two differ, and mirrored pairs are whole.
+        Args:
+            candidates: (N, D) those that did not fail, a tensor; mirrored pairs are whole.
+            scores: (N,) float64, finite; higher ones are better, and at least two differ.
         """
 
-    @staticmethod
-    def _failed(candidates: Tensor | Population, scores: Tensor) -> Tensor:
-        """Which rows failed, (N,)."""
-        fine: Tensor = scores.abs() < finfo(candidates.dtype).max ** 0.5
-        if isinstance(candidates, Population):
-            return ~fine
-        suspect = ~candidates.sum(1).isfinite()  # one sum is much faster than a look at each number
-        if suspect.any():
-            suspect[suspect.clone()] = ~candidates[suspect].isfinite().all(1)
-        return suspect.cpu() | ~fine
+    def _for_update(self, candidates: Population) -> Any:
+        """Candidates in the form that ``_update`` takes: a tensor (N, D) unless a subclass says otherwise."""
+        return candidates.dense()
 
 
-def clamp_std(std: Tensor, initial: Tensor, min_std: float) -> tuple[Tensor, float]:
-    """`std` (D,) between `min_std` and 1e8 times its `initial` value, and the share of it that is at the floor.
-
-    Where a score does not depend on the scale of the weights, as a linear policy's, nothing else keeps std from
-    growing without end.
-    """
-    lowest = (min_std * initial).clamp(min=SMALLEST)
-    clamped = std.clamp(lowest, 1e8 * initial)
-    return clamped, float((clamped == lowest).double().mean())
-
-
-def check_std(std: float | Tensor, center: Tensor) -> Tensor:
-    """A standard deviation, one number or (D,), as a vector (D,) like `center`."""
-    try:
-        vector = torch.as_tensor(std, dtype=center.dtype).to(center.device)
-    except (TypeError, ValueError, RuntimeError):
-        vector = torch.empty(0, 0)
-    if isinstance(std, bool) or vector.ndim > 1 or (vector.ndim == 1 and vector.shape != center.shape):
-        raise ValueError(f"std must be a number or a vector of shape {tuple(center.shape)}, got {std!r}")
-    if not (vector.isfinite() & (vector > SMALLEST)).all():
-        raise ValueError(f"std must be positive and finite, got {std!r}")
-    return vector.expand_as(center).clone()
+def _check_like(name: str, value: Any, expected: Any) -> None:
+    """Refuse a value of a state that is of another kind than is expected, or not finite."""
+    if type(value) is not type(expected) and not (isinstance(value, Tensor) and isinstance(expected, Tensor)):
+        raise ValueError(f"{name} should be a {type(expected).__name__}, got {type(value).__name__}")
+    if not isinstance(expected, Tensor):
+        return
+    if value.shape != expected.shape or value.dtype != expected.dtype:
+        expectation = f"shape {tuple(expected.shape)} of {expected.dtype}"
+        raise ValueError(f"{name} should have {expectation}, got {tuple(value.shape)} of {value.dtype}")
+    if not value.isfinite().all():
+        raise ValueError(f"{name} should be finite")

@@ -4,19 +4,20 @@ Rubinstein (1999), "The cross-entropy method for combinatorial and continuous op
 Szita & Lorincz (2006), "Learning Tetris using the noisy cross-entropy method".
 """
 
-from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchpolicy.base.checks import check_range
+from torchpolicy.base.schedule import Linear
 from torchpolicy.base.types import Metrics
-from torchpolicy.search.base import Search, check_std
-from torchpolicy.vectors.gaussian import draw, mean_and_variance
+from torchpolicy.search.gaussian import GaussianSearch
+from torchpolicy.vectors.gaussian import mean_and_variance
+from torchpolicy.vectors.population import Candidates, Population
 
 
-class CEM(Search):
+class CEM(GaussianSearch):
     """Fits a diagonal Gaussian to the best of its own samples, generation after generation.
 
     Example::
@@ -30,30 +31,28 @@ class CEM(Search):
     Each generation, with elite the best K = max(2, round(elite_fraction N)) of N candidates,
     ties broken at random:
 
-        mean <- mean(elite)
-        std  <- s std + (1 - s) sqrt(var(elite) + Z_t)      s = std_smoothing
+        mean <- s_m mean + (1 - s_m) mean(elite)                  s_m = smoothing            (1)
+        std  <- s std + (1 - s) sqrt(var(elite) + Z_t)            s = std_smoothing          (2)
+        Z_t  =  max(Z_0 - t decay, 0)                             Z_0 = extra_variance       (3)
 
-    The variance is the unbiased one: of few elites the other is too small, a shrinkage by itself.
+    The variance is the unbiased one: that of few elites is too small otherwise, a shrinkage by itself.
     Refitting std at once (s = 0, the textbook's form) shrinks it faster than the mean can travel,
     and the search stops short of an optimum a few std away; hence the strong smoothing.
 
+    Arguments that are not described here are those of every search, :class:`Search` and :class:`GaussianSearch`.
+
     Args:
-        center: (D,), the first mean.
-        population: P, candidates a generation.
         elite_fraction: Share of the candidates that the Gaussian is fitted to.
-        std: First standard deviation, one number or (D,).
-        extra_variance: Z_0, added to the variance, in units of the first variance. Keeps a noisy
+        extra_variance: Variance that is added to that of the elite, in units of the first variance. It keeps a noisy
             search from freezing too early. (Szita & Lorincz: 0.04 constant, or 0.05 decreasing.)
-        extra_variance_decay: What Z loses every generation, Z_t = max(Z_0 - t decay, 0). 0: constant.
+        extra_variance_decay: What the extra variance loses every generation until it is 0; with 0 it is constant.
             (Szita & Lorincz: 0.001.)
         smoothing: Share of the old mean in the new one.
         std_smoothing: Share of the old std in the new one.
         min_std: Floor of std, in units of the first std.
-        seed: Of the search's own random stream.
-        maximize: Whether higher scores are better.
 
     Attributes:
-        std: (D,), of the search distribution around `center`.
+        std: (D,), standard deviation of the search distribution around `center`.
     """
 
     def __init__(
@@ -71,10 +70,9 @@ class CEM(Search):
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize)
+        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize)
         check_range("elite_fraction", elite_fraction, 0, 1, open_low=True)
-        check_range("extra_variance", extra_variance, 0, inf)
-        check_range("extra_variance_decay", extra_variance_decay, 0, inf)
+        self._extra = Linear("extra_variance", extra_variance, extra_variance_decay)
         check_range("smoothing", smoothing, 0, 1)
         check_range("std_smoothing", std_smoothing, 0, 1)
         check_range("min_std", min_std, 0, 1)
@@ -84,31 +82,29 @@ class CEM(Search):
         self.smoothing = smoothing
         self.std_smoothing = std_smoothing
         self.min_std = min_std
-        self.initial_std = check_std(std, self.center)
         self.std = self.initial_std.clone()
 
-    def _sample(self) -> Tensor:
-        return draw(self.center, self.std, self.population, self.generator)
+    def _sample(self) -> Candidates:
+        return self._draw(self.std)
 
-    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
+    def _update(self, candidates: Population, scores: Tensor) -> Metrics:
         size = max(2, round(self.elite_fraction * len(scores)))
-        mean, variance = mean_and_variance(candidates, self._best(scores, size))
-        extra = max(self.extra_variance - self.generation * self.extra_variance_decay, 0.0)
-        std = (variance + extra * self.initial_std**2).sqrt()
-        self.center = torch.lerp(mean, self.center, self.smoothing)
+        mean, variance = mean_and_variance(candidates.dense(), self._elite(scores, size))
+        extra = self._extra.at(self.generation) * self.initial_std**2  # (3)
+        self.center = torch.lerp(mean, self.center, self.smoothing)  # (1)
         floor = self.min_std * self.initial_std
-        self.std = torch.lerp(std, self.std, self.std_smoothing).clamp(min=floor)
+        self.std = torch.lerp((variance + extra).sqrt(), self.std, self.std_smoothing).clamp(min=floor)  # (2)
         return {
             "search/elite_size": float(size),
             "search/std_mean": float(self.std.mean()),
             "search/std_floor": float((self.std == floor).double().mean()),
         }
 
-    def _best(self, scores: Tensor, size: int) -> Tensor:
-        """Indices of the `size` highest scores, ties in random order."""
+    def _elite(self, scores: Tensor, size: int) -> Tensor:
+        """Rows of the `size` highest scores, (K,), ties in random order."""
         order = torch.randperm(len(scores), generator=self.generator)
         order = order[scores[order] >= scores.kthvalue(len(scores) - size + 1).values]  # the others need no sorting
         return order[scores[order].argsort(descending=True, stable=True)[:size]]
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"std": self.std.clone(), "initial_std": self.initial_std.clone()}
+        return super().state_dict() | {"std": self.std.clone()}

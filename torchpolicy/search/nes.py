@@ -12,16 +12,18 @@ import torch
 from torch import Tensor
 
 from torchpolicy.base.checks import check_choice, check_range
+from torchpolicy.base.schedule import Geometric
 from torchpolicy.base.types import Metrics
-from torchpolicy.search.base import Search
+from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
-from torchpolicy.vectors.gaussian import draw, weighted_sum
-from torchpolicy.vectors.low_rank import Population
+from torchpolicy.vectors.gaussian import draw
+from torchpolicy.vectors.noise import make_noise
 from torchpolicy.vectors.params import Slices
+from torchpolicy.vectors.population import Candidates, Population
 from torchpolicy.vectors.shaping import SHAPINGS, chance_of, pair_differences
 
 
-class NES(Search):
+class NES(GaussianSearch):
     """Follows the gradient of the expected score of a Gaussian around the center, estimated from its samples.
 
     Example::
@@ -32,43 +34,43 @@ class NES(Search):
             search.tell(candidates, ((candidates - 3) ** 2).sum(1))
         print(search.center)
 
-    With candidates center + std eps_i, eps_i ~ N(0, I), and their scores f_i:
+    With candidates center + std eps_i, eps_i ~ N(0, I), and u_i what their scores f_i count for:
 
-        gradient <- 1/N sum_i u_i eps_i / std
-        center   <- center + optimizer step (gradient - weight_decay center)
+        gradient <- 1/N sum_i u_i eps_i / std                                       (1)
+        center   <- center + optimizer step (gradient - weight_decay center)        (2)
 
-    What a score counts for, u, is told by `baseline`: f_i - f(center) (the plain formula; the first
-    candidate is the center then), f_i less the mean, standardized, or the centered rank in
-    [-1/2, 1/2]. The plain formula is ``baseline="center", mirrored=False, optimizer="sgd"``. OpenAI-ES is
-    ``baseline="ranks", mirrored=True, optimizer="adam", learning_rate=0.01, std=0.02, weight_decay=0.25``: its own
-    gradient is not divided by std, so that its weight decay of 0.005 is 0.005 / 0.02 here.
+    `baseline` says what a score counts for, u: f_i - f(center) (the plain formula; the first candidate is
+    the center then), f_i less the mean, standardized, or the centered rank in [-1/2, 1/2]. The plain
+    formula is ``baseline="center", mirrored=False, optimizer="sgd"``. OpenAI-ES is ``baseline="ranks",
+    mirrored=True, optimizer="adam", learning_rate=0.01, std=0.02, weight_decay=0.25``: its own gradient is
+    not divided by std, so that its weight decay of 0.005 is 0.005 / 0.02 here.
 
     Where std has a number for each weight, all of this is done for center / r, with r = std over its mean: a natural
     gradient, whose steps are as long for each weight as its noise is wide, instead of the same for all.
 
+    Arguments that are not described here are those of every search, :class:`Search` and :class:`GaussianSearch`.
+
     Args:
-        center: (D,), where the search starts.
-        population: P, candidates a generation; even with mirrored pairs.
-        std: Standard deviation of the samples, one number or (D,).
-        learning_rate: Learning rate of the optimizer, in units of the weights. None: the one whose first step is a
-            fifth as long as the noise: a fifth of the mean of std with adam. (A twentieth with sgd and others whose
-            steps grow with the gradient, a thirtieth with clipup.)
-        baseline: What a score is compared with: center, mean, standardized or ranks.
-        mirrored: Sample in pairs, center + std eps and center - std eps.
-        optimizer: Any class of torch.optim by its name, or clipup; from Python also a callable from
-            (parameters, lr=) to an optimizer.
+        population: P, the number of candidates in a generation; even where they are mirrored.
+        learning_rate: Learning rate of the optimizer, in units of the weights. If not set, the one whose first step is
+            a fifth as long as the noise: a fifth of the mean of std with adam. (The first step is a twentieth as long
+            with sgd and others whose steps grow with the gradient, and a thirtieth with clipup.)
+        baseline: What a score is compared with: the score of the center, the mean score, the mean in units of the
+            scores' standard deviation (standardized), or the other scores by their order (ranks).
+        mirrored: Whether candidates come in pairs, center + std eps and center - std eps.
+        optimizer: Optimizer of the center: clipup, or any class of torch.optim by its name; from Python also a
+            callable from (parameters, lr=) to an optimizer.
         weight_decay: Pull of the center towards 0, in units of the gradient.
-        learning_rate_decay: Factor of the learning rate, every generation.
-        std_decay: Factor of std, every generation.
+        learning_rate_decay: Factor that the learning rate is multiplied by after every generation.
+        std_decay: Factor that std is multiplied by after every generation.
         min_std: Floor of a std that decays, in units of the first std.
-        noise_rank: Rank of the noise in each matrix, for large networks: then all candidates share one product with
-            the center's matrix, and `ask` returns a `Population`. None: noise of its own for each number.
-        slices: Where each tensor lies in the center, ``ParamVector(module).slices``, for `noise_rank`.
-        seed: Of the search's own random stream.
-        maximize: Whether higher scores are better.
+        noise_rank: Rank of the noise in each weight matrix, for large networks: all candidates then share one product
+            with the center's matrix, and `ask` returns a `Population` instead of a tensor. If not set, every weight
+            has noise of its own.
+        slices: Where each tensor lies in the center, ``ParamVector(module).slices``; needed with `noise_rank`.
 
     Attributes:
-        std: (D,), of the next samples.
+        std: (D,), standard deviation of the next samples.
     """
 
     def __init__(
@@ -90,25 +92,16 @@ class NES(Search):
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
-        super().__init__(
-            center,
-            population=population,
-            seed=seed,
-            maximize=maximize,
-            mirrored=mirrored,
-            slices=slices,
-            noise_rank=noise_rank,
-        )
+        noise = make_noise(noise_rank, slices, mirrored=mirrored)
+        super().__init__(center, population=population, std=std, noise=noise, seed=seed, maximize=maximize)
         check_choice("baseline", baseline, ["center", *SHAPINGS])
         if baseline == "center" and mirrored:
             raise ValueError("baseline 'center' cancels out in mirrored pairs: take mirrored=False with it")
         if baseline == "center" and noise_rank is not None:
             raise ValueError("baseline 'center' has no noise_rank: take mean, standardized or ranks with it")
         check_range("weight_decay", weight_decay, 0, inf)
-        check_range("learning_rate_decay", learning_rate_decay, 0, 1, open_low=True)
-        check_range("std_decay", std_decay, 0, 1, open_low=True)
-        check_range("min_std", min_std, 0, 1, open_low=True)
-        self.initial_std = self._check_std(std)
+        self._rate_factor = Geometric("learning_rate", learning_rate_decay)
+        self._std_factor = Geometric("std", std_decay, min_std)
         self.baseline = baseline
         self.optimizer = optimizer
         self.weight_decay = weight_decay
@@ -127,37 +120,32 @@ class NES(Search):
 
     @property
     def std(self) -> Tensor:
-        return self.initial_std * max(self.std_decay**self.generation, self.min_std)
+        return self.initial_std * self._std_factor.at(self.generation)
 
-    def _sample(self) -> Tensor | Population:
+    def _sample(self) -> Candidates:
         if self.baseline == "center":
             return torch.cat([self.center[None], draw(self.center, self.std, self.population - 1, self.generator)])
         return self._draw(self.std)
 
-    def _update(self, candidates: Tensor | Population, scores: Tensor) -> Metrics | None:
+    def _update(self, candidates: Population, scores: Tensor) -> Metrics | None:
         if self.baseline != "center":
-            weights = SHAPINGS[self.baseline](scores)
-        elif isinstance(candidates, Tensor) and torch.equal(candidates[0], self.center):
+            weights = SHAPINGS[self.baseline](scores)  # u
+        elif torch.equal(candidates[0].dense()[0], self.center):
             candidates, weights = candidates[1:], scores[1:] - scores[0]
         else:  # the center failed
             return None
         if self.mirrored:
             weights = pair_differences(weights)
-        deviations = weighted_sum(candidates, self.center, weights)  # sum_i u_i std eps_i
-        gradient = deviations / (len(weights) * self.std * self.std.mean())  # with respect to center / r
-        proportions = self._proportions
-        scaled, decay = self.center / proportions, self.weight_decay * self.center * proportions
-        step = self.learning_rate * self.learning_rate_decay**self.generation
-        self.center = self.center + proportions * (self.ascent.step(scaled, gradient - decay, step) - scaled)
+        deviations = candidates.weighted_sum(weights)  # sum_i u_i std eps_i
+        r = self.initial_std / self.initial_std.mean()
+        gradient = deviations / (len(weights) * self.std * self.std.mean())  # (1), with respect to center / r
+        rate = self.learning_rate * self._rate_factor.at(self.generation)
+        scaled, decay = self.center / r, self.weight_decay * self.center * r
+        self.center = self.center + r * (self.ascent.step(scaled, gradient - decay, rate) - scaled)  # (2)
         return {
             "search/std_mean": float(self.std.mean()),
             "search/gradient_norm": float(torch.linalg.vector_norm(gradient)),
         }
 
-    @property
-    def _proportions(self) -> Tensor:
-        """r, (D,): std over its mean."""
-        return self.initial_std / self.initial_std.mean()
-
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"initial_std": self.initial_std.clone(), "ascent": self.ascent.state_dict()}
+        return super().state_dict() | {"ascent": self.ascent.state_dict()}

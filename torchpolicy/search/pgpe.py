@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 
 from torchpolicy.base.checks import check_choice, check_range
+from torchpolicy.base.schedule import Geometric
 from torchpolicy.base.types import Metrics
-from torchpolicy.search.base import Search, clamp_std
+from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
-from torchpolicy.vectors.gaussian import weighted_sums
-from torchpolicy.vectors.low_rank import Population
+from torchpolicy.vectors.noise import make_noise
 from torchpolicy.vectors.params import Slices
+from torchpolicy.vectors.population import Candidates, Population
 from torchpolicy.vectors.shaping import SHAPINGS, chance_of, pair_differences
+from torchpolicy.vectors.std import clamp_std
 
 
-class PGPE(Search):
+class PGPE(GaussianSearch):
     """Follows the gradients of the expected score with respect to center and std of a diagonal Gaussian.
 
     Example::
@@ -34,34 +36,33 @@ class PGPE(Search):
     With n mirrored pairs center +- d_i, d_i ~ N(0, std^2), what their scores count for, U+_i and U-_i,
     and b the mean of all U:
 
-        g      <- 1/n sum_i (U+_i - U-_i) / 2 d_i
-        h      <- 1/n sum_i ((U+_i + U-_i) / 2 - b) (d_i^2 - std^2) / std
-        center <- center + optimizer step g
-        std    <- std + std_learning_rate h, by at most std_max_change std
+        g      <- 1/n sum_i (U+_i - U-_i) / 2 d_i                                   (1)
+        h      <- 1/n sum_i ((U+_i + U-_i) / 2 - b) (d_i^2 - std^2) / std           (2)
+        center <- center + optimizer step g                                         (3)
+        std    <- std + std_learning_rate h, by at most std_max_change std          (4)
+
+    Arguments that are not described here are those of every search, :class:`Search` and :class:`GaussianSearch`.
 
     Args:
-        center: (D,), where the search starts.
-        population: P, candidates a generation; even.
-        std: First standard deviation, one number or (D,).
-        learning_rate: Learning rate of the center's optimizer. None: with clipup |std| / 30, whose fastest step is
-            twice as long, the paper's ratio of 15 between |std| and the maximum speed; with others the one whose
-            first step is a fifth as long as the noise (a twentieth with sgd and others whose steps grow with the
-            gradient).
-        std_learning_rate: Of std.
+        population: P, the number of candidates in a generation; even, because they come in mirrored pairs.
+        learning_rate: Learning rate of the center's optimizer. If not set, |std| / 30 with clipup, whose fastest step
+            is then |std| / 15, as in the paper; with others the one whose first step is a fifth as long as the noise,
+            or a twentieth with sgd and others whose steps grow with the gradient.
+        std_learning_rate: Learning rate of std.
         std_max_change: Share of itself that an entry of std may change by in a generation.
-        baseline: What a score is compared with: mean, standardized or ranks.
-        optimizer: clipup, or any class of torch.optim by its name; from Python also a callable from
-            (parameters, lr=) to an optimizer.
-        learning_rate_decay: Factor of the learning rate, every generation.
+        baseline: What a score is compared with: the mean score, the mean in units of the scores' standard deviation
+            (standardized), or the other scores by their order (ranks).
+        optimizer: Optimizer of the center: clipup, or any class of torch.optim by its name; from Python also a
+            callable from (parameters, lr=) to an optimizer.
+        learning_rate_decay: Factor that the learning rate is multiplied by after every generation.
         min_std: Floor of std, in units of the first std.
-        noise_rank: Rank of the noise in each matrix, for large networks: then all candidates share one product with
-            the center's matrix, and `ask` returns a `Population`. None: noise of its own for each number.
-        slices: Where each tensor lies in the center, ``ParamVector(module).slices``, for `noise_rank`.
-        seed: Of the search's own random stream.
-        maximize: Whether higher scores are better.
+        noise_rank: Rank of the noise in each weight matrix, for large networks: all candidates then share one product
+            with the center's matrix, and `ask` returns a `Population` instead of a tensor. If not set, every weight
+            has noise of its own.
+        slices: Where each tensor lies in the center, ``ParamVector(module).slices``; needed with `noise_rank`.
 
     Attributes:
-        std: (D,), of the search distribution around `center`.
+        std: (D,), standard deviation of the search distribution around `center`.
     """
 
     def __init__(
@@ -82,21 +83,13 @@ class PGPE(Search):
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
-        super().__init__(
-            center,
-            population=population,
-            seed=seed,
-            maximize=maximize,
-            mirrored=True,
-            slices=slices,
-            noise_rank=noise_rank,
-        )
+        noise = make_noise(noise_rank, slices, mirrored=True)
+        super().__init__(center, population=population, std=std, noise=noise, seed=seed, maximize=maximize)
         check_range("std_learning_rate", std_learning_rate, 0, inf)
         check_range("std_max_change", std_max_change, 0, 1)
         check_choice("baseline", baseline, SHAPINGS)
-        check_range("learning_rate_decay", learning_rate_decay, 0, 1, open_low=True)
+        self._rate_factor = Geometric("learning_rate", learning_rate_decay)
         check_range("min_std", min_std, 0, 1, open_low=True)
-        self.initial_std = self._check_std(std)
         self.std = self.initial_std.clone()
         self.std_learning_rate = std_learning_rate
         self.std_max_change = std_max_change
@@ -114,20 +107,20 @@ class PGPE(Search):
         )
         self.learning_rate = self.ascent.learning_rate
 
-    def _sample(self) -> Tensor | Population:
+    def _sample(self) -> Candidates:
         return self._draw(self.std)
 
-    def _update(self, candidates: Tensor | Population, scores: Tensor) -> Metrics:
-        weights = SHAPINGS[self.baseline](scores)
+    def _update(self, candidates: Population, scores: Tensor) -> Metrics:
+        weights = SHAPINGS[self.baseline](scores)  # U
         over_mean = weights - weights.mean()  # U - b
-        first, second = weighted_sums(candidates, self.center, pair_differences(weights), over_mean)
-        gradient = first / len(weights)  # half of the sum over both sides, for n = N / 2 pairs
-        std_gradient = (second / len(weights) - float(over_mean.mean()) * self.std**2) / self.std
-        step = self.learning_rate * self.learning_rate_decay**self.generation
-        self.center = self.ascent.step(self.center, gradient, step)
+        first, second = candidates.weighted_sums(pair_differences(weights), over_mean)
+        gradient = first / len(weights)  # (1), half of the sum over both sides, for n = N / 2 pairs
+        std_gradient = (second / len(weights) - float(over_mean.mean()) * self.std**2) / self.std  # (2)
+        rate = self.learning_rate * self._rate_factor.at(self.generation)
+        self.center = self.ascent.step(self.center, gradient, rate)  # (3)
         limit = self.std_max_change * self.std
         change = (self.std_learning_rate * std_gradient).clamp(-limit, limit)
-        self.std, at_floor = clamp_std(self.std + change, self.initial_std, self.min_std)
+        self.std, at_floor = clamp_std(self.std + change, self.initial_std, self.min_std)  # (4)
         return {
             "search/std_mean": float(self.std.mean()),
             "search/std_floor": at_floor,
@@ -135,8 +128,4 @@ class PGPE(Search):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {
-            "std": self.std.clone(),
-            "initial_std": self.initial_std.clone(),
-            "ascent": self.ascent.state_dict(),
-        }
+        return super().state_dict() | {"std": self.std.clone(), "ascent": self.ascent.state_dict()}

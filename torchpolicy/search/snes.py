@@ -12,12 +12,13 @@ from torch import Tensor
 
 from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
-from torchpolicy.search.base import Search, check_std, clamp_std
-from torchpolicy.vectors.gaussian import draw, weighted_sums
+from torchpolicy.search.gaussian import GaussianSearch
+from torchpolicy.vectors.population import Candidates, Population
 from torchpolicy.vectors.shaping import utilities
+from torchpolicy.vectors.std import clamp_std
 
 
-class SNES(Search):
+class SNES(GaussianSearch):
     """Moves center and width of a diagonal Gaussian along their natural gradients.
 
     Example::
@@ -31,21 +32,20 @@ class SNES(Search):
     With candidates center + std s_k, s_k ~ N(0, I), and u_k the utility of the k-th best
     (:func:`torchpolicy.vectors.shaping.utilities`):
 
-        center <- center + learning_rate std sum_k u_k s_k
-        std    <- std exp(std_learning_rate / 2 sum_k u_k (s_k^2 - 1))
+        center <- center + learning_rate std sum_k u_k s_k                          (1)
+        std    <- std exp(std_learning_rate / 2 sum_k u_k (s_k^2 - 1))              (2)
+
+    Arguments that are not described here are those of every search, :class:`Search` and :class:`GaussianSearch`.
 
     Args:
-        center: (D,), where the search starts.
-        population: P, candidates a generation. None: 4 + floor(3 ln D), the paper's, for functions without noise.
-        std: First standard deviation, one number or (D,).
-        learning_rate: Of the center.
-        std_learning_rate: Of std. None: (3 + ln D) / (5 sqrt D), the paper's.
+        population: P, the number of candidates in a generation. If not set, the paper's 4 + floor(3 ln D) for D
+            weights, which suits scores without noise.
+        learning_rate: Learning rate of the center.
+        std_learning_rate: Learning rate of std. If not set, the paper's (3 + ln D) / (5 sqrt D) for D weights.
         min_std: Floor of std, in units of the first std.
-        seed: Of the search's own random stream.
-        maximize: Whether higher scores are better.
 
     Attributes:
-        std: (D,), of the search distribution around `center`.
+        std: (D,), standard deviation of the search distribution around `center`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class SNES(Search):
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize)
+        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize)
         check_range("learning_rate", learning_rate, 0, inf, open_low=True)
         if std_learning_rate is None:
             std_learning_rate = (3 + log(self.dim)) / (5 * sqrt(self.dim))
@@ -69,18 +69,17 @@ class SNES(Search):
         self.learning_rate = learning_rate
         self.std_learning_rate = std_learning_rate
         self.min_std = min_std
-        self.initial_std = check_std(std, self.center)
         self.std = self.initial_std.clone()
 
-    def _sample(self) -> Tensor:
-        return draw(self.center, self.std, self.population, self.generator)
+    def _sample(self) -> Candidates:
+        return self._draw(self.std)
 
-    def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
-        weights = utilities(scores)
-        first, second = weighted_sums(candidates, self.center, weights, weights)  # sum u std s, sum u (std s)^2
-        self.center = self.center + self.learning_rate * first
+    def _update(self, candidates: Population, scores: Tensor) -> Metrics:
+        weights = utilities(scores)  # u
+        first, second = candidates.weighted_sums(weights, weights)  # sum u std s, sum u (std s)^2
+        self.center = self.center + self.learning_rate * first  # (1)
         exponent = self.std_learning_rate / 2 * (second / self.std**2 - float(weights.sum()))
-        self.std, at_floor = clamp_std(self.std * exponent.exp(), self.initial_std, self.min_std)
+        self.std, at_floor = clamp_std(self.std * exponent.exp(), self.initial_std, self.min_std)  # (2)
         return {
             "search/std_mean": float(self.std.mean()),
             "search/std_floor": at_floor,
@@ -88,4 +87,4 @@ class SNES(Search):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"std": self.std.clone(), "initial_std": self.initial_std.clone()}
+        return super().state_dict() | {"std": self.std.clone()}

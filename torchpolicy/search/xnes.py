@@ -12,14 +12,15 @@ from torch import Tensor
 
 from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
-from torchpolicy.search.base import Search, check_std, clamp_std
+from torchpolicy.search.base import Search
 from torchpolicy.vectors.shaping import utilities
+from torchpolicy.vectors.std import check_std, clamp_std
 
 LARGEST = 2000
-"""D at most: a generation takes some matrix products of D x D."""
+"""The largest D: a generation takes some matrix products of D x D."""
 
 NARROWEST = 1e-12
-"""Share of its width in the widest direction that A keeps in the narrowest."""
+"""The least width of A in its narrowest direction, in units of that in its widest one."""
 
 
 class XNES(Search):
@@ -36,23 +37,27 @@ class XNES(Search):
     With candidates center + A s_k, s_k ~ N(0, I), and u_k the utility of the k-th best
     (:func:`torchpolicy.vectors.shaping.utilities`):
 
-        center <- center + learning_rate A sum_k u_k s_k
-        A      <- A expm(shape_learning_rate / 2 sum_k u_k (s_k s_k^T - I))        the matrix exponential
+        center <- center + learning_rate A sum_k u_k s_k                            (1)
+        A      <- A expm(shape_learning_rate / 2 G),   the matrix exponential       (2)
+        G      =  sum_k u_k (s_k s_k^T - I)                                         (3)
 
-    For D of up to about 1,000; beyond, :class:`SNES` keeps the diagonal alone.
+    It suits D of up to about 1,000; for longer vectors, :class:`SNES` keeps the diagonal alone.
+
+    Arguments that are not described here are those of every search, :class:`Search`.
 
     Args:
-        center: (D,), where the search starts; D at most 2000.
-        population: P, candidates a generation. None: 4 + floor(3 ln D), the paper's, for functions without noise.
-        std: First standard deviation, one number or (D,): A is its diagonal matrix.
-        learning_rate: Of the center.
-        shape_learning_rate: Of A. None: (9 + 3 ln D) / (5 D sqrt D), the paper's.
-        min_std: Floor of the standard deviation along each axis, in units of the first.
-        seed: Of the search's own random stream.
-        maximize: Whether higher scores are better.
+        center: (D,), where the search starts; D is at most 2000.
+        population: P, the number of candidates in a generation. If not set, the paper's 4 + floor(3 ln D) for D
+            weights, which suits scores without noise.
+        std: Standard deviation of the first samples, one number or (D,); A begins as its diagonal matrix.
+        learning_rate: Learning rate of the center.
+        shape_learning_rate: Learning rate of the Gaussian's shape, A. If not set, the paper's
+            (9 + 3 ln D) / (5 D sqrt D) for D weights.
+        min_std: Floor of the standard deviation along each axis, in units of the first one.
 
     Attributes:
-        transform: A, (D, D) float64.
+        transform: (D, D) float64, the matrix A.
+        initial_std: (D,) float64, standard deviation of the first samples.
     """
 
     def __init__(
@@ -83,7 +88,7 @@ class XNES(Search):
 
     @property
     def std(self) -> Tensor:
-        """(D,) float64, standard deviation along each axis."""
+        """Standard deviation along each axis, (D,) float64."""
         std: Tensor = torch.linalg.vector_norm(self.transform, dim=1)
         return std
 
@@ -92,16 +97,16 @@ class XNES(Search):
         return (self.center + noise.to(self.center.device) @ self.transform.T).to(self.center)
 
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
-        weights = utilities(scores).to(self.transform)
+        weights = utilities(scores).to(self.transform)  # u
         deviations = candidates.double() - self.center.double()
         noise = torch.linalg.solve(self.transform, deviations.T).T  # s, (N, D)
         lengths = torch.linalg.vector_norm(noise, dim=1, keepdim=True)
         rounded = lengths > sqrt(self.dim) + 6  # where A is narrower than the last bits of the candidates
         noise = noise * ((sqrt(self.dim) + 6) / lengths).clamp(max=1)
         step = self.learning_rate * self.transform @ (weights @ noise)
-        self.center = self.center + step.to(self.center)
-        gradient = (noise.T * weights) @ noise - weights.sum() * torch.eye(self.dim).to(noise)  # of A's logarithm
-        self.transform = self.transform @ torch.linalg.matrix_exp(self.shape_learning_rate / 2 * gradient)
+        self.center = self.center + step.to(self.center)  # (1)
+        gradient = (noise.T * weights) @ noise - weights.sum() * torch.eye(self.dim).to(noise)  # (3)
+        self.transform = self.transform @ torch.linalg.matrix_exp(self.shape_learning_rate / 2 * gradient)  # (2)
         if rounded.any():
             left, widths, right = torch.linalg.svd(self.transform)
             self.transform = left * widths.clamp(min=NARROWEST * float(widths[0])) @ right

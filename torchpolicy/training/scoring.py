@@ -11,7 +11,8 @@ from torchpolicy.base.types import Array, Metrics
 from torchpolicy.rollout.outcome import Failure, Outcome
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.training.plan import Plan
-from torchpolicy.vectors.low_rank import Population, WithCenter
+from torchpolicy.vectors.dense import as_population
+from torchpolicy.vectors.population import Candidates
 
 CENTER_EVERY = 4
 """Generations between those in which the center plays along. Not each: one more than a full set of slots makes
@@ -43,13 +44,14 @@ class Scored:
     metrics: Metrics
 
 
-def score(rollout: Rollout, plan: Plan, candidates: Tensor | Population, center: Tensor, generation: int) -> Scored:
+def score(rollout: Rollout, plan: Plan, candidates: Candidates, center: Tensor, generation: int) -> Scored:
     """Play the candidates (P, D) of a generation, and every few generations the center (D,) with them, unheard.
 
     When all are played, and not before, the policy's normaliser learns what the candidates saw.
     """
+    candidates = as_population(candidates, center)
     population = len(candidates)
-    players = _with(candidates, center) if generation % CENTER_EVERY == 0 else candidates
+    players = candidates.with_center() if generation % CENTER_EVERY == 0 else candidates
     seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes + plan.reevaluate)
     outcome = rollout.play(players, seeds[: plan.episodes], observe=plan.normalize_observations)
     outcomes, failures = [outcome], outcome.failures
@@ -87,13 +89,6 @@ def score(rollout: Rollout, plan: Plan, candidates: Tensor | Population, center:
         outcome.returns[:population],
         metrics,
     )
-
-
-def _with(candidates: Tensor | Population, center: Tensor) -> Population | WithCenter:
-    """The candidates, and the center after them."""
-    if isinstance(candidates, Population):
-        return candidates.with_center()
-    return WithCenter(candidates, center)
 
 
 def _mean_scores(outcome: Outcome, step_penalty: float) -> Array:

@@ -1,4 +1,4 @@
-"""Going up a gradient with an optimiser of torch."""
+"""Climbing a gradient with any optimiser of torch."""
 
 from collections.abc import Callable
 from math import inf, isclose, isfinite, nan
@@ -14,27 +14,28 @@ from torchpolicy.vectors.clipup import ClipUp
 OptimizerFactory = Callable[..., Optimizer]
 
 FIRST_STEP, SCALED_FIRST_STEP = 0.2, 0.05
-"""Length of the first step by a default learning rate, over the length of the noise around the center: of an optimiser
-whose steps do not depend on the gradient's length, and of one whose steps do, which a clear signal makes longer."""
+"""Length of the first step that a default learning rate gives, in units of the length of the noise around the center:
+for an optimiser whose steps do not depend on the gradient's length, and for one whose steps grow with it, so that a
+clear signal makes them longer."""
 
 FIRST_STEPS = {"clipup": 1 / 30}
-"""Likewise, of optimisers whose paper says it: ClipUp's fastest step, twice the first one, is |std| / 15."""
+"""The same length for optimisers whose paper gives it: ClipUp's fastest step, twice its first one, is |std| / 15."""
 
 KNOWN: dict[str, OptimizerFactory] = {
     name.lower(): value
     for name, value in {**vars(torch.optim), "ClipUp": ClipUp}.items()
     if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
 }
+"""Optimisers that can be named: the classes of torch.optim, and ClipUp."""
 
 
 class Ascent:
     """Moves vectors (D,) along gradients by any ``torch.optim`` optimiser, whose state it keeps.
 
     Args:
-        optimizer: A name (``"adam"``, ``"sgd"``, ``"clipup"``, …: the classes of ``torch.optim`` and
-            :class:`ClipUp`), or a callable from (parameters, lr=) to an optimiser, such as
-            ``partial(torch.optim.SGD, momentum=0.9)``.
-        like: (D,), a vector of the kind that it will move.
+        optimizer: The name of a class of ``torch.optim`` (``"adam"``, ``"sgd"``, …), ``"clipup"``, or a callable from
+            (parameters, lr=) to an optimiser, such as ``partial(torch.optim.SGD, momentum=0.9)``.
+        like: (D,), a vector of the dtype and on the device of those that will be moved.
         learning_rate: The first learning rate.
 
     Attributes:
@@ -77,7 +78,7 @@ class Ascent:
         """Go on from a saved state.
 
         Raises:
-            ValueError: If it is of another dimension, or damaged.
+            ValueError: If the state is of another dimension, or damaged.
         """
         expected = self._trial(torch.ones_like(self._parameter), 1.0)[1] if state else {}
         if state.keys() != expected.keys():
@@ -113,18 +114,18 @@ class Ascent:
         noise: float,
         chance: float | None,
     ) -> "Ascent":
-        """As the constructor, with the optimiser's own default where `learning_rate` is None.
+        """An ascent whose learning rate is the optimiser's default where none is given.
 
         Learning rates of different optimisers are different things: Adam's is the step of each weight, that of SGD a
         factor of the gradient. So the default is the one whose first step is a certain share of `noise` long.
 
         Args:
-            optimizer: As for the constructor.
-            like: (D,), as for the constructor.
-            learning_rate: The first learning rate, or None.
+            optimizer: The optimiser, as for the constructor.
+            like: (D,), a vector of the kind that will be moved, as for the constructor.
+            learning_rate: The first learning rate; None for the optimiser's default.
             noise: Length of the noise around the center, |std|.
-            chance: Root mean square of the gradient's entries where scores tell nothing; None where it has the units
-                of the scores, so that nobody knows.
+            chance: Root mean square of the gradient's entries where scores tell nothing; None where nobody knows it,
+                because the gradient has the units of the scores.
 
         Raises:
             ValueError: If the learning rate is None and the optimiser has no default here.
@@ -149,7 +150,7 @@ class Ascent:
 
 
 def _kind(value: Any) -> str:
-    """What a saved value has to agree in."""
+    """What a saved value has to agree in with the one that it replaces, in words."""
     return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 

@@ -26,7 +26,7 @@ class ClipUp(Optimizer):
     A gradient of zero leaves only the momentum.
 
     Args:
-        params: As for any optimiser of torch.
+        params: The parameters to move, or groups of them, as any optimiser of torch takes them.
         lr: Step size, in the units of the parameters.
         momentum: Share of the velocity that is kept.
         max_speed: Length of the longest step. None: 2 lr, as in the paper.

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from torchpolicy.vectors.low_rank import Population
-
 BLOCK, GPU_BLOCK = 2**18, 2**26
-"""Numbers to work on at a time."""
+"""How many numbers to work on at a time, on the CPU and on a GPU."""
 
 
 def draw(center: Tensor, std: Tensor, count: int, generator: torch.Generator, *, mirrored: bool = False) -> Tensor:
@@ -21,8 +19,9 @@ def draw(center: Tensor, std: Tensor, count: int, generator: torch.Generator, *,
         center: (D,).
         std: (D,).
         count: P.
-        generator: Of the noise.
-        mirrored: In pairs: rows 2i and 2i + 1 are center + std * noise and center - std * noise. P is even.
+        generator: The source of the noise.
+        mirrored: Whether they come in pairs, rows 2i and 2i + 1 being center + std * noise and center - std * noise.
+            P is even then.
     """
     candidates = torch.empty(count, len(center), dtype=center.dtype, device=center.device)
     rows = 2 * max(1, BLOCK // (2 * len(center)))
@@ -39,7 +38,7 @@ def draw(center: Tensor, std: Tensor, count: int, generator: torch.Generator, *,
     return candidates
 
 
-def weighted_sum(candidates: Tensor | Population, center: Tensor, weights: Tensor) -> Tensor:
+def weighted_sum(candidates: Tensor, center: Tensor, weights: Tensor) -> Tensor:
     """sum_k w_k d_k, (D,), with deviations d_k = candidate_k - center.
 
     Args:
@@ -47,20 +46,14 @@ def weighted_sum(candidates: Tensor | Population, center: Tensor, weights: Tenso
         center: (D,).
         weights: (N,), w.
     """
-    if isinstance(candidates, Population):
-        return candidates.weighted_sum(weights)
     total, weights = torch.empty_like(center), weights.to(candidates)
     for part, deviations in _blocks(candidates, center):
         torch.mv(deviations.T, weights, out=total[part])
     return total
 
 
-def weighted_sums(
-    candidates: Tensor | Population, center: Tensor, weights: Tensor, square_weights: Tensor
-) -> tuple[Tensor, Tensor]:
+def weighted_sums(candidates: Tensor, center: Tensor, weights: Tensor, square_weights: Tensor) -> tuple[Tensor, Tensor]:
     """sum_k w_k d_k and sum_k v_k d_k^2, (D,) each, with deviations d_k = candidate_k - center.
-
-    Where their noise has a low rank, the squares are the means over each matrix.
 
     Args:
         candidates: (N, D).
@@ -68,8 +61,6 @@ def weighted_sums(
         weights: (N,), w.
         square_weights: (N,), v.
     """
-    if isinstance(candidates, Population):
-        return candidates.weighted_sum(weights), candidates.square_sum(square_weights)
     first, second = torch.empty_like(center), torch.empty_like(center)
     weights, square_weights = weights.to(candidates), square_weights.to(candidates)
     for part, deviations in _blocks(candidates, center):
@@ -83,7 +74,7 @@ def mean_and_variance(candidates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]
 
     Args:
         candidates: (N, D).
-        rows: (K,) int64, which; at least two.
+        rows: (K,) int64, the rows of at least two candidates.
     """
     mean, variance = torch.empty_like(candidates[0]), torch.empty_like(candidates[0])
     columns, rows = _width(candidates, len(rows)), rows.to(candidates.device)
@@ -96,7 +87,7 @@ def mean_and_variance(candidates: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _blocks(candidates: Tensor, center: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Deviations of all candidates, (N, C), for C dimensions after the other."""
+    """Deviations of all candidates from the center, (N, C), for C dimensions at a time, and which these are."""
     columns = _width(candidates, len(candidates))
     for start in range(0, len(center), columns):
         part = slice(start, start + columns)
@@ -104,5 +95,5 @@ def _blocks(candidates: Tensor, center: Tensor) -> Iterator[tuple[slice, Tensor]
 
 
 def _width(candidates: Tensor, rows: int) -> int:
-    """Columns of so many rows to work on at a time."""
+    """How many columns to work on at a time where there are so many rows."""
     return max(1, (BLOCK if candidates.device.type == "cpu" else GPU_BLOCK) // rows)

@@ -9,8 +9,12 @@ from torch import Tensor, nn
 class Slices(dict[str, slice]):
     """Where each tensor lies in a vector, by name, in their order.
 
+    Args:
+        shapes: The shape of each tensor, by name.
+
     Attributes:
-        shapes: Of each.
+        shapes: The shape of each tensor, by name.
+        dim: D, the length of the vector.
     """
 
     def __init__(self, shapes: Mapping[str, torch.Size]) -> None:
@@ -40,9 +44,9 @@ class ParamVector:
     Attributes:
         dim: D, the number of trainable scalars.
         slices: Where each parameter lies in the vector, by name; with their shapes.
-        shapes: Shape of each parameter, by name.
-        dtype: Of the parameters, and of the vector.
-        device: Of the parameters, and of the vector.
+        shapes: The shape of each parameter, by name.
+        dtype: The dtype of the parameters and of the vector.
+        device: The device of the parameters and of the vector.
 
     Raises:
         ValueError: If nothing is trainable, a parameter is complex, or dtypes or devices are mixed.
@@ -69,7 +73,11 @@ class ParamVector:
 
     @torch.no_grad()
     def write(self, vector: Tensor) -> None:
-        """Set the module's weights in place from `vector` (D,)."""
+        """Set the module's weights in place from `vector` (D,).
+
+        Raises:
+            ValueError: If it has another shape.
+        """
         if vector.shape != (self.dim,):
             raise ValueError(f"expected a vector of shape ({self.dim},), got {tuple(vector.shape)}")
         for name, value in self.unflatten(vector).items():

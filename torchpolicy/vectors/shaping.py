@@ -1,4 +1,4 @@
-"""From scores to weights: what a search lets a score count for.
+"""What a score counts for in a search: functions from scores to weights.
 
 All of them keep equal scores equal. Ranks give ties the mean of the values that they share; ranks by
 ``argsort`` would turn ties, which many environments abound in, into noise.
@@ -18,9 +18,9 @@ def centered_ranks(scores: Tensor) -> Tensor:
 
 
 def utilities(scores: Tensor) -> Tensor:
-    """Utilities of scores (N,): the worse half alike, the better ones the more the better; they sum to 0.
+    """Utilities of scores (N,), which sum to 0: one for all of the worse half, higher ones for better scores.
 
-    max(0, ln(N/2 + 1) - ln k) for the k-th best, scaled to a sum of 1, less 1/N. Wierstra et al. (2014).
+    The k-th best has max(0, ln(N/2 + 1) - ln k), scaled to a sum of 1, less 1/N. Wierstra et al. (2014).
     """
     count = len(scores)
     places = torch.arange(count, 0, -1, dtype=torch.float64)  # N (worst) to 1 (best)
@@ -34,7 +34,7 @@ def minus_mean(scores: Tensor) -> Tensor:
 
 
 def standardized(scores: Tensor) -> Tensor:
-    """Scores (N,) less their mean, over their standard deviation; all 0 where they are equal."""
+    """Scores (N,) less their mean, divided by their standard deviation; all 0 where they are equal."""
     centered = minus_mean(scores)
     if (scores == scores[0]).all():  # a mean that is rounded would leave a std that is not 0
         return torch.zeros_like(centered)
@@ -42,17 +42,17 @@ def standardized(scores: Tensor) -> Tensor:
 
 
 def pair_differences(weights: Tensor) -> Tensor:
-    """Half the difference in each mirrored pair of weights (N,), on its either side: exactly 0 where both are equal."""
+    """Half the difference in each mirrored pair of weights (N,), with either sign: exactly 0 where both are equal."""
     half = (weights[0::2] - weights[1::2]) / 2
     return torch.stack([half, -half], 1).flatten()
 
 
 SHAPINGS: dict[str, Shaping] = {"mean": minus_mean, "standardized": standardized, "ranks": centered_ranks}
-"""By the names that searches know them by."""
+"""The shapings that a search's `baseline` names."""
 
 
 def chance_of(baseline: str, count: int) -> float | None:
-    """Root mean square of what N scores count for by the shaping of that name; None where it is in their units."""
+    """Root mean square of what N scores count for by a shaping; None where that is in the units of the scores."""
     if baseline == "standardized":
         return 1.0
     if baseline == "ranks":
@@ -61,7 +61,7 @@ def chance_of(baseline: str, count: int) -> float | None:
 
 
 def _by_rank(scores: Tensor, values: Tensor) -> Tensor:
-    """`values` (N,), worst to best, dealt out by rank; equal scores share the mean of theirs."""
+    """One of the `values` (N,), worst to best, for each score by its rank; equal scores share the mean of theirs."""
     _, group, sizes = torch.unique(scores, return_inverse=True, return_counts=True)
     ends = sizes.cumsum(0)
     sums = nn.functional.pad(values.to(scores.device).cumsum(0), (1, 0))

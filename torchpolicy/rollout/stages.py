@@ -1,0 +1,180 @@
+"""The layers of a module with P weight vectors at once, a function from inputs (P, N, …) to outputs for each."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import layer_norm
+
+from torchpolicy.policies.parts.features import Fourier, Polynomial
+from torchpolicy.policies.parts.layers import Residual
+from torchpolicy.vectors.params import ParamVector
+
+Forward = Callable[[Tensor], Tensor]
+
+ROWWISE = (
+    *(Fourier, Polynomial, nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU),
+    *(nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Softsign, nn.Tanh),
+)
+"""Layers without weights to search that take any dimensions before the last."""
+
+ELEMENTWISE = tuple(layer for layer in ROWWISE if layer not in (Fourier, Polynomial))
+"""Layers among them that take each number alone."""
+
+IN_PLACE: dict[type[nn.Module], Forward] = {nn.ReLU: torch.relu_, nn.Sigmoid: torch.sigmoid_, nn.Tanh: torch.tanh_}
+"""What computes an activation in the memory of its input."""
+
+
+@dataclass
+class Shared:
+    """One matrix for all members, to which each adds factors of its own: weight + left @ right^T."""
+
+    weight: Tensor  # (out, in)
+    left: Tensor  # (P, out, r)
+    right: Tensor  # (P, in, r)
+
+
+def member_weights(vector: ParamVector, vectors: Tensor) -> dict[int, Tensor]:
+    """The weights of P members, {id of the parameter: (P, *shape)}, as views of `vectors` (P, D)."""
+    return {id(vector.parameters[name]): tensor for name, tensor in vector.unflatten(vectors).items()}
+
+
+def vmap_forward(module: nn.Module, weights: dict[int, Tensor]) -> Forward:
+    """The definition, for any module: ``vmap`` of ``functional_call``.
+
+    Each place of a parameter is named here, once. Left to find tied weights by itself,
+    ``functional_call`` (torch 2.13) does not put back those of a layer that a module holds twice.
+    """
+    own = {
+        f"{prefix}.{name}" if prefix else name: weights[id(parameter)]
+        for prefix, part in module.named_modules()
+        for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False)
+        if id(parameter) in weights
+    }
+
+    def member(own: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        output: Tensor = functional_call(module, own, (inputs,), tie_weights=False)
+        return output
+
+    mapped = torch.func.vmap(member)
+    return lambda inputs: mapped(own, inputs)
+
+
+def layers_of(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules that `module` applies one after the other."""
+    if type(module) is nn.Sequential and not is_hooked(module):
+        for child in module:
+            yield from layers_of(child)
+    else:
+        yield module
+
+
+def leaves_of(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """Layers; a residual one is replaced by those in it."""
+    for layer in layers:
+        if type(layer) is Residual and not is_hooked(layer):
+            yield from leaves_of(layers_of(layer.body))
+        else:
+            yield layer
+
+
+def stages_of(
+    layers: Iterable[nn.Module], weights: dict[int, Tensor], population: int, shared: dict[int, Shared] | None
+) -> list[Forward]:
+    """A function for each layer; an activation overwrites what the linear layer before it has made."""
+    stages: list[Forward] = []
+    fresh = False
+    for layer in layers:
+        over = IN_PLACE.get(type(layer)) if fresh and not is_hooked(layer) else None
+        stages.append(over or _stage(layer, weights, population, shared))
+        fresh = is_linear(layer)
+    return stages
+
+
+def _stage(
+    layer: nn.Module, weights: dict[int, Tensor], population: int, shared: dict[int, Shared] | None = None
+) -> Forward:
+    if not is_hooked(layer):
+        if type(layer) in ROWWISE:
+            return layer
+        if isinstance(layer, nn.Linear) and is_linear(layer):
+            matrix = (shared or {}).get(id(layer.weight))
+            return _linear(layer, weights, population) if matrix is None else _shared(layer, matrix, weights)
+        if type(layer) is Residual:
+            inner = stages_of(layers_of(layer.body), weights, population, shared)
+            return lambda inputs: inputs + reduce(lambda x, stage: stage(x), inner, inputs)
+        if type(layer) is nn.LayerNorm:
+            return _layer_norm(layer, weights, population)
+        if type(layer) is nn.Flatten and layer.start_dim > 0:
+            return nn.Flatten(layer.start_dim + 1, layer.end_dim + (layer.end_dim > 0))
+    return vmap_forward(layer, weights)
+
+
+def _of_members(parameter: Tensor, weights: dict[int, Tensor], population: int) -> Tensor:
+    """What each member has for a parameter, (P, *shape); the same where it is frozen."""
+    return weights.get(id(parameter), parameter.detach().expand(population, *parameter.shape))
+
+
+def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Forward:
+    weight = _of_members(layer.weight, weights, population).transpose(1, 2)  # (P, in, out)
+    bias = None if layer.bias is None else _of_members(layer.bias, weights, population).unsqueeze(1)  # (P, 1, out)
+
+    def forward(inputs: Tensor) -> Tensor:
+        if inputs.ndim != 3:  # like nn.Linear, on the last dimension of any number
+            if inputs.shape[0] != population:
+                raise ValueError(f"inputs must begin with the population {population}, got {tuple(inputs.shape)}")
+            flat = inputs.reshape(population, -1, layer.in_features)
+            return forward(flat).reshape(*inputs.shape[:-1], layer.out_features)
+        return torch.bmm(inputs, weight) if bias is None else torch.baddbmm(bias, inputs, weight)
+
+    return forward
+
+
+def _shared(layer: nn.Linear, matrix: Shared, weights: dict[int, Tensor]) -> Forward:
+    """One product for all members, and a thin one for each."""
+    size = len(matrix.left)
+    bias = torch.zeros(size, layer.out_features, dtype=matrix.weight.dtype, device=matrix.weight.device)
+    if layer.bias is not None:
+        bias = _of_members(layer.bias, weights, size)
+    left, right = matrix.left.transpose(1, 2), matrix.right  # (P, r, out), (P, in, r)
+    in_vectors, shared = left.shape[1] == 1, matrix.weight.T
+    thin_left, thin_right = left[:, 0], right[:, :, 0]
+
+    def forward(inputs: Tensor) -> Tensor:
+        if in_vectors and inputs.ndim == 3 and inputs.shape[1] == 1:  # thin products of one observation, as such
+            rows = inputs.squeeze(1)
+            own = torch.addcmul(bias, torch.linalg.vecdot(rows, thin_right).unsqueeze(1), thin_left)
+            return own.addmm_(rows, shared).unsqueeze(1)
+        flat = inputs.reshape(size, -1, layer.in_features)
+        own = torch.baddbmm(bias.unsqueeze(1), torch.bmm(flat, right), left)
+        outputs = own.flatten(0, 1).addmm_(flat.flatten(0, 1), shared)
+        return outputs.view(*inputs.shape[:-1], layer.out_features)
+
+    return forward
+
+
+def _layer_norm(layer: nn.LayerNorm, weights: dict[int, Tensor], population: int) -> Forward:
+    shape, eps = layer.normalized_shape, layer.eps
+    if layer.weight is None:
+        return layer
+    weight = _of_members(layer.weight, weights, population)
+    bias = torch.zeros_like(weight) if layer.bias is None else _of_members(layer.bias, weights, population)
+
+    def forward(inputs: Tensor) -> Tensor:
+        each = population, *[1] * (inputs.ndim - 1 - len(shape)), *shape  # beside the inputs (P, N, …)
+        return torch.addcmul(bias.view(each), layer_norm(inputs, shape, eps=eps), weight.view(each))
+
+    return forward
+
+
+def is_linear(layer: nn.Module) -> bool:
+    """Whether a layer takes the direct path of linear layers."""
+    return type(layer) is nn.Linear and not is_hooked(layer)
+
+
+def is_hooked(module: nn.Module) -> bool:
+    """Whether calling a module does more than its class says."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))

@@ -1,0 +1,54 @@
+"""What searches have in common that draw their candidates from a diagonal Gaussian around the center."""
+
+from typing import Any
+
+from torch import Tensor
+
+from torchpolicy.search.base import Search
+from torchpolicy.vectors.noise import DenseNoise, Noise
+from torchpolicy.vectors.population import Candidates, Population
+from torchpolicy.vectors.std import check_std
+
+
+class GaussianSearch(Search):
+    """A search whose candidates are center + std * noise.
+
+    Its ``_update`` gets a :class:`Population`, whose weighted sums need no candidate in full. Arguments that are not
+    described here are those of :class:`Search`.
+
+    Args:
+        std: Standard deviation of the first samples, one number or (D,).
+        noise: How candidates are drawn. If not set, with noise of every number on its own, and not in pairs.
+
+    Attributes:
+        initial_std: (D,), standard deviation of the first samples.
+
+    Raises:
+        ValueError: If an argument is out of range, or the noise cannot have that std.
+    """
+
+    def __init__(
+        self,
+        center: Tensor,
+        *,
+        population: int | None,
+        std: float | Tensor,
+        noise: Noise | None = None,
+        seed: int,
+        maximize: bool,
+    ) -> None:
+        self.noise = noise or DenseNoise()
+        super().__init__(center, population=population, seed=seed, maximize=maximize, mirrored=self.noise.mirrored)
+        self.noise_rank = self.noise.rank
+        self.initial_std = check_std(std, self.center)
+        self.noise.check_std(self.initial_std)
+
+    def _draw(self, std: Tensor) -> Candidates:
+        """Candidates (P, D) around the center, with a std (D,)."""
+        return self.noise.draw(self.center, std, self.population, self.generator)
+
+    def _for_update(self, candidates: Population) -> Population:
+        return candidates
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"initial_std": self.initial_std.clone()}
