@@ -1,7 +1,7 @@
 """Going up a gradient with an optimiser of torch."""
 
 from collections.abc import Callable
-from math import inf, isclose, isfinite, nan
+from math import inf, isclose, isfinite, nan, sqrt
 from typing import Any
 
 import torch
@@ -16,6 +16,9 @@ OptimizerFactory = Callable[..., Optimizer]
 FIRST_STEP, SCALED_FIRST_STEP = 0.2, 0.05
 """Length of the first step by a default learning rate, over the length of the noise around the center: of an optimiser
 whose steps do not depend on the gradient's length, and of one whose steps do, which a clear signal makes longer."""
+
+CLEAR_FIRST_STEP = 0.2
+"""Likewise, at most, of an optimiser whose steps depend on the gradient's length, where the signal is clear."""
 
 FIRST_STEPS = {"clipup": 1 / 30}
 """Likewise, of optimisers whose paper says it: ClipUp's fastest step, twice the first one, is |std| / 15."""
@@ -112,6 +115,7 @@ class Ascent:
         *,
         noise: float,
         chance: float | None,
+        candidates: int,
     ) -> "Ascent":
         """As the constructor, with the optimiser's own default where `learning_rate` is None.
 
@@ -125,6 +129,7 @@ class Ascent:
             noise: Length of the noise around the center, |std|.
             chance: Root mean square of the gradient's entries where scores tell nothing; None where it has the units
                 of the scores, so that nobody knows.
+            candidates: How many the gradient is estimated from.
 
         Raises:
             ValueError: If the learning rate is None and the optimiser has no default here.
@@ -140,12 +145,21 @@ class Ascent:
                 f"learning_rate is needed: steps of {optimizer!r} have the length of the gradient, which is in the "
                 "units of the scores here (or take baseline='standardized' or 'ranks', or another optimizer)"
             )
-        wanted = noise * (SCALED_FIRST_STEP if scaled else FIRST_STEPS.get(str(optimizer).lower(), FIRST_STEP))
+        clear = sqrt(1 + candidates / len(like))  # times as long as by chance is a gradient that scores wholly follow
+        share = min(SCALED_FIRST_STEP, CLEAR_FIRST_STEP / clear)
+        wanted = noise * (share if scaled else FIRST_STEPS.get(str(optimizer).lower(), FIRST_STEP))
         found = wanted / length if length > 0 else nan
         reached = ascent._trial(gradient, found)[0] if isfinite(found) else nan
         if not isclose(reached, wanted, rel_tol=0.5):
             raise ValueError(f"learning_rate is needed: {optimizer!r} has no default here")
         return cls(optimizer, like, found)
+
+
+def is_clipup(optimizer: str | OptimizerFactory) -> bool:
+    """Whether that is ClipUp, by name, as a class or as a partial of it."""
+    if isinstance(optimizer, str):
+        return optimizer.lower() == "clipup"
+    return getattr(optimizer, "func", optimizer) is ClipUp
 
 
 def _kind(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from torchpolicy.ascent import Ascent, OptimizerFactory
+from torchpolicy.ascent import Ascent, OptimizerFactory, is_clipup
 from torchpolicy.checks import check_choice, check_range
 from torchpolicy.gaussian import weighted_sums
 from torchpolicy.params import Slices
@@ -37,6 +37,10 @@ class PGPE(Search):
         h      <- 1/n sum_i ((U+_i + U-_i) / 2 - b) (d_i^2 - std^2) / std
         center <- center + optimizer step g
         std    <- std + std_learning_rate h, by at most std_max_change std
+
+    g is a natural gradient, as long for each weight as its noise is wide. ClipUp keeps these proportions. Other
+    optimizers, such as adam, would make steps of one length for all weights: they step for center / r, up g / r, with r
+    the first std over its mean.
 
     Args:
         center: (D,), where the search starts.
@@ -103,13 +107,15 @@ class PGPE(Search):
         self.optimizer = optimizer
         self.learning_rate_decay = learning_rate_decay
         self.min_std = min_std
-        length, chance = float(torch.linalg.vector_norm(self.initial_std)), chance_of(baseline, self.population)
+        chance = chance_of(baseline, self.population)
+        length = float(torch.linalg.vector_norm(self.initial_std / self._proportions))
         self.ascent = Ascent.with_default(
             optimizer,
             self.center,
             learning_rate,
             noise=length,
             chance=None if chance is None else chance * length / sqrt(self.dim * self.population),
+            candidates=self.population,
         )
         self.learning_rate = self.ascent.learning_rate
 
@@ -123,7 +129,9 @@ class PGPE(Search):
         gradient = first / len(weights)  # half of the sum over both sides, for n = N / 2 pairs
         std_gradient = (second / len(weights) - float(over_mean.mean()) * self.std**2) / self.std
         step = self.learning_rate * self.learning_rate_decay**self.generation
-        self.center = self.ascent.step(self.center, gradient, step)
+        proportions = self._proportions
+        scaled = self.center / proportions
+        self.center = self.ascent.step(scaled, gradient / proportions, step) * proportions
         limit = self.std_max_change * self.std
         change = (self.std_learning_rate * std_gradient).clamp(-limit, limit)
         self.std, at_floor = clamp_std(self.std + change, self.initial_std, self.min_std)
@@ -132,6 +140,13 @@ class PGPE(Search):
             "search/std_floor": at_floor,
             "search/gradient_norm": float(torch.linalg.vector_norm(gradient)),
         }
+
+    @property
+    def _proportions(self) -> Tensor:
+        """r, (D,), or 1 (), for an optimiser that keeps the gradient's proportions itself."""
+        if is_clipup(self.optimizer):
+            return self.initial_std.new_ones(())
+        return self.initial_std / self.initial_std.mean()
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {
