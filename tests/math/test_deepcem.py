@@ -84,6 +84,23 @@ def test_the_entropy_bonus_holds_the_choices_open() -> None:
     assert entropies[1] > entropies[0] + 0.05
 
 
+def test_the_entropy_bonus_is_of_the_mean_entropy_in_minibatches_too() -> None:
+    """The difference that it makes to a small step, in one minibatch or several, is the mean entropy's gradient."""
+    for minibatch, count in ((1000, 1), (3, 5)):
+        moves = []
+        for bonus in (0.0, 0.5):
+            learner, episodes = learner_and_batch("discrete", minibatch=minibatch, learning_rate=1e-3 / count)
+            learner.entropy_bonus = bonus
+            before = learner.policy.net.weight.detach().clone()
+            learner.learn(episodes)
+            moves.append((learner.policy.net.weight.detach() - before) * 1000)
+        x = torch.from_numpy(elite_of(episodes)[0])
+        variable = before.clone().requires_grad_()
+        log_policy = (x @ variable.T).log_softmax(1)
+        (gradient,) = torch.autograd.grad(-(log_policy.exp() * log_policy).sum(1).mean(), variable)
+        torch.testing.assert_close(moves[1] - moves[0], 0.5 * gradient, rtol=0.05, atol=2e-3)
+
+
 def test_minibatches_see_each_step_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, episodes = learner_and_batch("discrete", epochs=3, minibatch=4)
     seen: list[torch.Tensor] = []

@@ -29,6 +29,13 @@ def test_one_episode_has_no_interval() -> None:
     assert evaluation([3]).std == 0
 
 
+def test_returns_that_are_all_equal_are_said_to_be() -> None:
+    said = str(evaluation([500] * 100))
+    assert said.endswith("500.0 to 500.0, over 100 episodes, all equal (up to 3 % of others may differ)")
+    assert str(evaluation([1] * 5)).endswith("all equal (up to 45 % of others may differ)")
+    assert "equal" not in str(evaluation([1, 2, 3, 4]))
+
+
 def test_a_failure_is_not_averaged_away() -> None:
     failed = evaluation([1, np.nan], [Failure(0, 1, 7, 3, "reward is not finite: nan")])
     assert np.isnan(failed.mean)

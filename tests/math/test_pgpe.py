@@ -1,8 +1,12 @@
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from functions import ellipsoid, sphere
 from numpy.typing import NDArray
+from torchpolicy.clipup import ClipUp
 
 from torchpolicy import PGPE
 
@@ -73,6 +77,34 @@ def test_update_is_the_papers(baseline: str, std_learning_rate: float) -> None:
     assert any(clipped) == (std_learning_rate > 1)
     assert any(floored) or std_learning_rate < 1
     assert not all(clipped + floored)
+
+
+def test_adam_steps_in_units_of_the_first_std() -> None:
+    first = np.array([1.0, 2.0, 0.5, 1.0])
+    ratio = first / first.mean()
+    rates = {"learning_rate": 0.1, "optimizer": "adam"}
+    search = PGPE(torch.ones(4, dtype=torch.float64), population=10, std=torch.from_numpy(first), **rates)
+    center, m, v = np.ones(4), np.zeros(4), np.zeros(4)
+    for t in range(1, 5):
+        x = search.ask()
+        scores = torch.cos(x).sum(1)
+        search.tell(x, scores)
+        gradient = counted("ranks", scores.numpy()) @ (x.numpy() - center) / 10 / ratio
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        center = center + 0.1 * ratio * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(search.center, center, rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["clipup", "ClipUp", ClipUp, partial(ClipUp, momentum=0.9)])
+def test_clipup_is_the_same_however_it_is_named(optimizer: Any) -> None:
+    plain, named = (
+        PGPE(torch.ones(3), population=8, std=torch.tensor([1.0, 2.0, 0.5]), learning_rate=0.3, optimizer=each)
+        for each in ("clipup", optimizer)
+    )
+    x = plain.ask()
+    for search in (plain, named):
+        search.tell(x, torch.sin(x).sum(1))
+    assert torch.equal(plain.center, named.center)
 
 
 def test_std_changes_by_a_fifth_at_most() -> None:

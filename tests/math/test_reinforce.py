@@ -1,5 +1,7 @@
 """REINFORCE against a hand-written reference."""
 
+import itertools
+
 import batches
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def reference_advantages(rewards: list[np.ndarray], discount: float, baseline: s
             elif baseline == "mean":
                 b = np.mean([each[0] for each in to_go])
             elif baseline == "step":
-                b = np.mean([each[t] for each in to_go if len(each) > t])
+                b = np.mean([each[t] for j, each in enumerate(to_go) if j != i and len(each) > t] or [0.0])
             else:
                 b = np.mean([each[t] if len(each) > t else 0 for j, each in enumerate(to_go) if j != i])
             advantages.append(value - b)
@@ -68,6 +70,37 @@ def test_standardized_advantages_make_the_scale_of_rewards_a_matter_of_taste() -
         REINFORCE(policy, optimizer="sgd").learn(episodes)
         weights.append(policy.net.weight.detach())
     torch.testing.assert_close(*weights)
+
+
+def test_the_entropy_bonus_is_for_each_step_of_an_episode() -> None:
+    """In the units of the advantages, whose sum is over steps and whose mean is over episodes."""
+    policy, episodes = batches.policy("discrete"), batches.episodes("discrete", LENGTHS)
+    start = policy.net.weight.detach().clone()
+    moves = []
+    for bonus in (0.0, 0.3):
+        with torch.no_grad():
+            policy.net.weight.copy_(start)
+        REINFORCE(policy, entropy_bonus=bonus, standardize=False, optimizer="sgd", learning_rate=1.0).learn(episodes)
+        moves.append(policy.net.weight.detach() - start)
+    variable = start.clone().requires_grad_()
+    log_policy = (episodes.observations @ variable.T).log_softmax(1)
+    entropy = -(log_policy.exp() * log_policy).sum()
+    (gradient,) = torch.autograd.grad(entropy, variable)
+    torch.testing.assert_close(moves[1] - moves[0], 0.3 * gradient / len(LENGTHS), rtol=1e-4, atol=1e-6)
+
+
+def test_the_scale_of_advantages_is_that_of_earlier_batches() -> None:
+    """The root of a running mean square, which keeps nine tenths of itself; in the first batch, its own."""
+    losses, squares = [], []
+    plain = {"baseline": "none", "optimizer": "sgd", "learning_rate": 1e-12}
+    learner = REINFORCE(batches.policy("discrete"), **plain)
+    for seed in range(3):
+        episodes = batches.episodes("discrete", LENGTHS, seed=seed)
+        bare = REINFORCE(batches.policy("discrete"), standardize=False, **plain).learn(episodes)["learn/loss"]
+        losses.append(learner.learn(episodes)["learn/loss"] / bare)
+        squares.append(float(episodes.rewards_to_go(0.99).square().mean()))
+    running = [squares[0], squares[0], 0.9 * squares[0] + 0.1 * squares[1]]
+    assert losses == pytest.approx([mean_square**-0.5 for mean_square in running], rel=1e-5)
 
 
 def test_many_steps_are_taken_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +148,7 @@ def rare_and_late(policy: LinearPolicy, rng: np.random.Generator, count: int = 5
 @pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_long_episodes_count_for_no_less(baseline: str, standardize: bool) -> None:
-    """At even odds the gradient points to the action that earns more: by hand it is .25; some baselines shorten it."""
+    """At even odds the gradient points to the action that earns more: by hand it is .25; one baseline shortens it."""
     rng = np.random.default_rng(0)
     policy = LinearPolicy(Discrete(2), Discrete(2), initial_scale=0)
     start = policy.net.weight.detach().clone()
@@ -130,7 +163,7 @@ def test_long_episodes_count_for_no_less(baseline: str, standardize: bool) -> No
     error = float(np.std(slopes) / len(slopes) ** 0.5)
     assert np.mean(slopes) > 2 * error
     if not standardize:
-        assert np.mean(slopes) == pytest.approx(0.25 if baseline in ("none", "leave_one_out") else 0.2, abs=3 * error)
+        assert np.mean(slopes) == pytest.approx(0.2 if baseline == "mean" else 0.25, abs=3 * error)
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
@@ -145,11 +178,48 @@ def test_the_action_that_earns_more_rarely_and_late_is_chosen(baseline: str) -> 
             assert policy(torch.tensor([0])).softmax(1)[0, 1] > 0.5, seed
 
 
+# All courses that an episode can take: observations, choices, rewards. Action 0 ends it, at the third step both do.
+COURSES = [
+    ([0], [0], [1.0]),
+    ([0, 1], [1, 0], [0.3, -2.0]),
+    ([0, 1, 1], [1, 1, 0], [0.3, 0.5, 7.0]),
+    ([0, 1, 1], [1, 1, 1], [0.3, 0.5, -3.0]),
+]
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_mean_of_all_steps_is_the_gradient_of_the_expected_return(baseline: str, count: int) -> None:
+    """Over all batches that there are, with their probabilities."""
+    policy, start = LinearPolicy(Discrete(2), Discrete(2)), torch.tensor([[0.3, -0.2], [0.1, 0.4]])
+    variable = start.double().requires_grad_()
+    log_policy = variable.log_softmax(0).T  # (observation, action)
+    chances = [
+        torch.stack([log_policy[o, a] for o, a in zip(*course[:2], strict=True)]).sum().exp() for course in COURSES
+    ]
+    expected = sum(chance * sum(course[2]) for chance, course in zip(chances, COURSES, strict=True))
+    (gradient,) = torch.autograd.grad(torch.as_tensor(expected), variable)
+    found = torch.zeros(2, 2, dtype=torch.float64)
+    for batch in itertools.product(range(len(COURSES)), repeat=count):
+        seen, choices, rewards = ([x for i in batch for x in COURSES[i][part]] for part in range(3))
+        lengths = torch.tensor([len(COURSES[i][0]) for i in batch])
+        with torch.no_grad():
+            policy.net.weight.copy_(start)
+        settings = {"discount": 1.0, "baseline": baseline, "standardize": False, "optimizer": "sgd"}
+        rewards = torch.tensor(rewards, dtype=torch.float64)
+        REINFORCE(policy, learning_rate=1.0, **settings).learn(
+            Episodes(torch.tensor(seen), torch.tensor(choices), rewards, lengths)
+        )
+        found += float(np.prod([chances[i].item() for i in batch])) * (policy.net.weight.detach() - start)
+    shorter = 1 - 1 / count if baseline == "mean" else 1.0
+    torch.testing.assert_close(found, shorter * gradient, rtol=1e-5, atol=1e-6)
+
+
 def test_the_std_of_a_gaussian_policy_has_a_floor() -> None:
     policy, episodes = batches.policy("box"), batches.episodes("box", LENGTHS)
-    learner = REINFORCE(policy, learning_rate=0.5, min_std=0.2)
+    learner = REINFORCE(policy, baseline="none", learning_rate=0.5, min_std=0.2)
     for _ in range(30):
-        learner.learn(Episodes(episodes.observations, 0 * episodes.choices, episodes.rewards, episodes.lengths))
+        learner.learn(Episodes(episodes.observations, 0 * episodes.choices, episodes.rewards.abs(), episodes.lengths))
         assert (policy.head.log_std.exp() >= 0.2 - 1e-6).all()
     assert policy.head.log_std.exp().min().item() == pytest.approx(0.2)
 

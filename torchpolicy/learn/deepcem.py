@@ -165,7 +165,8 @@ class DeepCEM(Learner):
             minibatches = order.tensor_split(ceil(len(order) / self.minibatch))
             for batch in minibatches:
                 share = weights[batch] * len(minibatches)  # in the mean over the minibatches, they sum to 1
-                yield self._climb(observations[batch], choices[batch], share, self.entropy_bonus / len(batch))
+                bonus = self.entropy_bonus * len(minibatches) / len(weights)  # likewise
+                yield self._climb(observations[batch], choices[batch], share, bonus)
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {

@@ -39,11 +39,12 @@ class REINFORCE(Learner):
         A_m     <- G_m - b_m, over their running scale if standardize
         weights <- optimizer step up 1/N sum_m A_m log pi(c_m | o_m)
 
-    The sum is divided by the number of episodes, not of steps, or long episodes would count for less. Of the baselines,
-    none and leave_one_out leave the gradient of the expected return without bias (``discount=1``); mean and step,
-    which hold the episode's own return, too, shorten it (mean: by 1 - 1/N). A discount below 1 trades bias for less
-    variance: actions are credited with what comes soon, and the factor discount^t of step t is left out, as is usual,
-    so that late steps count as much as early ones.
+    The sum is divided by the number of episodes, not of steps, or long episodes would count for less. With
+    ``discount=1`` it is the gradient of the expected return without bias where the baseline is none, step or
+    leave_one_out. The baseline mean holds the episode's own return, too: it makes the gradient shorter, by the factor
+    1 - 1/N, but does not turn it. A discount below 1 trades bias for less variance: actions are credited with what
+    comes soon, and the factor discount^t of step t is left out, as is usual, so that late steps count as much as early
+    ones.
 
     A Gaussian policy's log_std climbs with the weights of its net.
 
@@ -51,8 +52,8 @@ class REINFORCE(Learner):
         policy: The policy that is improved, in place.
         discount: Factor of a reward for each step that it lies ahead, from 0 to 1.
         baseline: What the reward to go is compared with. none: nothing, the plain form; mean: the mean return of the
-            episodes; step: the mean over the episodes that still go on at that time; leave_one_out: the mean over the
-            other episodes at that time, where those that have ended count zero.
+            episodes; step: the mean over the other episodes that still go on at that time; leave_one_out: the mean over
+            all other episodes at that time, where those that have ended count zero.
         standardize: Divide the advantages by their root mean square in earlier batches (in the first, its own), so that
             the scale of rewards does not matter. The present batch does not count, or one with rare high returns
             would weigh less than others because of them.
@@ -133,9 +134,13 @@ def mean(episodes: Episodes, to_go: Tensor) -> Tensor:
 
 
 def step(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(M,), for each step the mean over the episodes that go on at its time."""
-    alive = episodes.padded(torch.ones_like(to_go)).sum(0)
-    return (episodes.padded(to_go).sum(0) / alive)[episodes.times]
+    """(M,), for each step the mean over the other episodes that go on at its time; 0 if there are none.
+
+    With the episode's own one among them, steps that few episodes reach would hardly count.
+    """
+    alive = episodes.padded(torch.ones_like(to_go)).sum(0)[episodes.times]
+    total = episodes.padded(to_go).sum(0)[episodes.times]
+    return (total - to_go) / (alive - 1).clamp(min=1)
 
 
 def leave_one_out(episodes: Episodes, to_go: Tensor) -> Tensor:

@@ -115,6 +115,7 @@ class NES(GaussianSearch):
             learning_rate,
             noise=mean_std * sqrt(self.dim),
             chance=None if chance is None else chance / (sqrt(self.population) * mean_std),
+            candidates=self.population,
         )
         self.learning_rate = self.ascent.learning_rate
 

@@ -14,7 +14,7 @@ from torchpolicy.base.checks import check_choice, check_range
 from torchpolicy.base.schedule import Geometric
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
-from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
+from torchpolicy.vectors.ascent import Ascent, OptimizerFactory, is_clipup
 from torchpolicy.vectors.noise import make_noise
 from torchpolicy.vectors.params import Slices
 from torchpolicy.vectors.population import Candidates, Population
@@ -42,6 +42,10 @@ class PGPE(GaussianSearch):
         std    <- std + std_learning_rate h, by at most std_max_change std          (4)
 
     Arguments that are not described here are those of every search, :class:`Search` and :class:`GaussianSearch`.
+
+    g is a natural gradient, as long for each weight as its noise is wide. ClipUp keeps these proportions. Other
+    optimizers, such as adam, would make steps of one length for all weights: they step for center / r, up g / r, with r
+    the first std over its mean.
 
     Args:
         population: P, the number of candidates in a generation; even, because they come in mirrored pairs.
@@ -97,13 +101,15 @@ class PGPE(GaussianSearch):
         self.optimizer = optimizer
         self.learning_rate_decay = learning_rate_decay
         self.min_std = min_std
-        length, chance = float(torch.linalg.vector_norm(self.initial_std)), chance_of(baseline, self.population)
+        chance = chance_of(baseline, self.population)
+        length = float(torch.linalg.vector_norm(self.initial_std / self._proportions))
         self.ascent = Ascent.with_default(
             optimizer,
             self.center,
             learning_rate,
             noise=length,
             chance=None if chance is None else chance * length / sqrt(self.dim * self.population),
+            candidates=self.population,
         )
         self.learning_rate = self.ascent.learning_rate
 
@@ -117,7 +123,8 @@ class PGPE(GaussianSearch):
         gradient = first / len(weights)  # (1), half of the sum over both sides, for n = N / 2 pairs
         std_gradient = (second / len(weights) - float(over_mean.mean()) * self.std**2) / self.std  # (2)
         rate = self.learning_rate * self._rate_factor.at(self.generation)
-        self.center = self.ascent.step(self.center, gradient, rate)  # (3)
+        r = self._proportions
+        self.center = self.ascent.step(self.center / r, gradient / r, rate) * r  # (3)
         limit = self.std_max_change * self.std
         change = (self.std_learning_rate * std_gradient).clamp(-limit, limit)
         self.std, at_floor = clamp_std(self.std + change, self.initial_std, self.min_std)  # (4)
@@ -126,6 +133,13 @@ class PGPE(GaussianSearch):
             "search/std_floor": at_floor,
             "search/gradient_norm": float(torch.linalg.vector_norm(gradient)),
         }
+
+    @property
+    def _proportions(self) -> Tensor:
+        """r, (D,); the number 1, (), if the optimiser keeps the gradient's proportions itself."""
+        if is_clipup(self.optimizer):
+            return self.initial_std.new_ones(())
+        return self.initial_std / self.initial_std.mean()
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"std": self.std.clone(), "ascent": self.ascent.state_dict()}

@@ -1,7 +1,7 @@
 """Climbing a gradient with any optimiser of torch."""
 
 from collections.abc import Callable
-from math import inf, isclose, isfinite, nan
+from math import inf, isclose, isfinite, nan, sqrt
 from typing import Any
 
 import torch
@@ -17,6 +17,9 @@ FIRST_STEP, SCALED_FIRST_STEP = 0.2, 0.05
 """Length of the first step that a default learning rate gives, in units of the length of the noise around the center:
 for an optimiser whose steps do not depend on the gradient's length, and for one whose steps grow with it, so that a
 clear signal makes them longer."""
+
+CLEAR_FIRST_STEP = 0.2
+"""The most that this length may come to where the signal is clear, for an optimiser whose steps grow with the gradient."""
 
 FIRST_STEPS = {"clipup": 1 / 30}
 """The same length for optimisers whose paper gives it: ClipUp's fastest step, twice its first one, is |std| / 15."""
@@ -113,6 +116,7 @@ class Ascent:
         *,
         noise: float,
         chance: float | None,
+        candidates: int,
     ) -> "Ascent":
         """An ascent whose learning rate is the optimiser's default where none is given.
 
@@ -126,6 +130,7 @@ class Ascent:
             noise: Length of the noise around the center, |std|.
             chance: Root mean square of the gradient's entries where scores tell nothing; None where nobody knows it,
                 because the gradient has the units of the scores.
+            candidates: Number of candidates that the gradient is estimated from.
 
         Raises:
             ValueError: If the learning rate is None and the optimiser has no default here.
@@ -141,12 +146,21 @@ class Ascent:
                 f"learning_rate is needed: steps of {optimizer!r} have the length of the gradient, which is in the "
                 "units of the scores here (or take baseline='standardized' or 'ranks', or another optimizer)"
             )
-        wanted = noise * (SCALED_FIRST_STEP if scaled else FIRST_STEPS.get(str(optimizer).lower(), FIRST_STEP))
+        clear = sqrt(1 + candidates / len(like))  # times as long as by chance is a gradient that scores wholly follow
+        share = min(SCALED_FIRST_STEP, CLEAR_FIRST_STEP / clear)
+        wanted = noise * (share if scaled else FIRST_STEPS.get(str(optimizer).lower(), FIRST_STEP))
         found = wanted / length if length > 0 else nan
         reached = ascent._trial(gradient, found)[0] if isfinite(found) else nan
         if not isclose(reached, wanted, rel_tol=0.5):
             raise ValueError(f"learning_rate is needed: {optimizer!r} has no default here")
         return cls(optimizer, like, found)
+
+
+def is_clipup(optimizer: str | OptimizerFactory) -> bool:
+    """True for ClipUp, given by name, as a class or as a partial of it."""
+    if isinstance(optimizer, str):
+        return optimizer.lower() == "clipup"
+    return getattr(optimizer, "func", optimizer) is ClipUp
 
 
 def _kind(value: Any) -> str:
