@@ -52,7 +52,7 @@ def test_coverage_is_that_of_the_table(kind: str, count: int, monkeypatch: pytes
 @pytest.mark.parametrize("kind", ["exponential", "few low"])
 def test_the_bootstrap_is_efrons_widened_as_hesterberg_says(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a reference with the jackknife written out, and Student's quantile for 39 degrees of freedom."""
-    monkeypatch.setattr("torchpolicy.intervals.RESAMPLES", 20_000)
+    monkeypatch.setattr("torchpolicy.base.intervals.RESAMPLES", 20_000)
     values = RETURNS[kind][0](np.random.default_rng(1), 40)
     means = np.sort(np.random.default_rng(5).choice(values, (200_000, 40)).mean(1))
     bias = NormalDist().inv_cdf((means < values.mean()).mean())

@@ -6,9 +6,9 @@ import pytest
 import torch
 from functions import ellipsoid, sphere
 from numpy.typing import NDArray
-from torchpolicy.clipup import ClipUp
 
 from torchpolicy import PGPE
+from torchpolicy.vectors.clipup import ClipUp
 
 Vector = NDArray[np.float64]
 

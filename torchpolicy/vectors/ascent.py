@@ -19,7 +19,7 @@ for an optimiser whose steps do not depend on the gradient's length, and for one
 clear signal makes them longer."""
 
 CLEAR_FIRST_STEP = 0.2
-"""The most that this length may come to where the signal is clear, for an optimiser whose steps grow with the gradient."""
+"""Limit of this length where the signal is clear, for an optimiser whose steps grow with the gradient."""
 
 FIRST_STEPS = {"clipup": 1 / 30}
 """The same length for optimisers whose paper gives it: ClipUp's fastest step, twice its first one, is |std| / 15."""
