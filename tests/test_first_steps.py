@@ -70,7 +70,7 @@ class Model:
         ({"sigma": 9}, "the first standard deviation is std"),
         ({"env": gymnasium.make("CartPole-v1")}, r"give 'CartPole-v1', or a callable, lambda: gymnasium.make\('CartP"),
         ({"env": Guess()}, "env is an environment itself, .*: give its id, or a callable, such as Guess"),
-        ({"policy": Model()}, "policy is a model of another library, Model: give its network alone, a module from"),
+        ({"policy": Model()}, "policy is a model of another library, Model: give its network alone, a module that"),
     ],
 )
 def test_a_habit_from_elsewhere_gets_the_sentence_that_helps(arguments: dict[str, Any], message: str) -> None:
