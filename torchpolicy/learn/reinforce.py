@@ -20,14 +20,14 @@ from torchpolicy.vectors.ascent import OptimizerFactory
 from torchpolicy.vectors.params import ParamVector
 
 MEMORY = 0.9
-"""Share of its past that the running scale of the advantages keeps, every generation."""
+"""Share of its old value that the running mean square of the advantages keeps in every generation."""
 
 EQUAL = 1e-9
-"""Advantages that are no larger than this share of the rewards to go are rounding."""
+"""Advantages that are at most this share of the largest reward to go are rounding errors."""
 
 
 class REINFORCE(Learner):
-    """Raises the probability of what earned more than expected, in proportion, and lowers that of the rest.
+    """Raises the probability of choices that earned more than expected, and lowers that of the others.
 
     Example::
 
@@ -39,25 +39,25 @@ class REINFORCE(Learner):
         A_m     <- G_m - b_m, over their running scale if standardize
         weights <- optimizer step up 1/N sum_m A_m log pi(c_m | o_m)
 
-    The sum is divided by the number of episodes, not of steps, or long episodes would count for less. Of the baselines,
-    none and leave_one_out leave the gradient of the expected return without bias (``discount=1``); mean and step,
-    which hold the episode's own return, too, shorten it (mean: by 1 - 1/N). A discount below 1 trades bias for less
-    variance: actions are credited with what comes soon, and the factor discount^t of step t is left out, as is usual,
-    so that late steps count as much as early ones.
+    The sum is divided by the number of episodes and not of steps, because long episodes would count for less
+    otherwise. With ``discount=1``, the baselines none and leave_one_out give an unbiased gradient of the expected
+    return; mean and step include the episode's own return and shorten the gradient (mean: by the factor 1 - 1/N). A
+    discount below 1 trades bias for less variance: choices are credited with what follows soon. As is usual, the
+    factor discount^t of step t is left out, so that late steps count as much as early ones.
 
     A Gaussian policy's log_std climbs with the weights of its net.
 
     Args:
         policy: The policy that is improved, in place.
         discount: Factor of a reward for each step that it lies ahead, from 0 to 1.
-        baseline: What the reward to go is compared with. none: nothing, the plain form; mean: the mean return of the
-            episodes; step: the mean over the episodes that still go on at that time; leave_one_out: the mean over the
-            other episodes at that time, where those that have ended count zero.
-        standardize: Divide the advantages by their root mean square in earlier batches (in the first, its own), so that
-            the scale of rewards does not matter. The present batch does not count, or one with rare high returns
-            would weigh less than others because of them.
-        entropy_bonus: What a nat of entropy is worth, at each step, in units of the advantages. With Box actions it is
-            the entropy of the Gaussian, before the choice is squashed into its bounds.
+        baseline: The value that is subtracted from the reward to go. none: zero, the plain form; mean: the mean return
+            of the episodes; step: the mean over the episodes that still go on at that time; leave_one_out: the mean
+            over the other episodes at that time, where those that have ended count as zero.
+        standardize: Divide the advantages by their root mean square in earlier generations, so that the scale of
+            rewards does not matter; the first generation is divided by its own. The present generation does not
+            count, because one with rare high returns would weigh less than others.
+        entropy_bonus: Weight of each step's entropy, in nats, in units of the advantages. With Box actions it is the
+            entropy of the Gaussian before its choice is squashed into the bounds.
         min_std: Smallest standard deviation of a Gaussian policy.
         optimizer: adam, or any class of torch.optim by its name; from Python also a callable from
             (parameters, lr=) to an optimizer.
@@ -65,7 +65,7 @@ class REINFORCE(Learner):
         seed: Unused: this learner draws no random numbers.
 
     Attributes:
-        mean_square: Running mean square of the advantages; 0 before the first batch.
+        mean_square: Running mean square of the advantages; 0 before the first generation.
     """
 
     episodes: ClassVar[int] = 20
@@ -109,7 +109,7 @@ class REINFORCE(Learner):
         return {"learn/loss": loss, "learn/entropy": entropy, "learn/steps": float(len(weights))}
 
     def _scale(self, mean_square: float) -> float:
-        """What to divide the advantages by whose mean square is given, which later batches will remember."""
+        """The divisor of this generation's advantages, whose mean square is given; later divisors include it."""
         before = self.mean_square or mean_square
         self.mean_square = MEMORY * before + (1 - MEMORY) * mean_square
         return sqrt(before)
@@ -123,23 +123,26 @@ class REINFORCE(Learner):
 
 
 def none(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(), zero."""
+    """Zero, ()."""
     return to_go.new_zeros(())
 
 
 def mean(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(), the mean over the episodes of the reward to go at their start."""
+    """The mean over the episodes of the reward to go at their start, ()."""
     return to_go[episodes.times == 0].mean()
 
 
 def step(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(M,), for each step the mean over the episodes that go on at its time."""
+    """For each step, the mean over the episodes that still go on at its time, (M,)."""
     alive = episodes.padded(torch.ones_like(to_go)).sum(0)
     return (episodes.padded(to_go).sum(0) / alive)[episodes.times]
 
 
 def leave_one_out(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(M,), for each step the mean over the other episodes at its time, zero after their end; 0 if there are none."""
+    """For each step, the mean over the other episodes at its time, (M,); zero if there are none.
+
+    An episode that has ended counts as zero.
+    """
     total = episodes.padded(to_go).sum(0)[episodes.times]
     return (total - to_go) / max(1, len(episodes) - 1)
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from math import floor, log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, finfo
@@ -36,10 +36,15 @@ class Search(ABC):
     Attributes:
         center: (D,), the point that the search recommends; never the luckiest sample.
         generation: How many times it was told.
+        episodes: Episodes that each candidate plays in a generation, unless the run sets another number.
+        has_candidates: Whether there are candidates with scores of their own; a learner has none.
 
     Raises:
         ValueError: If an argument is out of range.
     """
+
+    episodes: ClassVar[int] = 1
+    has_candidates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -76,6 +81,11 @@ class Search(ABC):
     def dim(self) -> int:
         """D."""
         return len(self.center)
+
+    @property
+    def drawn(self) -> int:
+        """Noise vectors that a generation holds in memory: the two of a low-rank pair share one."""
+        return self.population // (2 if self.mirrored and self.noise_rank else 1)
 
     def ask(self) -> Tensor | Population:
         """Draw a population of candidates, (P, D)."""
