@@ -26,7 +26,7 @@ class Recovery:
             every generation, however long that takes.
 
     Attributes:
-        state: The last whole state; empty before the first.
+        state: The last whole state, a copy, as the trainer sets it; empty before the first.
         error: Why the last checkpoint could not be written; None if it could.
     """
 
@@ -36,10 +36,6 @@ class Recovery:
         self._folder, self._about, self._seconds = folder, about, seconds
         self._saved = -1  # generation of the last checkpoint
         self._due = -inf  # when to write the next one, on the monotonic clock
-
-    def keep(self, state: dict[str, Any]) -> None:
-        """Take a copied state as the last whole one."""
-        self.state = state
 
     def save(self, then: Callable[[int], None], *, now: bool) -> OSError | None:
         """Write the state as a checkpoint if it is time to, and if it is not written yet.

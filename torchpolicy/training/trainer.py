@@ -115,8 +115,8 @@ class Trainer:
         """
         self._begin()
         try:
+            self._keep(over=False)
             over = self._is_over()
-            self._keep(over=over)
             while not over:
                 done, metrics = self._improve()
                 validated = self._validate(metrics)
@@ -248,7 +248,7 @@ class Trainer:
 
     def _keep(self, *, over: bool) -> None:
         """Make this the state to go back to, and write a checkpoint if it is time to, or the run is over."""
-        self._recovery.keep(self.state_dict())
+        self._recovery.state = self.state_dict()
         self._save(now=over)
         self._callbacks.check()
 
