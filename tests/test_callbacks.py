@@ -9,7 +9,7 @@ import torch
 from worlds import Guess
 
 import torchpolicy as tp
-from torchpolicy.base.storage import load_checkpoint
+from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.callbacks import Callback, Evaluate, KeepPolicies, Run, StopAfter, StopOnPlateau, StopOnReturn
 
 
@@ -162,7 +162,7 @@ def test_stop_after_a_time(tmp_path: Path) -> None:
         (lambda: Evaluate("CartPol-v1", "other"), "Did you mean"),
         (lambda: Evaluate("CartPole-v1", "other", every=0), "every must be an integer >= 1"),
         (lambda: tp.train("CartPole-v1", "cem", callbacks=[print]), "should be a torchpolicy.callbacks.Callback"),
-        (lambda: tp.train("CartPole-v1", "cem", callbacks=StopAfter(1)), "callbacks should be a list of them"),
+        (lambda: tp.train("CartPole-v1", "cem", callbacks=StopAfter(1)), "callbacks should be a list of callbacks"),
         (lambda: tp.train("CartPole-v1", "cem", callbacks=[StopAfter]), "Callback, an object, got <class"),
     ],
 )

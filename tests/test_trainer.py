@@ -8,10 +8,10 @@ import torch
 from worlds import Guess, Hover, Nowhere
 
 import torchpolicy as tp
-from torchpolicy import trainer as module
+from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.seeding import Stream
-from torchpolicy.base.storage import load_checkpoint
 from torchpolicy.rollout.evaluation import Evaluation
+from torchpolicy.training import validation as module
 
 
 def scores(returns: list[float]) -> Evaluation:
@@ -128,6 +128,47 @@ def test_a_score_that_moves_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "evaluate_vector", answer)
     assert len(train(target=None, generations=20, tolerance=3.0, tolerance_generations=4).metrics) == 20
     assert len(train(target=None, generations=20, tolerance=4.5, tolerance_generations=4).metrics) == 5
+
+
+class Keep(tp.callbacks.Callback):
+    """Keeps the trainer of a run, and may end the run."""
+
+    def __init__(self, end: bool = False) -> None:
+        self.end = end
+        self.trainer: Any = None
+
+    def on_generation_end(self, run: Any, metrics: dict[str, float]) -> bool:
+        self.trainer = run
+        return self.end
+
+
+@pytest.mark.parametrize(
+    ("settings", "end", "reasons", "words"),
+    [
+        ({"target": 9.5}, False, {"target": 9.5}, "its target is reached"),
+        (
+            {"target": None, "tolerance": 1.0, "tolerance_generations": 2},
+            False,
+            {"tolerance": 1.0},
+            "its score has settled",
+        ),
+        ({"target": None}, True, {"callback": True}, "a callback ended it"),
+        ({"target": None, "generations": 2}, False, {"generations": 2}, "its budget is used up"),
+        ({"target": None, "total_steps": 100}, False, {"total_steps": 100}, "its budget is used up"),
+        ({"target": None, "seconds": 0.01}, False, {"seconds": 0.01}, "its budget is used up"),
+        ({"target": 9.5, "generations": 1}, True, {"target": 9.5, "callback": True, "generations": 1}, "its target"),
+    ],
+)
+@pytest.mark.usefixtures("asked")
+def test_why_a_run_ended_is_data(
+    settings: dict[str, Any], end: bool, reasons: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep = Keep(end)
+    train(run_dir="run", callbacks=[keep], **{"generations": 50} | settings)
+    assert keep.trainer.reasons == reasons
+    capsys.readouterr()
+    tp.resume("run", env=Guess)
+    assert f"run is finished: {words}" in capsys.readouterr().err
 
 
 def test_a_large_population_is_told_of_before_it_is_taken(

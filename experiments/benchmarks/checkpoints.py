@@ -30,10 +30,10 @@ class Clock:
     def timed(self, method: Any) -> Any:
         """Wrap `method` so that the seconds of its calls are added up."""
 
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             begin = time.perf_counter()
             try:
-                return method(*arguments)
+                return method(*arguments, **options)
             finally:
                 self.spent += time.perf_counter() - begin
 
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "checkpoints.json")
     arguments = parser.parse_args()
-    save, state, generation = Trainer._save, Trainer.state_dict, Trainer._generation
+    save, state, generation = Trainer._save, Trainer.state_dict, Trainer._improve
     rows = []
     for name, settings in CASES.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -74,11 +74,11 @@ def main() -> None:
             share = clock.spent / elapsed
             Trainer._save, Trainer.state_dict = save, state  # type: ignore[method-assign]
             clock = Clock()
-            Trainer._generation = clock.starting(generation)  # type: ignore[method-assign]
+            Trainer._improve = clock.starting(generation)  # type: ignore[method-assign]
             begin = time.perf_counter()
             tp.resume(begun.run_dir, seconds=elapsed + 2)
             resumed = clock.first_generation - begin
-            Trainer._generation = generation  # type: ignore[method-assign]
+            Trainer._improve = generation  # type: ignore[method-assign]
         rows.append(
             {
                 "run": name,

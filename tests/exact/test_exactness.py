@@ -274,10 +274,10 @@ def test_a_writer_that_cannot_write_is_told_once(
 
 
 def test_a_full_disk_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    import torchpolicy.training.trainer
+    import torchpolicy.training.recovery
 
     whole = train(generations=6, population=10)
-    real, calls = torchpolicy.training.trainer.save_checkpoint, []
+    real, calls = torchpolicy.training.recovery.save_checkpoint, []
 
     def full(folder: Path, generation: int, state: dict[str, Any]) -> Path:
         calls.append(generation)
@@ -285,7 +285,7 @@ def test_a_full_disk_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: py
             raise OSError(28, "No space left on device")
         return real(folder, generation, state)
 
-    monkeypatch.setattr(torchpolicy.training.trainer, "save_checkpoint", full)
+    monkeypatch.setattr(torchpolicy.training.recovery, "save_checkpoint", full)
     assert facts(train(generations=6, population=10, checkpoint_seconds=0)) == facts(whole)
     assert calls == [0, 1, 2, 3, 4, 5, 6]
     assert "generation 2: the checkpoint could not be saved: [Errno 28] No space left" in capsys.readouterr().err
@@ -294,7 +294,7 @@ def test_a_full_disk_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: py
     def last_one_fails(folder: Path, generation: int, state: dict[str, Any]) -> Path:
         return real(folder, generation, state) if generation < 6 else full(folder, 2, state)
 
-    monkeypatch.setattr(torchpolicy.training.trainer, "save_checkpoint", last_one_fails)
+    monkeypatch.setattr(torchpolicy.training.recovery, "save_checkpoint", last_one_fails)
     with pytest.raises(RunError, match="the last checkpoint could not be saved"):
         train(generations=6, population=10, checkpoint_seconds=0, run_dir="full")
     np.testing.assert_array_equal(tp.load("full").act(np.zeros((3, 4))), tp.load(whole.run_dir).act(np.zeros((3, 4))))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import torchpolicy as tp
-from torchpolicy.base.storage import digest_of, load_checkpoint, save_checkpoint
+from torchpolicy.base.checkpoints import digest_of, load_checkpoint, save_checkpoint
 from torchpolicy.runs.resumption import resume
 from torchpolicy.training.trainer import Trainer
 

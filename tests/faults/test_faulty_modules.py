@@ -16,8 +16,8 @@ from misbehaving_modules import NOISE, OWN_NOISE, adding, having, linear, raises
 from torch import nn
 
 import torchpolicy as tp
+from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.memory import machine_memory
-from torchpolicy.base.storage import load_checkpoint
 from torchpolicy.cli import main
 from torchpolicy.rollout.probe import check_policy
 

@@ -11,7 +11,7 @@ from torch import nn
 from worlds import Guess
 
 import torchpolicy as tp
-from torchpolicy.base.storage import load_checkpoint, save_checkpoint
+from torchpolicy.base.checkpoints import load_checkpoint, save_checkpoint
 from torchpolicy.cli import main
 from torchpolicy.output.config import FIELDS
 

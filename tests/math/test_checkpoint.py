@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchpolicy import CheckpointError
-from torchpolicy.base.storage import load_checkpoint, save_checkpoint
+from torchpolicy.base.checkpoints import load_checkpoint, save_checkpoint
 
 STATE = {"a": torch.arange(5), "b": [1, 2.5, None, True, "x", {"c": torch.randn(2, 3, dtype=torch.float64)}], "e": {}}
 

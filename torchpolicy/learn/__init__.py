@@ -1,1 +1,1 @@
-"""Learners of one policy from the episodes it played, one file each."""
+"""Learners, which improve one policy from the episodes it played. Each has a file of its own."""

@@ -15,7 +15,7 @@ from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
 from torchpolicy.vectors.params import ParamVector
 
 CHUNK = 2**15
-"""Steps that one forward and backward takes at most, for the memory's sake."""
+"""Steps in one forward and backward pass at most, which bounds the memory that it takes."""
 
 
 class Learner(ABC):
@@ -25,21 +25,33 @@ class Learner(ABC):
     :meth:`learn`, so a learner can be saved at any point. The policy is used in eval mode, as it is when it plays.
 
     Args:
-        policy: What is improved, in place.
+        policy: The policy that is improved, in place.
         vector: The weights that the optimiser moves.
         optimizer: Any class of ``torch.optim`` by its name, or a callable from (parameters, lr=) to an optimiser.
-        learning_rate: Its step.
-        seed: Of the learner's own random stream; no global one is touched.
+        learning_rate: The optimiser's learning rate.
+        seed: Seed of the learner's own random stream. No global random generator is used.
 
     Attributes:
-        episodes: E, how many a generation takes unless the run says else.
-        generation: How many times it learnt.
+        policy: The policy that is improved. It is the one that plays.
+        center: (D,), the present weights of the policy's net, read only.
+        generation: How many times :meth:`learn` was called.
+        generator: The learner's own random stream.
+        episodes: Episodes that a generation takes, unless the run sets another number.
+        has_candidates: False: there is one policy, and only its episodes have scores. Settings that are about
+            candidates (`reevaluate`, `step_penalty`, `failed`) do not apply to a learner.
+        population: 1, because one policy plays.
+        noise_rank: None, because no noise is added to the weights.
+        drawn: 0, likewise.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
     episodes: ClassVar[int] = 100
+    has_candidates: ClassVar[bool] = False
+    population: ClassVar[int] = 1
+    noise_rank: ClassVar[None] = None
+    drawn: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -64,13 +76,13 @@ class Learner(ABC):
 
     @torch.enable_grad()
     def learn(self, episodes: Episodes) -> Metrics:
-        """Improve the policy by what it did.
+        """Improve the policy by the episodes that it played.
 
-        Where nothing can be learned, as when all returns are equal, it stays as it is and counts the generation as
-        stalled.
+        Where nothing can be learned, as when all returns are equal, the policy stays as it is and the generation
+        counts as stalled.
 
         Args:
-            episodes: N of them, played by the policy as it is, with sampled actions. None that failed.
+            episodes: N episodes, played by the policy as it is, with sampled actions. None of them failed.
 
         Returns:
             Scalars that describe the update, keyed ``learn/<name>``.
@@ -85,7 +97,12 @@ class Learner(ABC):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All that :meth:`load_state_dict` needs to go on exactly, but for the policy, as tensors and plain values."""
+        """A copy of all that :meth:`load_state_dict` needs to go on exactly, except the policy.
+
+        Returns:
+            Tensors and plain values: ``generation``, ``generator`` (the state of the random stream) and ``ascent``
+            (the state of the optimiser). A subclass adds keys of its own.
+        """
         return {
             "generation": self.generation,
             "generator": self.generator.get_state(),
@@ -96,7 +113,7 @@ class Learner(ABC):
         """Go on from a saved state.
 
         Raises:
-            ValueError: If the state is another kind of learner's, or does not fit the policy.
+            ValueError: If the state belongs to another kind of learner, or does not fit the policy.
         """
         known = self.state_dict().keys()
         if state.keys() != known:
@@ -108,23 +125,23 @@ class Learner(ABC):
 
     @abstractmethod
     def _learn(self, episodes: Episodes) -> Metrics | None:
-        """Improve the policy; None if nothing could be learned from the episodes, at least one."""
+        """Improve the policy by one episode or more; None if nothing could be learned from them."""
 
     def _climb(
         self, observations: Tensor, choices: Tensor, weights: Tensor, entropy_weight: float = 0.0
     ) -> tuple[float, float]:
-        """One step of the optimiser up sum_m w_m log pi(c_m | o_m) + entropy_weight times the sum of the entropies.
+        """Take one step of the optimiser up sum_m w_m log pi(c_m | o_m) + entropy_weight * (sum of the entropies).
 
         A step that is not finite is not taken.
 
         Args:
             observations: (M, *O).
             choices: (M, *choice_shape).
-            weights: (M,).
-            entropy_weight: What a nat of entropy counts for, in each of the M steps.
+            weights: (M,), w_m.
+            entropy_weight: The weight of one nat of entropy, in each of the M steps.
 
         Returns:
-            The first sum, with its sign turned, and the mean entropy, both before the step.
+            The negative of the first sum, and the mean entropy, both before the step.
         """
         count, parameters = len(weights), list(self.vector.parameters.values())
         gradient, loss, entropy = torch.zeros_like(self.vector.read()), 0.0, 0.0

@@ -1,7 +1,7 @@
 """The deep cross-entropy method: a network learns to do what it did in its best episodes.
 
-Mannor, Rubinstein & Gat (2003), "The cross entropy method for fast policy search"; with a network in the table's
-place by the Practical RL course (2016) and Lapan (2018), "Deep reinforcement learning hands-on", chapter 4. Extra
+Mannor, Rubinstein & Gat (2003), "The cross entropy method for fast policy search"; with a network instead of a table
+in the Practical RL course (2016) and in Lapan (2018), "Deep reinforcement learning hands-on", chapter 4. Extra
 variance for Gaussian actions after Szita & Lorincz (2006), "Learning Tetris using the noisy cross-entropy method".
 """
 
@@ -23,7 +23,7 @@ from torchpolicy.vectors.params import ParamVector
 
 
 class DeepCEM(Learner):
-    """Raises the probability of what was done in the elite: the episodes whose score is above a percentile.
+    """Raises the probability of the choices made in the elite: the episodes whose score is above a percentile.
 
     Example::
 
@@ -35,34 +35,37 @@ class DeepCEM(Learner):
         elite   <- episodes with score > percentile of all scores
         weights <- optimizer step up the mean over m of log pi(c_m | o_m)
 
-    Where no score is above the percentile, for ties at the top, the elite is those that reach it, if some do not;
-    where all scores are equal nothing is learned. Discrete choices are weighed by their log-probability. For
-    Gaussian ones the head's standard deviation is then fitted to the elite's choices around the network's output,
-    with extra variance that fades, lest it shrinks before its time.
+    If ties at the top leave no score above the percentile, the elite is the episodes that reach it, unless all do:
+    where all scores are equal, nothing is learned. With Box actions, whose choices are Gaussian, the head's standard
+    deviation is fitted to the elite's choices around the network's output afterwards; extra variance, which fades
+    over the generations, keeps it from shrinking too early.
 
     Args:
-        policy: What is improved, in place.
-        percentile: Of the scores, from 0 to 100; 70 makes the best 30 % the elite.
-        discount: Of rewards, a step, in the score; below 1, of two equal returns the earlier one counts for more.
-        memory: Generations that an elite episode is remembered for, and competes with the new ones. 0: none.
-        per_start: Take the percentile among episodes with the same first observation, where starts are Discrete.
-        epochs: Passes over the elite, a generation.
-        minibatch: Steps at a time, at most; the elite is split into minibatches of one size, or nearly.
-        weighting: Whether all steps of the elite count alike, or all episodes, that long ones do not outweigh
-            short ones.
-        entropy_bonus: What a nat of the mean entropy is worth. Not for Box actions, whose spread is fitted to the
-            elite: there extra_std keeps it wide.
+        policy: The policy that is improved, in place.
+        percentile: Percentile of the scores that an episode must exceed to be in the elite, from 0 to 100. 70 makes
+            the best 30 % the elite.
+        discount: Factor of a reward in the score for each step since the episode's start, from above 0 to 1. Below 1,
+            an early reward counts for more than a late one of the same size.
+        memory: Generations for which an elite episode is remembered and competes with new ones. 0 remembers none.
+        per_start: Take the percentile separately among episodes with the same first observation. This needs Discrete
+            observations.
+        epochs: Passes over the elite in each generation.
+        minibatch: Largest number of steps in a minibatch. The elite is split into minibatches of nearly equal size.
+        weighting: How the elite is weighted. steps: every step counts the same; episodes: every episode counts the
+            same, so that long ones do not outweigh short ones.
+        entropy_bonus: Weight of the policy's mean entropy, in nats, in the objective. Not allowed for Box actions,
+            whose spread is fitted to the elite; use extra_std there.
         optimizer: adam, or any class of torch.optim by its name; from Python also a callable from
             (parameters, lr=) to an optimizer.
-        learning_rate: Of the optimizer.
+        learning_rate: Learning rate of the optimizer.
         extra_std: Standard deviation of the extra variance of Gaussian choices in the first generation.
-        extra_std_decay: Its factor, every generation.
-        min_std: Floor of the standard deviation of Gaussian choices.
-        seed: Of the order of minibatches.
+        extra_std_decay: Factor by which extra_std shrinks in every generation.
+        min_std: Smallest standard deviation of Gaussian choices.
+        seed: Seed of the order of the minibatches.
 
     Attributes:
         remembered: The elite episodes that are still remembered; None if there are none.
-        ages: (K,), their ages in generations.
+        ages: (K,), the ages of the remembered episodes in generations.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class DeepCEM(Learner):
         check_choice("weighting", weighting, ("steps", "episodes"))
         check_range("entropy_bonus", entropy_bonus, 0, inf)
         if entropy_bonus and isinstance(policy.action_space, Box):
-            raise ValueError("entropy_bonus does nothing for Box actions, whose spread is fitted: take extra_std")
+            raise ValueError("entropy_bonus does nothing for Box actions, whose spread is fitted: use extra_std")
         check_range("extra_std", extra_std, 0, inf)
         check_range("extra_std_decay", extra_std_decay, 0, 1)
         check_range("min_std", min_std, 0, inf, open_low=True)
@@ -141,7 +144,7 @@ class DeepCEM(Learner):
         }
 
     def _elite(self, episodes: Episodes, scores: Tensor) -> Tensor:
-        """Which episodes to learn from, a mask (N,)."""
+        """The episodes to learn from, as a mask (N,)."""
         if not self.per_start:
             return above_percentile(scores, self.percentile)
         chosen = torch.zeros(len(scores), dtype=torch.bool)
@@ -151,7 +154,7 @@ class DeepCEM(Learner):
         return chosen
 
     def _weights(self, elite: Episodes) -> Tensor:
-        """(M,), what each step counts for; their sum is 1."""
+        """(M,), the weight of each step; the sum is 1."""
         if self.weighting == "episodes":
             weights = 1 / elite.lengths[elite.owners] / len(elite)
         else:
@@ -159,7 +162,7 @@ class DeepCEM(Learner):
         return weights.to(self.vector.dtype)
 
     def _fit(self, observations: Tensor, choices: Tensor, weights: Tensor) -> Iterator[tuple[float, float]]:
-        """Climb the likelihood of the elite by minibatches; loss and entropy at each."""
+        """Climb the likelihood of the elite, minibatch by minibatch; yields the loss and the entropy of each."""
         for _ in range(self.epochs):
             order = torch.randperm(len(weights), generator=self.generator).to(weights.device)
             minibatches = order.tensor_split(ceil(len(order) / self.minibatch))
@@ -187,9 +190,9 @@ class DeepCEM(Learner):
 
 
 def above_percentile(scores: Tensor, percentile: float) -> Tensor:
-    """A mask (N,) of the scores above their percentile; where ties leave none, of those that reach it.
+    """A mask (N,) of the scores above their percentile. If ties leave none, a mask of those that reach it.
 
-    None of them where that would be all.
+    If all scores reach it because all are equal, the mask is empty.
     """
     threshold = scores.quantile(percentile / 100)
     above = scores > threshold

@@ -20,14 +20,14 @@ from torchpolicy.vectors.ascent import OptimizerFactory
 from torchpolicy.vectors.params import ParamVector
 
 MEMORY = 0.9
-"""Share of its past that the running scale of the advantages keeps, every generation."""
+"""Share of its old value that the running mean square of the advantages keeps in every generation."""
 
 EQUAL = 1e-9
-"""Advantages that are no larger than this share of the rewards to go are rounding."""
+"""Advantages that are at most this share of the largest reward to go are rounding errors."""
 
 
 class REINFORCE(Learner):
-    """Raises the probability of what earned more than expected, in proportion, and lowers that of the rest.
+    """Raises the probability of choices that earned more than expected, and lowers that of the others.
 
     Example::
 
@@ -66,7 +66,7 @@ class REINFORCE(Learner):
         seed: Unused: this learner draws no random numbers.
 
     Attributes:
-        mean_square: Running mean square of the advantages; 0 before the first batch.
+        mean_square: Running mean square of the advantages; 0 before the first generation.
     """
 
     episodes: ClassVar[int] = 20
@@ -110,7 +110,7 @@ class REINFORCE(Learner):
         return {"learn/loss": loss, "learn/entropy": entropy, "learn/steps": float(len(weights))}
 
     def _scale(self, mean_square: float) -> float:
-        """What to divide the advantages by whose mean square is given, which later batches will remember."""
+        """The divisor of this generation's advantages, whose mean square is given; later divisors include it."""
         before = self.mean_square or mean_square
         self.mean_square = MEMORY * before + (1 - MEMORY) * mean_square
         return sqrt(before)
@@ -124,12 +124,12 @@ class REINFORCE(Learner):
 
 
 def none(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(), zero."""
+    """Zero, ()."""
     return to_go.new_zeros(())
 
 
 def mean(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(), the mean over the episodes of the reward to go at their start."""
+    """The mean over the episodes of the reward to go at their start, ()."""
     return to_go[episodes.times == 0].mean()
 
 
@@ -144,7 +144,10 @@ def step(episodes: Episodes, to_go: Tensor) -> Tensor:
 
 
 def leave_one_out(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(M,), for each step the mean over the other episodes at its time, zero after their end; 0 if there are none."""
+    """For each step, the mean over the other episodes at its time, (M,); zero if there are none.
+
+    An episode that has ended counts as zero.
+    """
     total = episodes.padded(to_go).sum(0)[episodes.times]
     return (total - to_go) / max(1, len(episodes) - 1)
 

@@ -22,9 +22,8 @@ from torchpolicy.base.fields import (
     table_of,
     whole,
 )
-from torchpolicy.base.storage import read_json
-
-FORMAT_VERSION = 1
+from torchpolicy.base.files import read_json
+from torchpolicy.base.version import FORMAT_VERSION, check_format
 
 CONFIG = "config.json"
 
@@ -101,6 +100,7 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
         raise CheckpointError(f"{run_dir}: no such run folder")
     config = read_json(path)
     try:
+        check_config_format(config)
         check_fields(modern(config), FIELDS, needs)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -118,6 +118,16 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
 def modern(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as this version would have written it: fields by their new names, and none missing."""
     return SINCE | {OLD_NAMES.get(name, name): value for name, value in config.items()}
+
+
+def check_config_format(config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that a newer version wrote in another format.
+
+    Raises:
+        ValueError: If it did. The message names both versions.
+    """
+    versions = config.get("versions")
+    check_format(config, versions.get("torchpolicy") if isinstance(versions, dict) else None)
 
 
 def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.fields import TABLE, TEXT, Kind, check_fields, list_of, maybe, number, one_of, record_of, whole
-from torchpolicy.base.storage import load_checkpoint, read_json, read_tensors, write_json, write_tensors
+from torchpolicy.base.files import read_json, read_tensors, write_json, write_tensors
+from torchpolicy.base.version import FORMAT_VERSION, check_format, stamp
 from torchpolicy.output.blueprint import DESCRIPTION, OwnPolicy, describe, fill, needs_policy, rebuild
-from torchpolicy.output.config import CONFIG, FORMAT_VERSION, check_identity, refuse_code, sealed, was_edited
+from torchpolicy.output.config import CONFIG, check_identity, refuse_code, sealed, was_edited
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.rollout.outcome import Failure
@@ -40,6 +42,7 @@ TEST = record_of(
 
 FIELDS: dict[str, Kind] = DESCRIPTION | {
     "format_version": one_of(FORMAT_VERSION),
+    "torchpolicy": TEXT,
     "sha256": TEXT,
     "generation": whole(),
     "test": TEST,
@@ -81,7 +84,7 @@ def save_policy(
     run_dir.mkdir(exist_ok=True)
     folder.mkdir(exist_ok=True)
     sha256 = write_tensors(folder / "weights.safetensors", policy.state_dict())
-    description = {"format_version": FORMAT_VERSION, **describe(policy), "sha256": sha256, "generation": generation}
+    description = {**stamp(), **describe(policy), "sha256": sha256, "generation": generation}
     if evaluation is not None:
         description["test"] = {
             "mean": _or_none(evaluation.mean),
@@ -182,6 +185,7 @@ def _read(run_dir: Path) -> dict[str, Any]:
     path = run_dir / "policy" / "policy.json"
     description = read_json(path)
     try:
+        check_format(description, description.get("torchpolicy"))
         check_fields(description, FIELDS, NEEDS)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error

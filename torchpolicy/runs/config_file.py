@@ -9,8 +9,8 @@ from typing import Any
 from torchpolicy.base.checks import suggestion
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.fields import check_fields, shown
-from torchpolicy.base.storage import check_depth, read_json
-from torchpolicy.output.config import FIELDS, OLD_NAMES, modern, refuse_code, was_edited
+from torchpolicy.base.files import check_depth, read_json
+from torchpolicy.output.config import FIELDS, OLD_NAMES, check_config_format, modern, refuse_code, was_edited
 from torchpolicy.runs.folder import name_of
 from torchpolicy.runs.settings import RECORDED, Settings
 
@@ -80,6 +80,10 @@ def algorithm_in(path: str | Path) -> str | None:
 def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The settings of a run, whose preset has been taken in."""
     edited, config = was_edited(config), modern(config)
+    try:
+        check_config_format(config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     _check(path, config, (*IN_CONFIG, *FOR_THE_RECORD))
     try:
         check_fields(config, FIELDS, ("env", "algorithm", "policy", "initial_weights", *RECORDED, "hyperparameters"))

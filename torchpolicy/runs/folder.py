@@ -24,10 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchpolicy.base.checkpoints import digest_of
 from torchpolicy.base.device import find_device
-from torchpolicy.base.storage import digest_of, read_json, write_json
-from torchpolicy.base.version import __version__
-from torchpolicy.output.config import CONFIG, FORMAT_VERSION, digest, read_config, sealed
+from torchpolicy.base.files import read_json, write_json
+from torchpolicy.base.version import FORMAT_VERSION, __version__
+from torchpolicy.output.config import CONFIG, digest, read_config, sealed
 from torchpolicy.runs.settings import MAY_CHANGE
 
 MAY_DIFFER = (*MAY_CHANGE, "versions")

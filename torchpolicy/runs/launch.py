@@ -1,4 +1,4 @@
-"""A job in its folder, wherever it is to run: here, in workers, or in the processes of ``torchrun``."""
+"""Starting a job in its folder: in this process, in workers, or in the processes of ``torchrun``."""
 
 import json
 import os
@@ -19,25 +19,35 @@ from torchpolicy.runs.workers import run_workers
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after a checkpoint. A notebook shows what it says, and none of the frames that it came through."""
+    """Ctrl-C, after a checkpoint was written. A notebook shows its message without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows."""
+        """The lines that IPython shows."""
         return [f"KeyboardInterrupt: {self}"]
 
 
 def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int) -> Path:
-    """Run a job in its folder, new or begun, until its end; returns the folder.
+    """Run a job in its folder, which may be new or hold a run that was begun, until its end.
+
+    Args:
+        job: The run, put together and checked.
+        log_dir: Where a new folder is made if `run_dir` is None.
+        run_dir: The run's folder.
+        workers: Number of processes on this machine. Under ``torchrun``, its processes are used instead.
+
+    Returns:
+        The run's folder.
 
     Raises:
-        ValueError: If the folder cannot be had, or holds another run.
+        ValueError: If the folder cannot be made or used, holds another run, or there is not enough memory.
         RunError: If the run cannot go on.
-        KeyboardInterrupt, SystemExit: By a signal, after a checkpoint.
+        KeyboardInterrupt, SystemExit: If a signal arrived, after a checkpoint was written.
     """
     with ExitStack() as stack:
         group = Group.of_torchrun()
         stack.callback(group.close)
-        if workers > 1 and group.size == 1 and (place := job.policy.device).type != "cpu":
+        forks = workers > 1 and group.size == 1
+        if forks and (place := job.policy.device).type != "cpu":
             raise ValueError(f"workers={workers}: forked processes cannot use {place}; start them with torchrun")
         here = workers if group.size == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         check_memory(job.memory, here, job.policy.device)
@@ -52,22 +62,27 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         folder = Path(group.gather(str(folder))[0])
         job = replace(job, identity=group.gather(identity or "")[0] or None)
         try:
-            if workers > 1 and group.size == 1:
+            if forks:
                 run_workers(job, folder, workers)
             else:
                 run_job(job, folder, group)
         except Stopped as stop:
-            gone = f"{folder} was deleted while the run went on"
-            again = f"to go on: {to_resume(folder, job.code)}" if (folder / CONFIG).exists() else gone
-            text, interrupted = f"stopped; {again}", stop.number == signal.SIGINT
-            if group.rank == 0 and not (interrupted and in_python()):  # where the exception itself is shown
-                print(text, file=sys.stderr)
-            raise (Interrupted(text) if interrupted else SystemExit(128 + stop.number)) from None
+            raise _stopped(stop, folder, job, group) from None
     return folder
 
 
+def _stopped(stop: Stopped, folder: Path, job: Job, group: Group) -> BaseException:
+    """The exception with which a run ends after a signal. It tells, or has told, how to go on."""
+    gone = f"{folder} was deleted while the run went on"
+    again = f"to go on: {to_resume(folder, job.code)}" if (folder / CONFIG).exists() else gone
+    text, interrupted = f"stopped; {again}", stop.number == signal.SIGINT
+    if group.rank == 0 and not (interrupted and in_python()):  # in Python the exception itself is shown
+        print(text, file=sys.stderr)
+    return Interrupted(text) if interrupted else SystemExit(128 + stop.number)
+
+
 def _compare(job: Job, group: Group) -> None:
-    """See that all processes were asked for the same, and would compute it alike."""
+    """See that all processes were asked for the same run, and have the same versions to compute it with."""
     texts = group.gather(json.dumps({**job.config, **versions(job.config["device"])}, default=str, sort_keys=True))
     for rank, text in enumerate(texts):
         mine, theirs = json.loads(texts[0]), json.loads(text)

@@ -1,15 +1,15 @@
-"""Going on from the newest checkpoint of a run that is whole, of this run, and holds what it should."""
+"""Resuming a run from its newest checkpoint that is whole, belongs to this run, and has the right fields."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.fields import FLAG, TABLE, TEXT, Kind, check_fields, list_of, maybe, number, whole
-from torchpolicy.base.storage import load_checkpoint
 from torchpolicy.output.blueprint import misfits
 from torchpolicy.output.config import check_identity
 from torchpolicy.output.writers.jsonl import NAME as METRICS
@@ -31,7 +31,7 @@ OF_ALGORITHMS: dict[str, Kind] = {
     "std": POSITIVE,
     "initial_std": POSITIVE,
 }
-"""What a field of an algorithm's state may be, if it is that at the start."""
+"""What these fields of an algorithm's state may be, if the value at the start is of that kind."""
 
 LIKE: dict[type, Kind] = {
     bool: FLAG,
@@ -42,7 +42,7 @@ LIKE: dict[type, Kind] = {
     dict: TABLE,
     Tensor: Kind("a tensor", lambda value: isinstance(value, Tensor)),
 }
-"""What a value of an algorithm or the diagnosis may be, by what it is at the start."""
+"""What other values of an algorithm's or the diagnosis's state may be, by the type at the start."""
 
 STATE: dict[str, Kind] = {
     "generation": whole(),
@@ -59,22 +59,33 @@ STATE: dict[str, Kind] = {
     "algorithm": TABLE,
     "policy": TABLE,
 }
-"""The state of a trainer, and what each field may be."""
+"""The fields of :meth:`Trainer.state_dict`, and what each may be."""
+
+
+class Stateful(Protocol):
+    """Has a state that can be saved and loaded."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of the state."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
 
 
 def resume(trainer: Trainer, run_dir: Path, identity: str | None) -> tuple[bool, list[str]]:
-    """Bring a trainer to where the newest checkpoint that can be taken is; it stays as it is where there is none.
+    """Give a trainer the state of the newest checkpoint that can be used; without one it stays as it is.
 
     Args:
-        trainer: Of the run, at its start.
+        trainer: The run's trainer, at its start.
         run_dir: The run's folder.
-        identity: The run's, which checkpoints have to be of.
+        identity: The run's identity, which checkpoints must have. None: it is unknown, and every checkpoint counts.
 
     Returns:
-        Whether there was one, and why newer ones were refused.
+        Whether there was such a checkpoint, and why newer ones were refused.
 
     Raises:
-        CheckpointError: If there are checkpoints and none can be taken, none are left, or the metrics are damaged.
+        CheckpointError: If there are checkpoints and none can be used, if there are none although there are metrics,
+            or if the metrics are damaged.
     """
 
     def take(state: dict[str, Any], path: Path) -> None:
@@ -86,8 +97,8 @@ def resume(trainer: Trainer, run_dir: Path, identity: str | None) -> tuple[bool,
     metrics = run_dir / METRICS
     if state is None and metrics.is_file() and metrics.stat().st_size:
         raise CheckpointError(
-            f"{run_dir / 'checkpoints'}: there is no checkpoint, though {METRICS} holds generations: to train the run "
-            f"again, torchpolicy train --config {run_dir / 'config.json'}"
+            f"{run_dir / 'checkpoints'}: there is no checkpoint, though {METRICS} holds generations; to train the run "
+            f"again: torchpolicy train --config {run_dir / 'config.json'}"
         )
     if state is not None:
         read_rows(run_dir, state["env_steps"])
@@ -95,10 +106,10 @@ def resume(trainer: Trainer, run_dir: Path, identity: str | None) -> tuple[bool,
 
 
 def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    """See that a trainer can take a state, and change nothing.
+    """See that a trainer can take a state, without changing the trainer.
 
     Raises:
-        ValueError: With the field that it cannot take.
+        ValueError: If it cannot. The message names the first field that is wrong.
     """
     check_fields(state, STATE, STATE)
     if len(state["budget"]) != len(trainer.plan.budget):
@@ -107,14 +118,23 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
     problems = [f"{name} is no tensor" for name in odd] or misfits(trainer.policy, state["policy"])
     if problems:
         raise ValueError(f"policy: {'; '.join(problems)}")
-    for part, what in (("algorithm", trainer.algorithm), ("diagnosis", trainer.watch.diagnosis)):
-        before = what.state_dict()
-        kinds = {name: LIKE[type(value)] for name, value in before.items() if type(value) in LIKE}
-        kinds |= {name: kind for name, kind in OF_ALGORITHMS.items() if name in before and kind.fits(before[name])}
-        try:
-            check_fields(state[part], kinds, ())
-            what.load_state_dict(state[part])
-        except Exception as error:  # whatever an algorithm, which may be the user's own, makes of a wrong state
-            raise ValueError(f"{part}: {str(error) or type(error).__name__}") from error
-        finally:
-            what.load_state_dict(before)
+    _check_part("algorithm", trainer.algorithm, state["algorithm"])
+    _check_part("diagnosis", trainer.watch.diagnosis, state["diagnosis"])
+
+
+def _check_part(name: str, part: Stateful, state: Mapping[str, Any]) -> None:
+    """See that a part of a trainer can take its state, by loading it and going back.
+
+    Raises:
+        ValueError: If it cannot. The message begins with the part's name.
+    """
+    before = part.state_dict()
+    kinds = {field: LIKE[type(value)] for field, value in before.items() if type(value) in LIKE}
+    kinds |= {field: kind for field, kind in OF_ALGORITHMS.items() if field in before and kind.fits(before[field])}
+    try:
+        check_fields(state, kinds, ())
+        part.load_state_dict(dict(state))
+    except Exception as error:  # a user's own algorithm may raise anything when its state is wrong
+        raise ValueError(f"{name}: {str(error) or type(error).__name__}") from error
+    finally:
+        part.load_state_dict(before)

@@ -1,4 +1,4 @@
-"""Processes on this machine: started, watched, and started again when one is lost."""
+"""Worker processes on this machine: started, watched, and started again if one is lost."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -17,35 +17,42 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.errors import RunError
 from torchpolicy.base.processes import LOST, Group, LostProcessError, Stopped, stoppable
-from torchpolicy.base.storage import load_checkpoint
 from torchpolicy.output.config import check_identity
 from torchpolicy.runs.job import Job
 from torchpolicy.runs.session import run_job
 
 RESTARTS = 5
-"""Times that a group is started again without a newer checkpoint before the run is given up."""
+"""How often the processes are started again without a newer checkpoint before the run is given up."""
 
 DONE = 76
-"""Exit code of a process that has done its work. With 0 an environment may end it, by ``os._exit``, before it has."""
+"""Exit code of a process that has done its work. It is not 0, because an environment that calls ``os._exit(0)`` would
+end a process with that before its work is done."""
 
 GRACE_SECONDS = 5.0
-"""What a process gets to write a checkpoint after a signal."""
+"""Seconds that a process gets to write a checkpoint after a signal."""
 
 
 def run_workers(job: Job, run_dir: Path, count: int) -> None:
-    """As :func:`run_job`, in `count` processes of this machine, forked so that they share the caller's own classes.
+    """Run a job in processes on this machine, as :func:`run_job` does in this one.
 
-    If one of them dies, all are started again from the last checkpoint.
+    They are forked, so that classes of the caller's own need not be importable. If one of them dies, all are started
+    again from the last checkpoint.
+
+    Args:
+        job: The run, put together and checked. Its search or learner is in its last state afterwards.
+        run_dir: The run's folder.
+        count: Number of processes.
 
     Raises:
-        RunError, ValueError: What ended a process.
-        Stopped: By a signal, after a checkpoint.
+        RunError, ValueError: If one of these ended a process.
+        Stopped: If a signal arrived, after a checkpoint was written.
     """
-    checkpoints, ours = run_dir / "checkpoints", partial(_see, job.identity)
+    checkpoints, ours = run_dir / "checkpoints", partial(_check_owner, job.identity)
     best = -1  # generation of the newest checkpoint
-    failures = 0  # since then
+    failures = 0  # since that checkpoint
     while (lost := _attempt(job, run_dir, count)) is not None:
         state, _ = load_checkpoint(checkpoints, ours)
         reached = -1 if state is None else int(state["generation"])
@@ -55,22 +62,22 @@ def run_workers(job: Job, run_dir: Path, count: int) -> None:
             raise RunError(f"{lost}, {failures} times without a newer checkpoint")
         print(f"torchpolicy: {lost}: starting all {count} again from generation {max(0, reached)}", file=sys.stderr)
     state, _ = load_checkpoint(checkpoints, ours)
-    if state is not None:  # it was moved in the processes' copies
+    if state is not None:  # only the processes' copies have moved
         job.algorithm.load_state_dict(state["algorithm"])
 
 
-def _see(identity: str | None, state: Mapping[str, Any], path: Path) -> None:
-    """See that a checkpoint is of the run."""
+def _check_owner(identity: str | None, state: Mapping[str, Any], path: Path) -> None:
+    """See that a checkpoint belongs to the run."""
     check_identity(state, identity)
 
 
 def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
-    """Run all processes until they end; None if they did their work, else how one was lost."""
+    """Run all processes until they end. Returns None if they did their work, otherwise how one was lost."""
     if "fork" not in multiprocessing.get_all_start_methods():
         raise ValueError(f"workers={count}: this system cannot fork processes; start them with torchrun instead")
     context = multiprocessing.get_context("fork")
     with socket.create_server(("127.0.0.1", 0), backlog=count) as server, ExitStack() as stack:
-        lifeline, ours = os.pipe()  # closes when this process is gone, however
+        lifeline, ours = os.pipe()  # closes when this process is gone, however it ends
         errors, theirs = context.Pipe(duplex=False)
 
         def work(rank: int) -> None:
@@ -99,7 +106,7 @@ def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
 def _child(
     job: Job, run_dir: Path, rank: int, count: int, server: socket.socket, lifeline: int, errors: Connection
 ) -> None:
-    """What a forked process does. Ends it."""
+    """Do the work of a forked process, and end the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent decides
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     code = 1
@@ -122,8 +129,8 @@ def _child(
         os._exit(code)
 
 
-def _watch(processes: list[BaseProcess], errors: Connection) -> str | None:
-    """Wait until all have ended well, or one has not."""
+def _watch(processes: Sequence[BaseProcess], errors: Connection) -> str | None:
+    """Wait until all processes have done their work, or one has not; returns how one was lost, if one was."""
     running: dict[object, BaseProcess] = {process.sentinel: process for process in processes}
     while running:
         for sentinel in wait([process.sentinel for process in running.values()]):
@@ -133,7 +140,7 @@ def _watch(processes: list[BaseProcess], errors: Connection) -> str | None:
                 kind, text = errors.recv()
                 raise ValueError(text) if kind == "ValueError" else RunError(text)
             if process.exitcode == LOST:
-                time.sleep(0.2)  # the one that died may be known by now
+                time.sleep(0.2)  # so that the one that died is known as well
             if process.exitcode != DONE:
                 dead = [other for other in processes if other.exitcode not in (None, DONE, LOST)] or [process]
                 early = ", before its work was done: does code of yours call os._exit?" if dead[0].exitcode == 0 else ""
@@ -141,8 +148,8 @@ def _watch(processes: list[BaseProcess], errors: Connection) -> str | None:
     return None
 
 
-def _stop(processes: list[BaseProcess]) -> None:
-    """Let the first process write a checkpoint; if it waits for the others, their end wakes it."""
+def _stop(processes: Sequence[BaseProcess]) -> None:
+    """Let the first process write a checkpoint. If it is waiting for the others, their end wakes it."""
     first, others = processes[0], processes[1:]
     if first.is_alive():
         first.terminate()
@@ -151,8 +158,8 @@ def _stop(processes: list[BaseProcess]) -> None:
         first.join(GRACE_SECONDS)
 
 
-def _end(processes: list[BaseProcess]) -> None:
-    """Leave no process behind."""
+def _end(processes: Sequence[BaseProcess]) -> None:
+    """End all processes."""
     for process in processes:
         if process.is_alive():
             process.kill()
@@ -162,6 +169,6 @@ def _end(processes: list[BaseProcess]) -> None:
 
 
 def _die_with(lifeline: int) -> None:
-    """Wait for the parent's end of a pipe to close."""
+    """Wait until the parent's end of a pipe closes, which means that the parent is gone, and end this process."""
     os.read(lifeline, 1)
     os._exit(LOST)

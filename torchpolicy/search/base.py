@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from math import floor, log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, finfo
@@ -33,12 +33,16 @@ class Search(ABC):
         generation: How many times the search was told.
         generator: The search's own random stream.
         noise_rank: The rank of the noise in each matrix; None unless the search has noise of a low rank.
+        episodes: Episodes that each candidate plays in a generation, unless the run sets another number.
+        has_candidates: Whether there are candidates with scores of their own; a learner has none.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
     noise_rank: int | None = None
+    episodes: ClassVar[int] = 1
+    has_candidates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -69,6 +73,11 @@ class Search(ABC):
     def dim(self) -> int:
         """D, the length of the vectors."""
         return len(self.center)
+
+    @property
+    def drawn(self) -> int:
+        """Noise vectors that a generation holds in memory: the two of a low-rank pair share one."""
+        return self.population // (2 if self.mirrored and self.noise_rank else 1)
 
     def ask(self) -> Candidates:
         """Draw candidates, (P, D): a tensor, or with `noise_rank` a population, which is never written out in full."""

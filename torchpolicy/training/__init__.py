@@ -1,1 +1,1 @@
-"""One generation after another: the plan, scoring, diagnosis, callbacks and the trainer."""
+"""Training, one generation after another: the plan, scoring, diagnosis, callbacks and the trainer."""

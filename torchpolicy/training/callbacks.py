@@ -1,4 +1,4 @@
-"""Callbacks: what the user does along the way of a run, and may end it for."""
+"""Callbacks: the user's own code that is called while a run trains, and that may end the run."""
 
 import time
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from torchpolicy.vectors.params import ParamVector
 
 
 class Run(Protocol):
-    """What a callback is told of.
+    """The run, as a callback sees it.
 
     Attributes:
-        policy: As it is after this generation; in a search, with the center as the net's weights.
-        generation: How many are done.
-        env_steps: In training.
-        metrics: Of the generations of this session; the latest comes after `on_generation_end`.
-        run_dir: The run's folder, if it has one.
+        policy: The policy after this generation. In a search, its net holds the center.
+        generation: Generations done.
+        env_steps: Environment steps of training.
+        metrics: The metrics of each generation of this session; a generation is added after `on_generation_end`.
+        run_dir: The run's folder; None if it has none.
     """
 
     policy: Policy
@@ -35,10 +35,11 @@ class Run(Protocol):
 
 
 class Callback:
-    """Hooks, each of which does nothing here. Of several processes the first one calls them.
+    """Hooks that are called while a run trains. Each does nothing unless a subclass overrides it.
 
-    One that raises ends the run, by its name, after a checkpoint of the generation. What it keeps from generation to
-    generation goes into checkpoints by way of `state_dict`, so that a resumed run ends where an unbroken one does.
+    With several processes, only the first one calls them. A hook that raises an exception ends the run with an error
+    that names the callback, after a checkpoint of the generation. A callback that remembers something from one
+    generation to the next returns it from `state_dict`; then a resumed run ends exactly as an uninterrupted one.
 
     Example::
 
@@ -53,34 +54,34 @@ class Callback:
         """Before the first generation of a session."""
 
     def on_generation_end(self, run: Run, metrics: dict[str, float]) -> bool | None:
-        """After each generation, with its metrics, which may be added to; True ends the run."""
+        """After each generation, with its metrics, to which more may be added. Returning True ends the run."""
 
     def on_evaluation(self, run: Run, evaluation: Evaluation) -> bool | None:
-        """After each held-out evaluation during training; True ends the run, after this generation."""
+        """After each held-out evaluation during training. Returning True ends the run after this generation."""
 
     def on_checkpoint(self, run: Run, generation: int) -> None:
-        """After a checkpoint of a generation was written."""
+        """After the checkpoint of a generation was written."""
 
     def on_exception(self, run: Run, error: BaseException) -> None:
-        """When a session ends by an error or a signal, before it is raised; the run is back at its last whole state."""
+        """When an error or a signal ends a session, after the run has gone back to its last whole state."""
 
     def on_end(self, run: Run) -> None:
-        """When a session has come to its end, before the final test."""
+        """When a session has ended regularly, before the final test."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values and tensors that :meth:`load_state_dict` goes on from."""
+        """Plain values and tensors from which :meth:`load_state_dict` can go on."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's state."""
+        """Go on from the state in a checkpoint."""
 
 
 class StopOnReturn(Callback):
-    """Ends the run as soon as a metric has reached a value.
+    """Ends the run as soon as a metric reaches a value.
 
     Args:
-        value: To reach.
-        metric: By default the mean return of a generation's episodes.
+        value: The value to reach.
+        metric: The key of the metric. The default is the mean return of a generation's episodes.
     """
 
     def __init__(self, value: float, metric: str = "rollout/ep_rew_mean") -> None:
@@ -92,12 +93,12 @@ class StopOnReturn(Callback):
 
 
 class StopOnPlateau(Callback):
-    """Ends the run when a metric has not become better for a while.
+    """Ends the run when a metric has not improved for some generations.
 
     Args:
-        generations: For so many.
-        tolerance: By which it has to be better than the best so far, to count.
-        metric: By default the mean return of a generation's episodes.
+        generations: Generations without an improvement after which the run ends.
+        tolerance: Amount by which a value must exceed the best so far to count as an improvement.
+        metric: The key of the metric. The default is the mean return of a generation's episodes.
     """
 
     def __init__(self, generations: int, tolerance: float = 0.0, metric: str = "rollout/ep_rew_mean") -> None:
@@ -121,10 +122,10 @@ class StopOnPlateau(Callback):
 
 
 class StopAfter(Callback):
-    """Ends the run with the generation in which its time is up, counted from the start of this session.
+    """Ends the run after the generation in which its time is up, counted from the start of this session.
 
     Args:
-        seconds: Of wall time.
+        seconds: Wall time in seconds.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -142,11 +143,11 @@ class Evaluate(Callback):
     """Scores the policy in another environment every so often, as ``<name>/mean_reward``.
 
     Args:
-        env: As for :func:`torchpolicy.train`; with the same spaces as the run's.
-        name: Of the metric.
+        env: The environment, in any form that :func:`torchpolicy.train` takes, with the same spaces as the run's.
+        name: First part of the metric's key.
         every: Generations between evaluations.
-        episodes: Of each.
-        seed: Of the episodes, the same each time.
+        episodes: Episodes of each evaluation.
+        seed: Seed of the episodes, which are the same in every evaluation.
         env_args: Keywords for the environment.
     """
 
@@ -179,10 +180,10 @@ class Evaluate(Callback):
 
 
 class KeepPolicies(Callback):
-    """Saves the policy of every so many generations for good; ``tp.load("RUN/kept/generation-100")`` loads one.
+    """Saves the policy every so often and never deletes it; ``tp.load("RUN/kept/generation-100")`` loads one.
 
     Args:
-        every: Generations.
+        every: Generations between saved policies.
     """
 
     def __init__(self, every: int = 100) -> None:

@@ -1,13 +1,13 @@
-"""Calling the callbacks of a run: in one process, and so that all come to the same end."""
+"""Calling the callbacks of a run in one process, such that all processes come to the same end."""
 
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from torchpolicy.base.checkpoints import check_saveable
 from torchpolicy.base.errors import RunError
 from torchpolicy.base.processes import Group
-from torchpolicy.base.storage import check_saveable
 from torchpolicy.base.user_code import STOPS, in_a_line
 from torchpolicy.training.callbacks import Callback
 
@@ -19,24 +19,24 @@ class Callbacks:
     """Calls callbacks, one after the other, in the first process of a group; all processes come to the same end.
 
     Args:
-        callbacks: Of the run; each process has the like.
-        group: The processes.
+        callbacks: The callbacks of the run. Every process has copies of them.
+        group: The processes of the run.
 
     Attributes:
-        asked: Whether one of them has asked for the end.
-        blame: Which one failed, in which hook, and how; empty if none did.
+        asked: Whether a callback has asked this process to end the run.
+        blame: Which callback failed first, in which hook, and how; empty if none did.
     """
 
     def __init__(self, callbacks: Sequence[Callback], group: Group) -> None:
         self._callbacks = {f"{place} {type(each).__name__}": each for place, each in enumerate(callbacks)}
         self._group = group
-        self._states: dict[str, Any] = {key: {} for key in self._callbacks}  # the last whole ones
+        self._states: dict[str, Any] = {key: {} for key in self._callbacks}  # the last that could be had
         self._error: BaseException | None = None
         self.asked = False
         self.blame = ""
 
     def call(self, hook: str, *arguments: Any) -> None:
-        """Call a hook of each; what one raises is kept for :meth:`check`."""
+        """Call a hook of each callback. An exception of one is kept for :meth:`check`."""
         if self._group.rank != 0:
             return
         for callback in self._callbacks.values():
@@ -48,20 +48,20 @@ class Callbacks:
                     _make_plain(arguments[1])
 
     def over(self) -> bool:
-        """Whether one of them has asked for the end."""
+        """Whether a callback has asked for the end; the same answer in every process."""
         return bool(self._callbacks) and bool(self._group.first(float(self.asked)))
 
     def check(self) -> None:
-        """See that none has failed.
+        """See that no callback has failed.
 
         Raises:
-            RunError: If one of them has, in every process.
+            RunError: If one has. It is raised in every process.
         """
         if self._callbacks and self._group.first(float(bool(self.blame))):
             raise RunError(self._group.gather(self.blame)[0]) from self._error
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of the state of each, by its place and name; the one before, of one that fails."""
+        """A copy of each callback's state, by its place and name; the state before, if it cannot be had now."""
         if self._group.rank == 0:
             for key, callback in self._callbacks.items():
                 with self._blaming(callback, "state_dict"):
@@ -71,7 +71,7 @@ class Callbacks:
         return dict(self._states)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state; callbacks that were not there then begin afresh."""
+        """Go on from a saved state. Callbacks that were not there when it was saved start anew."""
         if self._group.rank != 0:
             return
         for key, callback in self._callbacks.items():
@@ -92,7 +92,7 @@ class Callbacks:
 
 
 def _make_plain(metrics: dict[str, float]) -> None:
-    """Metrics that were added as numbers that can be written."""
+    """Turn metrics that a callback added into plain numbers, which can be written."""
     for key, value in list(metrics.items()):
         if type(value) not in (int, float):
             try:
@@ -103,13 +103,13 @@ def _make_plain(metrics: dict[str, float]) -> None:
 
 
 def check_callbacks(callbacks: Sequence[object]) -> list[Callback]:
-    """Callbacks as they were given.
+    """The callbacks that a user gave, as a list.
 
     Raises:
-        ValueError: If one of them is none.
+        ValueError: If one of them is not a callback.
     """
     if not isinstance(callbacks, Sequence):
-        raise ValueError(f"callbacks should be a list of them, got {callbacks!r}")
+        raise ValueError(f"callbacks should be a list of callbacks, got {callbacks!r}")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise ValueError(f"a callback should be a torchpolicy.callbacks.Callback, an object, got {callback!r}")

@@ -1,7 +1,9 @@
-"""One generation, two ways: ask, play, tell; or play, learn."""
+"""One generation, in one of two ways: ask, play and tell; or play and learn."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from time import perf_counter
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,17 +23,18 @@ from torchpolicy.vectors.params import ParamVector
 
 @dataclass(frozen=True)
 class Generation:
-    """What a generation came to.
+    """The result of one generation.
 
     Attributes:
-        metrics: Of its episodes and of the update, but for ``rollout/env_steps`` and times of all.
-        promise: A score in training that may mean that the target is reached; NaN if there is none.
+        metrics: Scalars about its episodes and its update, except ``rollout/env_steps`` and the times of the whole.
+        promise: The mean return of the center, or of a learner's policy, in training, which may mean that the target
+            is reached; NaN if it is unknown.
         stalled: Whether nothing could be learned.
-        failures: In the order of candidates and episodes.
-        failed: How many candidates, or episodes of a learner, failed.
-        players: Of how many.
-        env_steps: In all.
-        returns: Of the episodes, NaN for a failed one.
+        failures: Failed episodes, in the order of candidates and episodes.
+        failed: Number of candidates, or of a learner's episodes, that failed.
+        played: Number of candidates, or of a learner's episodes, that were played.
+        env_steps: Environment steps of all episodes.
+        returns: Returns of the episodes, NaN for a failed one; (P, E) of candidates, (1, E) of a learner's policy.
     """
 
     metrics: Metrics
@@ -39,85 +42,152 @@ class Generation:
     stalled: bool
     failures: list[Failure]
     failed: int
-    players: int
+    played: int
     env_steps: int
     returns: Tensor
 
 
-def run_generation(algorithm: Search | Learner, rollout: Rollout, plan: Plan, generation: int) -> Generation:
-    """Let the algorithm improve the rollout's policy once.
+class Way(ABC):
+    """One way in which an algorithm improves the rollout's policy in a generation.
 
-    Raises:
-        RunError: If the policy's weights are no longer finite.
+    Attributes:
+        prefix: First part of the names of the algorithm's own metrics.
+        players: What is counted when it fails, in the plural.
+        remedy: What may help where scores do not differ.
     """
-    if isinstance(algorithm, Search):
-        done = _search(algorithm, rollout, plan, generation)
-    else:
-        done = _learn(algorithm, rollout, plan, generation)
-    if not algorithm.center.isfinite().all():
-        raise RunError(
-            f"generation {generation + 1}: the update made weights that are not finite: try a smaller learning rate "
-            "or std, or smaller rewards"
+
+    prefix: ClassVar[str]
+    players: ClassVar[str]
+    remedy: ClassVar[str]
+
+    def __init__(self, rollout: Rollout, plan: Plan) -> None:
+        self.rollout = rollout
+        self.plan = plan
+
+    @abstractmethod
+    def improve(self, generation: int) -> Generation:
+        """Improve the policy once.
+
+        Args:
+            generation: Number of generations before this one.
+
+        Raises:
+            RunError: If the update made weights that are not finite.
+        """
+
+    @staticmethod
+    def _check_finite(center: Tensor, generation: int) -> None:
+        if not center.isfinite().all():
+            raise RunError(
+                f"generation {generation + 1}: the update made weights that are not finite: try a smaller learning "
+                "rate or std, or smaller rewards"
+            )
+
+
+class AskPlayTell(Way):
+    """A search: asks it for candidates, plays them, and tells it their scores."""
+
+    prefix, players, remedy = "search", "candidates", "a larger std"
+
+    def __init__(self, search: Search, rollout: Rollout, plan: Plan) -> None:
+        super().__init__(rollout, plan)
+        self.search = search
+        self.vector = ParamVector(rollout.policy.net)
+
+    def improve(self, generation: int) -> Generation:
+        search, laps = self.search, Laps(self.rollout)
+        candidates = search.ask()
+        laps.end("ask")
+        scored = score(self.rollout, self.plan, candidates, search.center, generation)
+        laps.end("rollout")
+        scores = torch.from_numpy(scored.scores)
+        diagnosis = {
+            "search/signal": signal(candidates, scores, search.center, mirrored=search.mirrored),
+            "search/ties": ties(scores),
+        }
+        laps.skip()
+        update = search.tell(candidates, scores)
+        self.vector.write(search.center)
+        laps.end("update")
+        self._check_finite(search.center, generation)
+        played = len(scored.scores)
+        failed = len({failure.candidate for failure in scored.failures if failure.candidate < played})
+        counted = {"search/failed": max(float(failed), update["search/failed"])}
+        diagnosis |= spread(search, self.vector)
+        return Generation(
+            metrics=scored.metrics | update | counted | diagnosis | laps.metrics(),
+            promise=scored.center_return,
+            stalled=bool(update["search/stalled"]),
+            failures=scored.failures,
+            failed=failed,
+            played=played,
+            env_steps=scored.env_steps,
+            returns=torch.from_numpy(scored.returns),
         )
-    return done
 
 
-def _search(search: Search, rollout: Rollout, plan: Plan, generation: int) -> Generation:
-    before = dict(rollout.seconds)
-    begin = perf_counter()
-    candidates = search.ask()
-    asked = perf_counter()
-    scored = score(rollout, plan, candidates, search.center, generation)
-    played = perf_counter()
-    scores, before_update = torch.from_numpy(scored.scores), search.center.clone()
-    update = search.tell(candidates, scores)
-    vector = ParamVector(rollout.policy.net)
-    vector.write(search.center)
-    told = perf_counter()
-    diagnosis = {
-        "search/signal": signal(candidates, scores, before_update, mirrored=search.mirrored),
-        "search/ties": ties(scores),
-    } | spread(search, vector)
-    times = {"ask": asked - begin, "rollout": played - asked, "update": told - played}
-    players = len(scored.scores)
-    failed = len({failure.candidate for failure in scored.failures if failure.candidate < players})
-    counted = {"search/failed": max(float(failed), update["search/failed"])}
-    return Generation(
-        metrics=scored.metrics | update | counted | diagnosis | _named(times, rollout, before),
-        promise=scored.center_return,
-        stalled=bool(update["search/stalled"]),
-        failures=scored.failures,
-        failed=failed,
-        players=players,
-        env_steps=scored.env_steps,
-        returns=torch.from_numpy(scored.returns),
-    )
+class PlayLearn(Way):
+    """A learner: plays its policy, and lets it learn from the episodes."""
+
+    prefix, players, remedy = "learn", "episodes", "a policy that samples more widely"
+
+    def __init__(self, learner: Learner, rollout: Rollout, plan: Plan) -> None:
+        super().__init__(rollout, plan)
+        self.learner = learner
+
+    def improve(self, generation: int) -> Generation:
+        plan, laps = self.plan, Laps(self.rollout)
+        seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes)
+        outcome, episodes = self.rollout.collect(seeds, observe=plan.normalize_observations)
+        laps.end("rollout")
+        update = self.learner.learn(episodes)
+        if plan.normalize_observations:
+            normalize(self.rollout, [outcome], 1)
+        described = describe(outcome, 1) | {"rollout/episodes": float(len(seeds))}
+        laps.end("update")
+        self._check_finite(self.learner.center, generation)
+        failed = len(outcome.failures)
+        return Generation(
+            metrics=described | update | laps.metrics() | {"learn/failed": float(failed)},
+            promise=described.get("rollout/ep_rew_mean", float("nan")),
+            stalled=bool(update["learn/stalled"]),
+            failures=outcome.failures,
+            failed=failed,
+            played=len(seeds),
+            env_steps=outcome.env_steps,
+            returns=torch.from_numpy(outcome.returns),
+        )
 
 
-def _learn(learner: Learner, rollout: Rollout, plan: Plan, generation: int) -> Generation:
-    before = dict(rollout.seconds)
-    begin = perf_counter()
-    seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes)
-    outcome, episodes = rollout.collect(seeds, observe=plan.normalize_observations)
-    played = perf_counter()
-    update = learner.learn(episodes)
-    if plan.normalize_observations:
-        normalize(rollout, [outcome], 1)
-    described = describe(outcome, 1) | {"rollout/episodes": float(len(seeds))}
-    times = {"rollout": played - begin, "update": perf_counter() - played}
-    return Generation(
-        metrics=described | update | _named(times, rollout, before) | {"learn/failed": float(len(outcome.failures))},
-        promise=described.get("rollout/ep_rew_mean", float("nan")),
-        stalled=bool(update["learn/stalled"]),
-        failures=outcome.failures,
-        failed=len(outcome.failures),
-        players=len(seeds),
-        env_steps=outcome.env_steps,
-        returns=torch.from_numpy(outcome.returns),
-    )
+def way_of(algorithm: Search | Learner, rollout: Rollout, plan: Plan) -> Way:
+    """The way in which an algorithm improves the rollout's policy. Nothing asks for its kind after this."""
+    if isinstance(algorithm, Search):
+        return AskPlayTell(algorithm, rollout, plan)
+    return PlayLearn(algorithm, rollout, plan)
 
 
-def _named(times: dict[str, float], rollout: Rollout, before: dict[str, float]) -> Metrics:
-    """Where the time of a generation went, those parts of the rollout included that it tells apart."""
-    parts = {name: seconds - before[name] for name, seconds in rollout.seconds.items()}
-    return {f"time/{name}_s": seconds for name, seconds in (times | parts).items()}
+class Laps:
+    """Seconds that each part of a generation takes, and the parts of the rollout that it measures itself.
+
+    Args:
+        rollout: The rollout that plays in this generation.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout, self._before = rollout, dict(rollout.seconds)
+        self._laps: dict[str, float] = {}
+        self.skip()
+
+    def skip(self) -> None:
+        """Begin the next part here."""
+        self._begin = perf_counter()
+
+    def end(self, part: str) -> None:
+        """End a part here, and begin the next one."""
+        self._laps[part] = perf_counter() - self._begin
+        self.skip()
+
+    def metrics(self) -> Metrics:
+        """The seconds of every part, keyed ``time/<part>_s``."""
+        parts = {name: seconds - self._before[name] for name, seconds in self._rollout.seconds.items()}
+        return {f"time/{name}_s": seconds for name, seconds in (self._laps | parts).items()}

@@ -1,10 +1,25 @@
-"""How long a run goes on, and how it is scored."""
+"""When a run ends and why, and how it is scored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
 from torchpolicy.base.checks import MOST_EPISODES, check_choice, check_count, check_range
+
+BUDGETS = ("generations", "total_steps", "seconds")
+
+REASONS = {
+    "target": "its target is reached",
+    "tolerance": "its score has settled",
+    "callback": "a callback ended it",
+    **dict.fromkeys(BUDGETS, "its budget is used up"),
+}
+"""All reasons for which a run may have ended, the first of which is told, each with the words for it."""
+
+
+def in_words(reasons: Mapping[str, object]) -> str:
+    """The most important of the reasons for which a run has ended, in words."""
+    return next(words for reason, words in REASONS.items() if reason in reasons)
 
 
 @dataclass(frozen=True)
@@ -12,25 +27,28 @@ class Plan:
     """How long a run goes on, and how its center is scored on the way.
 
     Attributes:
-        seed: Root of all episodes' seeds.
-        episodes: E, per candidate and generation.
-        target: Stop when the center's held-out score reaches it, lower end of the interval, on two
-            sets of episodes; None: go on until the budget is used up.
+        seed: Root of the seeds of all episodes.
+        episodes: E, episodes for each candidate in a generation, or for a learner's policy.
+        target: Held-out score at which the run stops. The lower end of the center's interval has to reach it on two
+            sets of episodes. None: go on until the budget is used up.
         generations: Budget of generations.
         total_steps: Budget of environment steps in training.
-        seconds: Budget of wall time. The only one that makes a run end elsewhere the next time.
-        tolerance: Stop when the center's held-out scores have lain within it for `tolerance_generations`.
-        tolerance_generations: How long.
-        reevaluate: Fresh episodes that the best quarter of the candidates play as well; then their order among
-            themselves is that of the means of all they played. 0: none.
-        failed: What becomes of a candidate with a failed episode: dropped, as if it had not been asked for, or worst,
-            with the lowest score of its generation.
-        step_penalty: Amount that is subtracted from the return for each step, in the scores of training alone.
+        seconds: Budget of wall time. It is the only budget with which a run may end elsewhere the next time.
+        tolerance: Stop when the center's held-out scores have stayed within this range for `tolerance_generations`.
+        tolerance_generations: Generations that the scores must stay within `tolerance`.
+        reevaluate: Fresh episodes that the best quarter of the candidates play as well. These candidates are then
+            ordered among themselves by the mean of all the episodes they played. 0 plays none.
+        failed: What happens to a candidate with a failed episode. dropped: the search is not told about it; worst: it
+            gets the lowest score of its generation.
+        step_penalty: Amount that is subtracted from the return for each step, in the scores of training only.
         normalize_observations: Whether the policy's normaliser learns from what candidates see.
-        eval_episodes: Of each held-out evaluation.
+        eval_episodes: Episodes of each held-out evaluation.
         eval_every: Generations between validations.
-        checkpoint_seconds: Between checkpoints; longer where they would take more than 1 % of the time. 0: one
-            after every generation, whatever it takes.
+        checkpoint_seconds: Seconds between checkpoints; longer where they would take more than 1 % of the time. 0
+            writes one after every generation, however long that takes.
+
+    Raises:
+        ValueError: If a value is out of range.
     """
 
     seed: int
@@ -69,12 +87,17 @@ class Plan:
         check_range("checkpoint_seconds", self.checkpoint_seconds, 0, inf)
 
     @property
-    def budget(self) -> list[float | None]:
-        """Generations, steps and seconds."""
-        return [each if each is None else float(each) for each in (self.generations, self.total_steps, self.seconds)]
+    def budget(self) -> dict[str, float | None]:
+        """Generations, steps and seconds by name; None for one that is not limited."""
+        amounts = {name: getattr(self, name) for name in BUDGETS}
+        return {name: None if amount is None else float(amount) for name, amount in amounts.items()}
 
     def is_settled(self, scores: Sequence[tuple[int, float]]) -> bool:
-        """Whether held-out scores, (generation, score) in their order, have stayed within the tolerance long enough."""
+        """Whether held-out scores have stayed within the tolerance long enough.
+
+        Args:
+            scores: (generation, score), in the order of generations.
+        """
         if self.tolerance is None or not scores:
             return False
         begin = scores[-1][0] - self.tolerance_generations
@@ -82,7 +105,7 @@ class Plan:
         window = [score for _, score in scores[before[-1] :]] if before else []
         return bool(window) and all(map(isfinite, window)) and max(window) - min(window) < self.tolerance
 
-    def progress(self, generation: int, env_steps: int, elapsed: float) -> float:
-        """Share of the budget that is used up, at most 1."""
-        used = (generation, self.generations), (env_steps, self.total_steps), (elapsed, self.seconds)
-        return min(1.0, max((amount / budget for amount, budget in used if budget is not None), default=0.0))
+    def shares(self, *, generations: int, total_steps: int, seconds: float) -> dict[str, float]:
+        """The share of each limited budget that is used up; 1 or more means all of it."""
+        used = {"generations": generations, "total_steps": total_steps, "seconds": seconds}
+        return {name: used[name] / amount for name, amount in self.budget.items() if amount is not None}

@@ -15,25 +15,25 @@ from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.population import Candidates
 
 CENTER_EVERY = 4
-"""Generations between those in which the center plays along. Not each: one more than a full set of slots makes
-all of them wait for it."""
+"""Generations between those in which the center plays with the candidates. It does not play in each of them, because
+with one more than fills the slots, all slots wait for it."""
 
 REEVALUATED = 0.25
-"""Share of the candidates, the best, that a re-evaluation plays again."""
+"""Share of the candidates that a re-evaluation plays again: the best."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A generation that was played.
+    """The scores of a generation that was played.
 
     Attributes:
-        scores: (P,) float64, what the search is told; NaN for a candidate that failed.
-        center_return: The center's mean return on the same episodes, no survival bonus subtracted; NaN if it did not
-            play along.
-        failures: Of the candidates, and of the center, numbered P.
-        env_steps: In all.
-        returns: (P, E), of the candidates.
-        metrics: Scalars about it, but for ``rollout/env_steps``.
+        scores: (P,) float64, the scores that the search is told; NaN for a candidate that failed.
+        center_return: The center's mean return on the same episodes, with no survival bonus subtracted; NaN if the
+            center did not play.
+        failures: Failed episodes of the candidates, and of the center, whose number is P.
+        env_steps: Environment steps of all episodes.
+        returns: (P, E), the returns of the candidates.
+        metrics: Scalars about the generation, except ``rollout/env_steps``.
     """
 
     scores: Array
@@ -45,9 +45,17 @@ class Scored:
 
 
 def score(rollout: Rollout, plan: Plan, candidates: Candidates, center: Tensor, generation: int) -> Scored:
-    """Play the candidates (P, D) of a generation, and every few generations the center (D,) with them, unheard.
+    """Play the candidates of a generation and score them.
 
-    When all are played, and not before, the policy's normaliser learns what the candidates saw.
+    Every few generations the center plays the same episodes; its score is not told to the search. The policy's
+    normaliser learns what the candidates saw after all of them have played.
+
+    Args:
+        rollout: Plays the candidates.
+        plan: The episodes of each candidate, and how they are scored.
+        candidates: (P, D), as the search returned them.
+        center: (D,), the search's center.
+        generation: Number of generations before this one.
     """
     candidates = as_population(candidates, center)
     population = len(candidates)
@@ -78,16 +86,14 @@ def score(rollout: Rollout, plan: Plan, candidates: Candidates, center: Tensor, 
     center_return = nan
     if len(players) > population:
         center_return = float(outcome.returns[population].mean())
-        center_score = every[population]
-        better, equal = (every[:population] > center_score).sum(), (every[:population] == center_score).sum()
-        metrics |= {"search/center_score": float(center_score), "search/center_rank": 1 + float(better + equal / 2)}
+        metrics |= _compare(every[population], every[:population])
     return Scored(
-        scores,
-        center_return,
-        failures,
-        sum(each.env_steps for each in outcomes),
-        outcome.returns[:population],
-        metrics,
+        scores=scores,
+        center_return=center_return,
+        failures=failures,
+        env_steps=sum(each.env_steps for each in outcomes),
+        returns=outcome.returns[:population],
+        metrics=metrics,
     )
 
 
@@ -97,18 +103,29 @@ def _mean_scores(outcome: Outcome, step_penalty: float) -> Array:
     return scores
 
 
+def _compare(center: float, candidates: Array) -> Metrics:
+    """The center's score, and its rank among the scores of the candidates, (P,): 1 is the best."""
+    better, equal = (candidates > center).sum(), (candidates == center).sum()
+    return {"search/center_score": float(center), "search/center_rank": 1 + float(better + equal / 2)}
+
+
 def _best(scores: Array) -> Array:
-    """Indices of the candidates to play again. The last ones, where scores are equal, have nothing on the first."""
+    """Indices of the candidates to play again. Of those with equal scores, the first ones are taken."""
     count = max(1, round(REEVALUATED * len(scores)))
     best = np.argsort(np.where(np.isfinite(scores), -scores, np.inf), kind="stable")[:count]
     return best[np.isfinite(scores[best])]
 
 
 def _dealt(scores: Array, again: Array) -> Array:
-    """Scores (N,) dealt out anew, by the order of what the same candidates came to in all their episodes, (N,).
+    """The scores (N,) of candidates that were played again, handed out in the order of all their episodes.
 
-    Only their order among themselves changes: the others have played other episodes, whose luck is another. Those equal
-    share the mean of their scores; one that failed has none.
+    The best in all episodes gets the highest score, and so on. So only their order among themselves changes, because
+    the other candidates have not played these episodes, which may be easier or harder. Equal candidates share the mean
+    of their scores; one that failed has none.
+
+    Args:
+        scores: (N,), their scores in the first episodes.
+        again: (N,), the sums of their scores in all episodes; NaN for one that failed.
     """
     dealt, fine = np.full(len(scores), np.nan), np.isfinite(again)
     _, place, counts = np.unique(again[fine], return_inverse=True, return_counts=True)
@@ -119,7 +136,7 @@ def _dealt(scores: Array, again: Array) -> Array:
 
 
 def _too_large(scores: Array, limit: float, outcome: Outcome, seed: int) -> list[Failure]:
-    """A failure for each candidate whose score, of (P,), no search can compute with: where its first episode ended."""
+    """A failure for each candidate whose score, of (P,), is too large for a search, at the end of its first episode."""
     reason = f"is too large to compute with (at most {limit:.1g}): scale the rewards down"
     return [
         Failure(int(each), 0, seed, int(outcome.lengths[each, 0]), f"the score {scores[each]:.3g} {reason}")
@@ -128,7 +145,7 @@ def _too_large(scores: Array, limit: float, outcome: Outcome, seed: int) -> list
 
 
 def normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> None:
-    """Let the normaliser learn what the candidates saw, episode by episode in the order of their numbers."""
+    """Let the normaliser learn what the candidates saw, in the order of candidates and episodes."""
     moments, counts = [], []
     for outcome in outcomes:
         if outcome.moments is not None:
@@ -139,12 +156,12 @@ def normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> Non
 
 
 def describe(outcome: Outcome, population: int) -> Metrics:
-    """Scalars of the episodes of the population, the first (P) of those who played."""
+    """Scalars about the episodes of the population: the first P of those that played."""
     played = np.isfinite(outcome.returns[:population])
     if not played.any():
         return {}
     returns, lengths = outcome.returns[:population][played], outcome.lengths[:population][played]
-    with np.errstate(over="ignore"):  # of returns near the largest number there is
+    with np.errstate(over="ignore"):  # where returns are near the largest float
         mean, std = float(returns.mean()), float(returns.std())
     return {
         "rollout/ep_rew_mean": mean,

@@ -1,4 +1,4 @@
-"""Watching a run: what fails, stands still or goes on for long is told, and what cannot go on ends with a reason."""
+"""Warnings about a run: what fails, what stands still, what takes long; and the end of a run that cannot go on."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -9,42 +9,42 @@ from torchpolicy.base.processes import LostProcessError
 from torchpolicy.base.user_code import STOPS, in_a_line, memory_needed
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.training.diagnosis import Diagnosis
-from torchpolicy.training.generation import Generation
+from torchpolicy.training.generation import Generation, Way
 
 LONG_STEPS = 10_000
-"""Of an episode without a known time limit, from which on that is told."""
+"""Steps of an episode without a known time limit from which on the user is told about it."""
 
 Note = Callable[[str], None]
+"""A function that tells the user one line."""
 
 
 class Watch:
     """Looks at every generation of a run.
 
     Args:
-        environment: Where it plays.
-        searching: Whether it is a search's, and not a learner's.
+        environment: The environment of the run.
+        way: The way in which a generation improves the policy, by whose words the user is told.
 
     Attributes:
-        diagnosis: Of what stands still.
+        diagnosis: Finds out why a run stands still.
         failing: Generations in a row in which more than half of the candidates failed.
     """
 
-    def __init__(self, environment: Environment, *, searching: bool) -> None:
-        self.diagnosis = Diagnosis("a larger std" if searching else "a policy that samples more widely")
+    def __init__(self, environment: Environment, way: Way) -> None:
+        self.diagnosis = Diagnosis(way.remedy)
         self.failing = 0
-        self._environment = environment
-        self._kind, self._plural = ("search", "candidates") if searching else ("learn", "episodes")
+        self._environment, self._way = environment, way
         self._told_failure = False
         self._told_steps = 0  # how long an episode was when that was told
 
     def look(self, done: Generation, generation: int, longest: int, note: Note) -> None:
-        """Speak up about what fails, stands still or takes long.
+        """Tell the user what fails, stands still or takes long.
 
         Args:
-            done: What the generation came to.
+            done: The result of the generation.
             generation: Its number, from 1.
             longest: Steps of the longest episode so far.
-            note: Says a line.
+            note: Tells the user one line.
 
         Raises:
             RunError: If more than half of the candidates failed in two generations running.
@@ -55,12 +55,12 @@ class Watch:
             note(f"generation {generation}, {name}: failed: {first}")
             if first.details:
                 note(first.details)
-            note(f"(further failures are counted as {self._kind}/failed)")
+            note(f"(further failures are counted as {self._way.prefix}/failed)")
             self._told_failure = True
-        self.failing = self.failing + 1 if done.failed > done.players / 2 else 0
+        self.failing = self.failing + 1 if done.failed > done.played / 2 else 0
         if self.failing == 2:
             raise RunError(
-                f"{done.failed} of {done.players} {self._plural} failed in {name}, the second generation running "
+                f"{done.failed} of {done.played} {self._way.players} failed in {name}, the second generation running "
                 f"(generation {generation}); the first: {done.failures[0]}"
             )
         if self._environment.time_limit is None:
@@ -70,7 +70,7 @@ class Watch:
             note(f"generation {generation}: {text}")
 
     def _tell_length(self, longest: int, note: Note) -> None:
-        """Say once that an episode is long, and once that one was cut off."""
+        """Tell once that an episode is long, and once that one was cut off."""
         name = self._environment.name
         if longest >= RUNAWAY_STEPS > self._told_steps:
             note(
@@ -79,8 +79,8 @@ class Watch:
             )
         elif longest >= LONG_STEPS > self._told_steps:
             note(
-                f"an episode of {name} took {longest:,} steps, and it has no time limit that is known of: one is cut "
-                f"off after {RUNAWAY_STEPS:,} steps (set max_episode_steps)"
+                f"an episode of {name} took {longest:,} steps, and no time limit is known: episodes are cut off after "
+                f"{RUNAWAY_STEPS:,} steps (set max_episode_steps)"
             )
         self._told_steps = max(self._told_steps, longest)
 
@@ -89,14 +89,14 @@ class Watch:
         """End the run with generation, environment and reason where a network, or anything else, raises.
 
         Raises:
-            RunError: In place of what was raised, which is noted with its traceback.
+            RunError: Instead of the exception, which is noted with its traceback.
         """
         try:
             yield
         except (RunError, LostProcessError, *STOPS):
             raise
         except BaseException as error:
-            if memory_needed(error) is not None:  # told by its own words
+            if memory_needed(error) is not None:  # reported elsewhere, with the amount
                 raise
             note("".join(traceback.format_exception(error.__cause__ or error)).rstrip())
             reason = str(error) if isinstance(error, CodeError) else in_a_line(error)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.fields import check_fields, maybe, number
-from torchpolicy.base.storage import parse_object
+from torchpolicy.base.files import parse_object
 from torchpolicy.output.writers.base import CLOSING, HELD_OUT, Distributions, Writer, no_distributions
 
 NAME = "metrics.jsonl"
