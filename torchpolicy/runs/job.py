@@ -31,7 +31,6 @@ from torchpolicy.runs.algorithms import (
 )
 from torchpolicy.runs.folder import name_of
 from torchpolicy.runs.settings import Settings
-from torchpolicy.search.base import Search
 from torchpolicy.training.callbacks import Callback
 from torchpolicy.training.calling import check_callbacks
 from torchpolicy.training.plan import Plan
@@ -113,8 +112,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         raise ValueError("normalize_observations is False, and the policy normalises observations")
     check_policy(policy, environment.first_observation)
     algorithm = make_algorithm(settings.algorithm, settings.hyperparameters or {}, policy, settings.seed)
-    noise_rank = algorithm.noise_rank if isinstance(algorithm, Search) else None
-    slots = _slots_of(settings, algorithm, plan, environment, policy, noise_rank)
+    slots = _slots_of(settings, algorithm, plan, environment, policy)
     config = {
         "preset": preset,
         "initial_weights": "given" if weights_given else "of the seed",
@@ -129,8 +127,8 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         slots,
         settings.compile,
         callbacks,
-        noise_rank,
-        _memory(algorithm, ParamVector(policy.net), slots, noise_rank),
+        algorithm.noise_rank,
+        _memory(algorithm, ParamVector(policy.net), slots),
         config,
         _code_of(settings, policy),
         _impurities(environment, strict=settings.strict),
@@ -160,7 +158,7 @@ def _check_compiler(environment: Environment, device: torch.device) -> None:
 def _check_candidates(settings: Settings, kind: type[Algorithm]) -> None:
     """Refuse settings of candidates for an algorithm that has none."""
     asked = settings.reevaluate or settings.step_penalty or settings.failed != "dropped"
-    if issubclass(kind, Learner) and asked:
+    if asked and not kind.has_candidates:
         raise ValueError(f"{kind.__name__} has no candidates: reevaluate, step_penalty and failed are for searches")
 
 
@@ -186,7 +184,7 @@ def _plan_of(settings: Settings, kind: type[Algorithm], environment: Environment
     if settings.generations is settings.total_steps is settings.seconds is None:
         chosen["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
     if settings.episodes is None:
-        chosen["episodes"] = kind.episodes if issubclass(kind, Learner) else 1
+        chosen["episodes"] = kind.episodes
     if settings.normalize_observations is None:
         chosen["normalize_observations"] = policy.normalizer is not None
     return Plan(**chosen | {"target": _target_of(settings.target, auto=goal)})
@@ -207,26 +205,16 @@ def _target_of(target: float | str | None, auto: float | None) -> float | None:
     return number
 
 
-def _slots_of(
-    settings: Settings,
-    algorithm: Algorithm,
-    plan: Plan,
-    environment: Environment,
-    policy: Policy,
-    noise_rank: int | None,
-) -> int:
+def _slots_of(settings: Settings, algorithm: Algorithm, plan: Plan, environment: Environment, policy: Policy) -> int:
     """Episodes that the rollout plays side by side."""
-    candidates = algorithm.population if isinstance(algorithm, Search) else 1
-    at_once = max(plan.episodes * candidates, plan.eval_episodes)
-    return choose_slots(environment, policy, at_once, compile=settings.compile, noise_rank=noise_rank)
+    at_once = max(plan.episodes * algorithm.population, plan.eval_episodes)
+    return choose_slots(environment, policy, at_once, compile=settings.compile, noise_rank=algorithm.noise_rank)
 
 
-def _memory(algorithm: Algorithm, vector: ParamVector, slots: int, rank: int | None) -> int:
+def _memory(algorithm: Algorithm, vector: ParamVector, slots: int) -> int:
     """Bytes that a run takes, about: a population, the weights in all slots, and vectors as long as the policy's."""
-    drawn = 0
-    if isinstance(algorithm, Search):
-        drawn = algorithm.population // (2 if algorithm.mirrored and rank else 1)  # a pair has its factors in common
-    return ((drawn + slots) * numbers_each(vector.slices, rank) + VECTORS * vector.dim) * vector.dtype.itemsize
+    copies = (algorithm.drawn + slots) * numbers_each(vector.slices, algorithm.noise_rank)
+    return (copies + VECTORS * vector.dim) * vector.dtype.itemsize
 
 
 def _record(
