@@ -22,7 +22,7 @@ import numpy as np
 from torchpolicy.checks import check_seed
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.envs.gym_slots import close_quietly
-from torchpolicy.foreign import blaming
+from torchpolicy.foreign import blaming, no_exit
 from torchpolicy.policies.base import Policy
 from torchpolicy.replay import make, show
 from torchpolicy.seeding import Stream, episode_seeds
@@ -58,6 +58,7 @@ class Take:
     total: float
 
 
+@no_exit()
 def shoot(
     policy: Policy, env: str, env_args: Mapping[str, Any] | None, max_episode_steps: int | None, seed: int
 ) -> Take:

@@ -6,6 +6,7 @@ exit code 0, and without a word. Only Ctrl-C and our own :class:`Stopped` may pa
 
 import errno
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from reprlib import Repr
@@ -14,7 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from torchpolicy.processes import Stopped
+from torchpolicy.processes import Stopped, Terminated
 
 STOPS = (KeyboardInterrupt, Stopped)
 """What ends a run, whoever is at work. Everywhere else: ``except STOPS: raise``, then ``except BaseException``."""
@@ -62,6 +63,22 @@ def blaming_calls(function: Callable[P, T], place: str) -> Callable[P, T]:
             raise CodeError(f"{place}: {in_a_line(error)}") from error
 
     return call
+
+
+@contextmanager
+def no_exit() -> Iterator[None]:
+    """Around all that is ours: code of the user's own ends no process, wherever it is called.
+
+    Raises:
+        CodeError: In place of SystemExit and whatever else ``except Exception`` lets through, but for our own stops.
+    """
+    try:
+        yield
+    except (Exception, Terminated, *STOPS):
+        raise
+    except BaseException as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise CodeError(f"{at.name}, line {at.lineno} of {at.filename}, failed: {in_a_line(error)}") from error
 
 
 def in_a_line(error: BaseException) -> str:

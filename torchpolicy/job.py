@@ -28,6 +28,7 @@ from torchpolicy.device import find_device
 from torchpolicy.environment_probe import check_environment
 from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.envs.base import Environment
+from torchpolicy.foreign import no_exit
 from torchpolicy.learn.base import Learner
 from torchpolicy.memory import enough_memory
 from torchpolicy.module_probe import check_policy
@@ -84,6 +85,7 @@ class Job:
 
 
 @enough_memory()
+@no_exit()
 def make_job(
     env: str | EnvFactory,
     algorithm: str | Algorithm,

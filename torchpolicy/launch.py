@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchpolicy.config import CONFIG
+from torchpolicy.foreign import no_exit
 from torchpolicy.hints import in_python, to_resume
 from torchpolicy.job import Job
 from torchpolicy.memory import check_memory
-from torchpolicy.processes import Group, Stopped
+from torchpolicy.processes import Group, Stopped, Terminated
 from torchpolicy.runs import create_run_folder, locked, open_run, versions
 from torchpolicy.session import run_job
 from torchpolicy.workers import run_workers
@@ -26,13 +27,14 @@ class Interrupted(KeyboardInterrupt):
         return [f"KeyboardInterrupt: {self}"]
 
 
+@no_exit()
 def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int) -> Path:
     """Run a job in its folder, new or begun, until its end; returns the folder.
 
     Raises:
         ValueError: If the folder cannot be had, or holds another run.
         RunError: If the run cannot go on.
-        KeyboardInterrupt, SystemExit: By a signal, after a checkpoint.
+        KeyboardInterrupt, Terminated: By a signal, after a checkpoint.
     """
     with ExitStack() as stack:
         group = Group.of_torchrun()
@@ -62,7 +64,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
             text, interrupted = f"stopped; {again}", stop.number == signal.SIGINT
             if group.rank == 0 and not (interrupted and in_python()):  # where the exception itself is shown
                 print(text, file=sys.stderr)
-            raise (Interrupted(text) if interrupted else SystemExit(128 + stop.number)) from None
+            raise (Interrupted(text) if interrupted else Terminated(128 + stop.number)) from None
     return folder
 
 

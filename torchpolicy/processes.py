@@ -48,6 +48,10 @@ class Stopped(BaseException):
         self.number = number
 
 
+class Terminated(SystemExit):
+    """The end of this process after a signal and a checkpoint: our own, where any other SystemExit is a mistake."""
+
+
 class Group:
     """The processes of a run. Alone by default, and then nothing of it is started.
 

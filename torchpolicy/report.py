@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torchpolicy.checkpoint import CheckpointError
 from torchpolicy.film import Filming
+from torchpolicy.foreign import STOPS, in_a_line
 from torchpolicy.policies.base import Policy
 from torchpolicy.search.base import Metrics
 from torchpolicy.writers.base import Distributions, Writer
@@ -30,9 +31,9 @@ class Report:
         for kind in kinds:
             try:
                 self._writers.append(kind(run_dir, resumed_at))
-            except CheckpointError:  # what is there already is damaged, which is not the writer's fault
+            except (CheckpointError, *STOPS):  # what is there already is damaged, which is not the writer's fault
                 raise
-            except Exception as error:  # whatever it is, a writer is not worth a run
+            except BaseException as error:  # whatever it is, SystemExit included, a writer is not worth a run
                 _shout(f"{kind.__name__} cannot begin, and is left out: {_in_words(error)}")
 
     def close(self) -> None:
@@ -40,7 +41,9 @@ class Report:
         for writer in self._writers:
             try:
                 writer.close()
-            except Exception as error:
+            except STOPS:
+                raise
+            except BaseException as error:
                 _shout(f"{type(writer).__name__} cannot be closed: {_in_words(error)}")
 
     def note(self, text: str) -> None:
@@ -48,7 +51,9 @@ class Report:
         for writer in self._writers:
             try:
                 writer.note(text)
-            except Exception as error:
+            except STOPS:
+                raise
+            except BaseException as error:
                 _shout(text)
                 self._blame(writer, error, _shout)
 
@@ -66,7 +71,9 @@ class Report:
             return
         try:
             gif = self._filming.look(policy)
-        except Exception as error:  # whatever an environment does when it is drawn, the run goes on
+        except STOPS:
+            raise
+        except BaseException as error:  # whatever an environment does when it is drawn, the run goes on
             self._filming = None
             self.note(f"no pictures of episodes: {_in_words(error)}")
             return
@@ -77,20 +84,22 @@ class Report:
         for writer in self._writers:
             try:
                 call(writer)
-            except Exception as error:  # as at a full disk, at a number that it cannot draw, or by a mistake in it
+            except STOPS:
+                raise
+            except BaseException as error:  # as at a full disk, at a number that it cannot draw, or by a mistake in it
                 self._blame(writer, error, self.note)
 
-    def _blame(self, writer: Writer, error: Exception, tell: Callable[[str], None]) -> None:
+    def _blame(self, writer: Writer, error: BaseException, tell: Callable[[str], None]) -> None:
         """Say once of a writer that it fails."""
         if writer not in self._failed:
             self._failed.add(writer)
             tell(f"{type(writer).__name__} cannot write: {_in_words(error)} (the run goes on)")
 
 
-def _in_words(error: Exception) -> str:
-    """What an exception says, in one line, and of what kind it is, unless that is plain."""
-    said = next(iter(str(error).strip().splitlines()), "")
-    return said if said and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {said}"
+def _in_words(error: BaseException) -> str:
+    """What was raised, in one line, and of what kind it is, unless that is plain."""
+    said = in_a_line(error)
+    return said.partition(": ")[2] or said if isinstance(error, OSError | ValueError) else said
 
 
 def _shout(text: str) -> None:

@@ -27,6 +27,7 @@ from torchpolicy.checkpoint import (
 from torchpolicy.config import CONFIG, FORMAT_VERSION, check_identity, refuse_code, sealed, was_edited
 from torchpolicy.evaluation import Evaluation
 from torchpolicy.fields import TABLE, TEXT, Kind, check_fields, list_of, maybe, number, one_of, record_of, whole
+from torchpolicy.foreign import no_exit
 from torchpolicy.outcome import Failure
 from torchpolicy.policies.base import Policy
 
@@ -114,6 +115,7 @@ def load_evaluation(run_dir: Path) -> Evaluation:
     return Evaluation(returns, np.array(test["lengths"]), [Failure(**failure) for failure in test["failures"]])
 
 
+@no_exit()
 def load_policy(run_dir: str | Path, own: OwnPolicy | None = None) -> Policy:
     """Read the policy of a run, in eval mode; of one that has not finished, that of its newest checkpoint.
 

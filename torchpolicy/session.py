@@ -14,6 +14,7 @@ from torchpolicy.config import CONFIG
 from torchpolicy.device import deterministic
 from torchpolicy.environments import is_own_code
 from torchpolicy.film import Filming
+from torchpolicy.foreign import no_exit
 from torchpolicy.job import Job
 from torchpolicy.memory import enough_memory
 from torchpolicy.plan import RunError
@@ -31,6 +32,7 @@ WORTH_TELLING = 2**29
 
 
 @enough_memory()
+@no_exit()
 def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
     """Train in this process until the end of the job, from the newest checkpoint in its folder if there is one.
 

@@ -9,6 +9,7 @@ from torchpolicy.checks import MOST_EPISODES, check_count, check_seed
 from torchpolicy.config import read_config
 from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.evaluation import Evaluation, evaluate_vector
+from torchpolicy.foreign import no_exit
 from torchpolicy.params import ParamVector
 from torchpolicy.policies.base import Policy
 from torchpolicy.processes import one_thread
@@ -75,6 +76,7 @@ def load_run(
     return load_policy(run_dir, policy), environment
 
 
+@no_exit()
 def evaluate(
     policy: Policy,
     env: str | EnvFactory,
