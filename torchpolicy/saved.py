@@ -151,6 +151,8 @@ def _of_checkpoint(run_dir: Path, own: OwnPolicy | None) -> Policy:
             raise ValueError("an earlier version wrote it, and its policy alone cannot be had: torchpolicy resume")
         check_fields(state, STATE, STATE)
         check_fields(state["description"], DESCRIPTION, DESCRIPTION)
+        if own is None:
+            refuse_code(path, {"settings": state["description"]["settings"]})
         if own is not None or state["description"]["settings"] is not None:
             policy = rebuild(path, state["description"], own)
             fill(policy, state["policy"], path)
@@ -178,7 +180,7 @@ def _read(run_dir: Path) -> dict[str, Any]:
         check_fields(description, FIELDS, NEEDS)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    refuse_code(path, {"policy": description["settings"]})
+    refuse_code(path, {"settings": description["settings"]})
     if was_edited(description):
         raise CheckpointError(f"{path}: was edited, or is damaged: its checksum is not that of its fields")
     found, identity = description.get("identity"), _identity_of(run_dir)
