@@ -14,7 +14,7 @@ from gymnasium import Space
 from torch import nn
 
 from torchpolicy.checks import check_range
-from torchpolicy.foreign import STOPS, CodeError, in_a_line
+from torchpolicy.foreign import STOPS, CodeError, in_a_line, memory_needed
 from torchpolicy.imports import import_name
 from torchpolicy.learn.base import Learner
 from torchpolicy.params import ParamVector
@@ -192,10 +192,8 @@ def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Spac
     except BaseException as error:
         if isinstance(error, ValueError) and isinstance(make, type) and make.__module__.startswith(f"{__package__}."):
             raise  # one of our own policies has said what is wrong
-        raise CodeError(
-            f"making the policy {name} failed: {in_a_line(error)} "
-            "(it is called with the observation space and the action space)"
-        ) from error
+        advice = "" if memory_needed(error) else " (it is called with the observation space and the action space)"
+        raise CodeError(f"making the policy {name} failed: {in_a_line(error)}{advice}") from error
 
 
 def check_place(algorithm: str | Algorithm, device: torch.device) -> None:

@@ -30,7 +30,7 @@ from torchpolicy.environments import EnvFactory, make_environment
 from torchpolicy.envs.base import Environment
 from torchpolicy.foreign import no_exit
 from torchpolicy.learn.base import Learner
-from torchpolicy.memory import enough_memory
+from torchpolicy.memory import check_memory, enough_memory
 from torchpolicy.module_probe import check_policy
 from torchpolicy.params import ParamVector
 from torchpolicy.plan import Plan
@@ -148,6 +148,8 @@ def make_job(
         trained.normalize()
     elif trained.normalizer is not None:
         raise ValueError("normalize_observations is False, and the policy normalises observations")
+    vector = ParamVector(trained.net)
+    check_memory(VECTORS * vector.dim * vector.dtype.itemsize, 1, place)  # before it is tried out, which takes some
     check_policy(trained, environment.first_observation)
     made = make_algorithm(algorithm, hyperparameters, trained, seed)
     known = hyperparameters_of(algorithm_kind)
@@ -175,7 +177,7 @@ def make_job(
         "compile": compile,
         "device": device,
     }
-    memory = _memory(made, ParamVector(trained.net), slots, noise_rank)
+    memory = _memory(made, vector, slots, noise_rank)
     made_again = trained.net if policy is None or policy_args else policy  # which of these can be named to a command
     code: dict[str, object] = {"env": env, "policy": None if trained.settings is not None else made_again}
     impure = check_environment(environment)
