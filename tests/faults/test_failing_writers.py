@@ -26,15 +26,24 @@ def train(**arguments: Any) -> tp.Result:
 
 @pytest.mark.parametrize("kind", writer_classes())
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(KeyError("a bug"), "KeyError: 'a bug'"), (SystemExit(0), "SystemExit: 0 (sys.exit was called)")],
+)
 def test_a_writer_with_a_bug_is_told_of_once_and_the_run_goes_on(
-    kind: type[Writer], method: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: type[Writer],
+    method: str,
+    error: BaseException,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     works = getattr(kind, method)
 
     def fails(self: Writer, *given: Any) -> None:
         if method == "close":
             works(self)  # no file is left open
-        raise KeyError("a bug")
+        raise error
 
     class Film:
         """A picture after every generation."""
@@ -59,7 +68,7 @@ def test_a_writer_with_a_bug_is_told_of_once_and_the_run_goes_on(
         assert len(train(run_dir=run_dir, **settles).metrics) == len(whole.metrics)
     assert torch.equal(tp.load(run_dir).net.weight, whole.policy.net.weight)  # type: ignore[arg-type]
     said = capsys.readouterr().err
-    assert said.count(f"{kind.__name__} cannot") == said.count("KeyError: 'a bug'") == 1
+    assert said.count(f"{kind.__name__} cannot") == said.count(says) == 1
 
 
 def test_what_a_console_cannot_note_is_heard_all_the_same(

@@ -75,7 +75,7 @@ REFUSED = [
     *(Case("its forward raises", having(raises(make)), f"{FIT}.*{says}") for says, make in ERRORS.items()),
     *(Case("its factory raises", lambda make=make: raises(make)(), says) for says, make in ERRORS.items()),
     Case("its factory makes no module", lambda: 7, "should return a Policy or a module, got int"),
-    Case("it needs more memory than there is", lambda: nn.Linear(3, 10**13), "not enough memory"),
+    Case("it needs more memory than there is", lambda: nn.Linear(3, 10**13), "not enough memory: 111,758.7 GiB more"),
 ]
 """Before training: one line and exit code 2."""
 
@@ -168,7 +168,7 @@ def test_a_run_that_would_take_more_memory_than_there_is_is_refused(
     workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = {1: "0.0", 2: r"0.0 GiB of memory in 2 processes"}[workers]
-    monkeypatch.setattr("torchpolicy.base.memory.machine_memory", lambda: 1000)
+    monkeypatch.setattr("torchpolicy.base.memory.machine_memory", lambda: 4000 if workers == 2 else 1000)
     with pytest.raises(ValueError, match=rf"this would take about {needed}.*, and this machine has 0.0 GiB"):
         train(odd.Plain, workers=workers)
     monkeypatch.undo()
@@ -177,6 +177,15 @@ def test_a_run_that_would_take_more_memory_than_there_is_is_refused(
     ):
         tp.train(Env, "cem", population=2**31 - 1)
     assert not Path("run").exists()
+
+
+def test_a_module_too_large_for_the_machine_is_refused_before_it_is_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchpolicy.base.memory.machine_memory", lambda: 1000)
+    monkeypatch.setattr(
+        "torchpolicy.runs.job.check_policy", lambda *_: pytest.fail("which takes a copy of all weights")
+    )
+    with pytest.raises(ValueError, match=r"this would take about 0\.0 GiB of memory, and this machine has 0\.0 GiB"):
+        train(odd.Plain)
 
 
 def test_the_machines_memory_is_that_of_its_container(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torchpolicy.base.storage import load_checkpoint, save_checkpoint
 
 import torchpolicy as tp
 from torchpolicy.cli import main
@@ -84,6 +85,16 @@ def commands(run: str) -> dict[str, Callable[[], object]]:
     }
 
 
+INSTEAD = {
+    "env": "name it again, --env {} (in Python: env=)",
+    "algorithm": "name it again, torchpolicy train ALGO (in Python: algorithm=)",
+    "policy": "name it again, --policy {} (in Python: policy=)",
+    "env_args": "name it again, --env-args render_mode={} (in Python: env_args=)",
+    "policy_args": "--policy-args features={} (in Python: policy_args=)",
+    "hyperparameters": "a new run takes it in Python, tp.train(..., optimizer=...)",
+}
+"""What to type, by the field where a name of code stood."""
+
 SLOW = ("export", "plot", "tp.plot", "train --from", "train --run-dir")
 """Commands that use no name of a configuration, and go their whole way: tried with one name."""
 
@@ -127,10 +138,9 @@ def test_a_name_in_a_config_is_not_taken(
             uses = command in ("resume", "tp.resume", "eval", "play", "record") or "settings" in command
             if uses and field not in ("device", "backend"):
                 assert code == 2, (command, name)
-                option = {"hyperparameters": "optimizer"}.get(field, field).replace("_", "-")
-                assert f"is code, {name!r}, and code is never taken from a file: name it again, " in said, said
-                option = "torchpolicy train ALGO" if field == "algorithm" else f"--{option} "
-                assert option in said or field in ("hyperparameters", "policy_args"), said
+                assert f"is code, {name!r}, and code is never taken from a file: " in said, said
+                beside = "settings" in command and field == "hyperparameters"  # where each of them is a keyword
+                assert (f"--optimizer {name} " if beside else INSTEAD[field].format(name)) in said, said
 
 
 @pytest.mark.parametrize("field", ["env", "algorithm", "policy", "env_args", "policy_args", "hyperparameters"])
@@ -166,9 +176,53 @@ def test_a_name_in_a_saved_policy_is_not_taken(finished: Path, witness: Path) ->
             description = json.loads(Path("run/policy/policy.json").read_text()) | {"settings": settings}
             description.pop("checksum", None)
             Path("run/policy/policy.json").write_text(json.dumps(description))
-            with pytest.raises(ValueError, match=r"run/policy/policy\.json: policy\.policy.* is code"):
+            with pytest.raises(ValueError, match=r"run/policy/policy\.json: settings\.policy.* is code"):
                 tp.load("run")
             assert not witness.exists(), witness.read_text()
+
+
+def test_a_name_anywhere_in_a_checkpoint_is_not_taken(
+    finished: Path, witness: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkpoint,) = finished.glob("checkpoints/ckpt-00000001-*")
+    (tree, _), path = load_checkpoint(checkpoint.parent), list(sys.path)
+    assert tree is not None
+    for place in places(tree):
+        shutil.rmtree("run", ignore_errors=True)
+        shutil.copytree(finished, "run", ignore=shutil.ignore_patterns("policy", "checkpoints"))
+        save_checkpoint(Path("run/checkpoints"), 1, replaced(tree, place, "canary:bird"))
+        for words in ("eval run --episodes 2", "resume run --generations 1"):
+            assert main(words.split()) in (0, 2)
+            said = capsys.readouterr().err
+            assert not witness.exists(), (place, words, witness.read_text())
+            assert sys.path == path
+            assert "Traceback" not in said, (place, words, said)
+            if place == ("description", "settings", "policy") and "eval" in words:
+                assert "settings.policy is code, 'canary:bird', and code is never taken from a file: name it" in said
+
+
+def places(tree: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every place in a tree of tables."""
+    if place:
+        yield place
+    for name, value in tree.items() if isinstance(tree, dict) else ():
+        yield from places(value, (*place, name))
+
+
+def replaced(tree: Any, place: tuple[str, ...], value: object) -> Any:
+    """The tree with something else in one place."""
+    if not place:
+        return value
+    return tree | {place[0]: replaced(tree[place[0]], place[1:], value)}
+
+
+def test_a_name_of_several_lines_is_told_in_one(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(finished, "run")
+    config = json.loads(Path("run/config.json").read_text()) | {"env": "no:where\ntorchpolicy: all is well"}
+    Path("run/config.json").write_text(json.dumps(config))
+    assert main(["resume", "run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("name it again, --env NAME (in Python: env=)")
 
 
 def test_what_the_caller_names_is_taken(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

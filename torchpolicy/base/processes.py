@@ -46,6 +46,10 @@ class Stopped(BaseException):
         self.number = number
 
 
+class Terminated(SystemExit):
+    """The end of this process after a signal and a checkpoint: our own, where any other SystemExit is a mistake."""
+
+
 class Group:
     """The processes of a run. By default there is one process, and no group is started.
 

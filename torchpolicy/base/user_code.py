@@ -8,6 +8,7 @@ import errno
 import importlib
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 
 from torchpolicy.base.errors import CodeError
-from torchpolicy.base.processes import Stopped
+from torchpolicy.base.processes import Stopped, Terminated
 
 if sys.platform != "win32":  # imported early: where it is used, no more files can be opened
     from resource import RLIMIT_NOFILE, getrlimit
@@ -97,6 +98,23 @@ def _lies_in(folder: Path, module: ModuleType | None) -> bool:
     """Whether a module's file, or a part of its package, is in a folder."""
     places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
     return any(Path(place).is_relative_to(folder) for place in places if place)
+
+
+@contextmanager
+def no_exit() -> Iterator[None]:
+    """Around everything that calls code of the user's own: wherever that is called, it ends no process.
+
+    Raises:
+        CodeError: Instead of SystemExit and everything else that ``except Exception`` lets through, except
+            :data:`STOPS`.
+    """
+    try:
+        yield
+    except (Exception, Terminated, *STOPS):
+        raise
+    except BaseException as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        raise CodeError(f"{at.name}, line {at.lineno} of {at.filename}, failed: {in_a_line(error)}") from error
 
 
 def in_a_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ OLD_NAMES = {"survival_bonus": "step_penalty"}
 CODE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.-]*")
 """Names that would import code: ``pkg.mod:name`` and ``package:Env-v0``."""
 
-NAMES = ("env", "algorithm", "policy", "policy.policy")
+NAMES = ("env", "algorithm", "policy", "policy.policy", "settings.policy")
 """Fields in which every text with a colon counts as code."""
 
 PATHS = ("log_dir", "run_dir")
@@ -167,12 +168,25 @@ def refuse_code(path: Path, taken: Mapping[str, Any]) -> None:
     for name, value in taken.items():
         for place, text in _texts(name, value):
             if name not in PATHS and (CODE.fullmatch(text) or (":" in text and place in NAMES)):
-                again = f"{place.rpartition('.')[2]}={text}" if name.endswith("_args") else text
-                option = f"--{name.replace('_', '-')} {again} (in Python: {name}=)"
-                option = "torchpolicy train ALGO" if name == "algorithm" else option
                 raise ValueError(
-                    f"{path}: {place} is code, {text!r}, and code is never taken from a file: name it again, {option}"
+                    f"{path}: {place} is code, {text!r}, and code is never taken from a file: {_again(place, text)}"
                 )
+
+
+def _again(place: str, text: str) -> str:
+    """The words that tell what to type instead of a name of code, by the place where it stood."""
+    field, _, inner = place.partition(".")
+    argument, text = place.rpartition(".")[2], text if text.isprintable() else "NAME"
+    if field == "algorithm":
+        return "name it again, torchpolicy train ALGO (in Python: algorithm=)"
+    if field == "hyperparameters":
+        return f"a new run takes it in Python, tp.train(..., {argument}=...)"
+    if inner.startswith("policy_args"):
+        option = f"--policy-args {argument}={text}"
+        return f"a new run takes it, torchpolicy train ALGO {option} (in Python: policy_args=)"
+    field = "policy" if field == "settings" else field
+    text = f"{argument}={text}" if field.endswith("_args") else text
+    return f"name it again, --{field.replace('_', '-')} {shlex.quote(text)} (in Python: {field}=)"
 
 
 def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from gymnasium import Space
 from gymnasium.spaces import Dict, Tuple
 from torch import Tensor, nn
 
+from torchpolicy.base.user_code import no_exit
 from torchpolicy.policies.base import Policy
 
 
@@ -34,6 +35,7 @@ class Greedy(nn.Module):
         return actions
 
 
+@no_exit()
 def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
     """Write a policy as a program of ``torch.export`` that also encodes observations and decodes actions.
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from torchpolicy.base.checks import check_seed
 from torchpolicy.base.seeding import Stream, episode_seeds
-from torchpolicy.base.user_code import blaming
+from torchpolicy.base.user_code import blaming, no_exit
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.envs.gym_slots import close_quietly
 from torchpolicy.output.replay import make, show
@@ -58,6 +58,7 @@ class Take:
     total: float
 
 
+@no_exit()
 def shoot(
     policy: Policy, env: str, env_args: Mapping[str, Any] | None, max_episode_steps: int | None, seed: int
 ) -> Take:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.types import Metrics
+from torchpolicy.base.user_code import STOPS, in_a_line
 from torchpolicy.output.film import Filming
 from torchpolicy.output.writers.base import Distributions, Writer
 from torchpolicy.policies.base import Policy
@@ -36,9 +37,9 @@ class Report:
         for kind in kinds:
             try:
                 self._writers.append(kind(run_dir, resumed_at))
-            except CheckpointError:  # the run's own file is damaged, which is not the writer's fault
+            except (CheckpointError, *STOPS):  # the run's own file is damaged, which is not the writer's fault
                 raise
-            except Exception as error:  # no failure of a writer may end a run
+            except BaseException as error:  # no failure of a writer may end a run, SystemExit included
                 _shout(f"{kind.__name__} cannot begin, and is left out: {_in_words(error)}")
 
     def close(self) -> None:
@@ -46,7 +47,9 @@ class Report:
         for writer in self._writers:
             try:
                 writer.close()
-            except Exception as error:
+            except STOPS:
+                raise
+            except BaseException as error:
                 _shout(f"{type(writer).__name__} cannot be closed: {_in_words(error)}")
 
     def note(self, text: str) -> None:
@@ -54,7 +57,9 @@ class Report:
         for writer in self._writers:
             try:
                 writer.note(text)
-            except Exception as error:
+            except STOPS:
+                raise
+            except BaseException as error:
                 _shout(text)
                 self._blame(writer, error, _shout)
 
@@ -72,7 +77,9 @@ class Report:
             return
         try:
             gif = self._filming.look(policy)
-        except Exception as error:  # an environment may raise anything when it is drawn, and the run goes on
+        except STOPS:
+            raise
+        except BaseException as error:  # an environment may raise anything when it is drawn, and the run goes on
             self._filming = None
             self.note(f"no pictures of episodes: {_in_words(error)}")
             return
@@ -83,20 +90,22 @@ class Report:
         for writer in self._writers:
             try:
                 call(writer)
-            except Exception as error:  # a full disk, a number that cannot be drawn, or a bug in the writer
+            except STOPS:
+                raise
+            except BaseException as error:  # a full disk, a number that cannot be drawn, or a bug in the writer
                 self._blame(writer, error, self.note)
 
-    def _blame(self, writer: Writer, error: Exception, tell: Callable[[str], None]) -> None:
+    def _blame(self, writer: Writer, error: BaseException, tell: Callable[[str], None]) -> None:
         """Tell the user that a writer fails, unless that was told before."""
         if writer not in self._failed:
             self._failed.add(writer)
             tell(f"{type(writer).__name__} cannot write: {_in_words(error)} (the run goes on)")
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     """The message of an exception in one line, with its class unless the message stands alone."""
-    said = next(iter(str(error).strip().splitlines()), "")
-    return said if said and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {said}"
+    said = in_a_line(error)
+    return said.partition(": ")[2] or said if isinstance(error, OSError | ValueError) else said
 
 
 def _shout(text: str) -> None:

@@ -19,6 +19,7 @@ from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.fields import TABLE, TEXT, Kind, check_fields, list_of, maybe, number, one_of, record_of, whole
 from torchpolicy.base.files import read_json, read_tensors, write_json, write_tensors
+from torchpolicy.base.user_code import no_exit
 from torchpolicy.base.version import FORMAT_VERSION, check_format, stamp
 from torchpolicy.output.blueprint import DESCRIPTION, OwnPolicy, describe, fill, needs_policy, rebuild
 from torchpolicy.output.config import CONFIG, check_identity, refuse_code, sealed, was_edited
@@ -123,6 +124,7 @@ def load_evaluation(run_dir: Path) -> Evaluation:
     return Evaluation(returns, np.array(test["lengths"]), [Failure(**failure) for failure in test["failures"]])
 
 
+@no_exit()
 def load_policy(run_dir: str | Path, own: OwnPolicy | None = None) -> Policy:
     """Read the final policy of a run, in eval mode. If the run has not finished, its newest checkpoint is taken.
 
@@ -161,6 +163,8 @@ def _of_checkpoint(run_dir: Path, own: OwnPolicy | None) -> Policy:
             )
         check_fields(state, STATE, STATE)
         check_fields(state["description"], DESCRIPTION, DESCRIPTION)
+        if own is None:
+            refuse_code(path, {"settings": state["description"]["settings"]})
         if own is not None or state["description"]["settings"] is not None:
             policy = rebuild(path, state["description"], own)
             fill(policy, state["policy"], path)
@@ -189,7 +193,7 @@ def _read(run_dir: Path) -> dict[str, Any]:
         check_fields(description, FIELDS, NEEDS)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    refuse_code(path, {"policy": description["settings"]})
+    refuse_code(path, {"settings": description["settings"]})
     if was_edited(description):
         raise CheckpointError(f"{path}: was edited, or is damaged: its checksum is not that of its fields")
     found, identity = description.get("identity"), _identity_of(run_dir)

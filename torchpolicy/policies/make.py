@@ -10,7 +10,7 @@ from torch import nn
 from torchpolicy.base.checks import suggestion
 from torchpolicy.base.discovery import entry, names
 from torchpolicy.base.errors import CodeError
-from torchpolicy.base.user_code import STOPS, import_name, in_a_line
+from torchpolicy.base.user_code import STOPS, import_name, in_a_line, memory_needed
 from torchpolicy.policies.base import Policy
 
 PolicyFactory = Callable[[Space[Any], Space[Any]], Policy | nn.Module]
@@ -91,7 +91,5 @@ def _call(make: Callable[..., object], name: str, spaces: tuple[Space[Any], Spac
     except BaseException as error:
         if isinstance(error, ValueError) and isinstance(make, type) and make.__module__.startswith("torchpolicy."):
             raise  # one of our own policies has said what is wrong
-        raise CodeError(
-            f"making the policy {name} failed: {in_a_line(error)} "
-            "(it is called with the observation space and the action space)"
-        ) from error
+        advice = "" if memory_needed(error) else " (it is called with the observation space and the action space)"
+        raise CodeError(f"making the policy {name} failed: {in_a_line(error)}{advice}") from error

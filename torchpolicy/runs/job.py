@@ -12,7 +12,8 @@ import torch
 
 from torchpolicy.base.checks import check_seed
 from torchpolicy.base.device import find_device
-from torchpolicy.base.memory import enough_memory
+from torchpolicy.base.memory import check_memory, enough_memory
+from torchpolicy.base.user_code import no_exit
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.probe import check_environment
@@ -84,6 +85,7 @@ class Job:
 
 
 @enough_memory()
+@no_exit()
 def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> Job:
     """Put a run together from its settings.
 
@@ -110,6 +112,8 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         policy.normalize()
     elif policy.normalizer is not None:
         raise ValueError("normalize_observations is False, and the policy normalises observations")
+    vector = ParamVector(policy.net)
+    check_memory(VECTORS * vector.dim * vector.dtype.itemsize, 1, device)  # before trying it out, which takes some
     check_policy(policy, environment.first_observation)
     algorithm = make_algorithm(settings.algorithm, settings.hyperparameters or {}, policy, settings.seed)
     slots = _slots_of(settings, algorithm, plan, environment, policy)
@@ -128,7 +132,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         settings.compile,
         callbacks,
         algorithm.noise_rank,
-        _memory(algorithm, ParamVector(policy.net), slots),
+        _memory(algorithm, vector, slots),
         config,
         _code_of(settings, policy),
         _impurities(environment, strict=settings.strict),

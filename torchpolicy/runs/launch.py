@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchpolicy.base.memory import check_memory
-from torchpolicy.base.processes import Group, Stopped
+from torchpolicy.base.processes import Group, Stopped, Terminated
+from torchpolicy.base.user_code import no_exit
 from torchpolicy.output.config import CONFIG
 from torchpolicy.runs.folder import create_run_folder, locked, open_run, versions
 from torchpolicy.runs.hints import in_python, to_resume
@@ -26,6 +27,7 @@ class Interrupted(KeyboardInterrupt):
         return [f"KeyboardInterrupt: {self}"]
 
 
+@no_exit()
 def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int) -> Path:
     """Run a job in its folder, which may be new or hold a run that was begun, until its end.
 
@@ -41,7 +43,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
     Raises:
         ValueError: If the folder cannot be made or used, holds another run, or there is not enough memory.
         RunError: If the run cannot go on.
-        KeyboardInterrupt, SystemExit: If a signal arrived, after a checkpoint was written.
+        KeyboardInterrupt, Terminated: If a signal arrived, after a checkpoint was written.
     """
     with ExitStack() as stack:
         group = Group.of_torchrun()
@@ -78,7 +80,7 @@ def _stopped(stop: Stopped, folder: Path, job: Job, group: Group) -> BaseExcepti
     text, interrupted = f"stopped; {again}", stop.number == signal.SIGINT
     if group.rank == 0 and not (interrupted and in_python()):  # in Python the exception itself is shown
         print(text, file=sys.stderr)
-    return Interrupted(text) if interrupted else SystemExit(128 + stop.number)
+    return Interrupted(text) if interrupted else Terminated(128 + stop.number)
 
 
 def _compare(job: Job, group: Group) -> None:

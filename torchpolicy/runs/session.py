@@ -10,6 +10,7 @@ from torchpolicy.base.device import deterministic
 from torchpolicy.base.errors import CheckpointError, RunError
 from torchpolicy.base.memory import enough_memory
 from torchpolicy.base.processes import Group, one_thread, stoppable
+from torchpolicy.base.user_code import no_exit
 from torchpolicy.envs.make import is_own_code
 from torchpolicy.output.blueprint import describe
 from torchpolicy.output.config import CONFIG
@@ -31,6 +32,7 @@ WORTH_TELLING = 2**29
 
 
 @enough_memory()
+@no_exit()
 def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
     """Train in this process until the end of the job, from the newest checkpoint in its folder if there is one.
 

@@ -7,6 +7,7 @@ from typing import Any
 from torchpolicy.base.checks import MOST_EPISODES, check_count, check_seed
 from torchpolicy.base.processes import one_thread
 from torchpolicy.base.seeding import Stream
+from torchpolicy.base.user_code import no_exit
 from torchpolicy.envs.make import EnvFactory, make_environment
 from torchpolicy.output.blueprint import OwnPolicy
 from torchpolicy.output.config import read_config
@@ -75,6 +76,7 @@ def load_run(
     return load_policy(run_dir, policy), environment
 
 
+@no_exit()
 def evaluate(
     policy: Policy,
     env: str | EnvFactory,
