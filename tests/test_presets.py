@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import torchpolicy as tp
-from torchpolicy import api, preset
+from torchpolicy import api
+from torchpolicy.runs import preset
 from torchpolicy.runs.algorithms import algorithm_names
 from torchpolicy.runs.job import Job
 from torchpolicy.runs.preset import DEFAULTS, describe, find_preset, presets_of, settle

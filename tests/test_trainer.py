@@ -8,10 +8,10 @@ import torch
 from worlds import Guess, Hover, Nowhere
 
 import torchpolicy as tp
-from torchpolicy import trainer as module
 from torchpolicy.base.seeding import Stream
 from torchpolicy.base.storage import load_checkpoint
 from torchpolicy.rollout.evaluation import Evaluation
+from torchpolicy.training import trainer as module
 
 
 def scores(returns: list[float]) -> Evaluation:
