@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torchpolicy.callbacks import Callback, Evaluate, KeepPolicies, Run, StopAfter, StopOnPlateau, StopOnReturn
 from worlds import Guess
 
 import torchpolicy as tp
 from torchpolicy.base.storage import load_checkpoint
+from torchpolicy.callbacks import Callback, Evaluate, KeepPolicies, Run, StopAfter, StopOnPlateau, StopOnReturn
 
 
 class Does(Callback):

@@ -79,6 +79,16 @@ class Environment:
     first_observation: Array | None = None
 
     @property
+    def on_tensors(self) -> bool:
+        """Whether all its episodes are stepped together, as pure functions on tensors, and not one by one."""
+        return self.tensor_env is not None
+
+    @property
+    def backend(self) -> str:
+        """What it runs on: ``native``, which is on tensors, or ``gymnasium``."""
+        return "native" if self.on_tensors else "gymnasium"
+
+    @property
     def spaces(self) -> tuple[Space[Any], Space[Any]]:
         """Of observations and actions."""
         return self.observation_space, self.action_space

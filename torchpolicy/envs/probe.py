@@ -59,7 +59,7 @@ def check_environment(environment: Environment) -> str | None:
     Raises:
         ValueError: If not even a first step succeeds.
     """
-    if environment.tensor_env is not None:
+    if environment.on_tensors:
         return None
     dtype = make_encoder(environment.observation_space).observation_dtype or torch.float64
     slots = environment.make_slots(2, torch.empty(0, dtype=dtype).numpy().dtype)

@@ -5,15 +5,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
-
-from torchpolicy.base.processes import Group
-from torchpolicy.base.types import Array
-
-BLOCK = 256
-"""Steps that a recording grows by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,53 +108,3 @@ class Episodes:
         """Several batches, at least one, as one."""
         parts = [batch.as_dict() for batch in batches]
         return cls(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-
-
-class Recording:
-    """Takes down what S slots do, and in the end hands over the episodes that ended.
-
-    Args:
-        observations: (S, *O), the like of what will be seen.
-        choices: (S, *choice_shape), the like of what will be chosen.
-    """
-
-    def __init__(self, observations: Array, choices: Array) -> None:
-        self._like = observations, choices, np.zeros(len(observations))
-        self._blocks: list[list[Array]] = []  # observations, choices and rewards, each (BLOCK, S, …)
-        self._ended: dict[int, tuple[int, int, int]] = {}  # number: slot, first step, end
-        self._steps = 0
-
-    def before(self, observations: Array, choices: Array) -> None:
-        """What all slots see, and what they choose."""
-        row = self._steps % BLOCK
-        if row == 0:
-            self._blocks.append([np.empty((BLOCK, *like.shape), like.dtype) for like in self._like])
-        self._blocks[-1][0][row], self._blocks[-1][1][row] = observations, choices
-
-    def after(self, rewards: Array) -> None:
-        """What the step brought to all slots."""
-        self._blocks[-1][2][self._steps % BLOCK] = rewards
-        self._steps += 1
-
-    def keep(self, number: int, slot: int, begin: int, end: int) -> None:
-        """Steps `begin` to `end` of a slot were an episode."""
-        self._ended[number] = slot, begin, end
-
-    def gathered(self, group: Group) -> Episodes:
-        """All episodes that the processes of a group took down, in the order of their numbers."""
-        own = np.array(list(self._ended), np.int64)
-        spans = np.array([end - begin for _, begin, end in self._ended.values()], np.int64)
-        kinds = [self._of_all(kind) for kind in range(3)]
-        parts = [torch.from_numpy(group.join(part)) for part in (own, spans, *kinds)]
-        numbers, lengths, observations, choices, rewards = parts
-        order, steps = numbers.argsort(), numbers.repeat_interleave(lengths).argsort(stable=True)
-        return Episodes(observations[steps], choices[steps], rewards[steps], lengths[order])
-
-    def _of_all(self, kind: int) -> Array:
-        """Observations, choices or rewards of the episodes that ended, one after the other."""
-        pieces = [self._like[kind][:0]]
-        for slot, begin, end in self._ended.values():
-            for first in range(begin - begin % BLOCK, end, BLOCK):
-                block = self._blocks[first // BLOCK][kind]
-                pieces.append(block[max(0, begin - first) : end - first, slot])
-        return np.concatenate(pieces)

@@ -1,10 +1,7 @@
 """A run put together and checked, before anything of it is started."""
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from math import isfinite, nan
 from typing import Any
 
@@ -29,15 +26,12 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.vectors.low_rank import numbers_each
 from torchpolicy.runs.folder import name_of
 from torchpolicy.search.base import Search
-from torchpolicy.rollout.tensor import choose_slots
+from torchpolicy.rollout.make import check_compile, choose_slots
 
 DEFAULT_TOTAL_STEPS = 1_000_000
 
 VECTORS = 35
 """As long as the policy's weights, that a run holds at its peak: a search's, a checkpoint's and so on. Measured."""
-
-COMPILERS = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
-"""Of which torch uses the first that there is."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +107,8 @@ def make_job(
     check_hyperparameters(algorithm_kind, hyperparameters)
     environment = make_environment(env, env_args, max_episode_steps, backend)
     place = find_device(device)
-    on_tensors = environment.tensor_env is not None
     if compile:
-        _check_compiler(on_tensors, environment.name, place)
+        check_compile(environment, place)
     if issubclass(algorithm_kind, Learner) and (
         plan["reevaluate"] or plan["survival_bonus"] or plan["failed"] != "dropped"
     ):
@@ -161,7 +154,7 @@ def make_job(
         "net": {name: list(tensor.shape) for name, tensor in trained.net.state_dict().items()},
         **asdict(settled),
         "slots": slots,
-        "backend": "native" if on_tensors else "gymnasium",
+        "backend": environment.backend,
         "compile": compile,
         "device": device,
     }
@@ -188,16 +181,6 @@ def _moved(policy: Policy, device: torch.device) -> Policy:
     if policy.device.type != "cpu" and policy.device != device:
         raise ValueError(f"the policy is on {policy.device}, the run on {device}: say device={str(policy.device)!r}")
     return policy.to(device)
-
-
-def _check_compiler(on_tensors: bool, name: str, device: torch.device) -> None:
-    """Refuse to compile what cannot be, or without a compiler."""
-    if not on_tensors:
-        raise ValueError(f"compile=True is for environments on tensors, which {name} is not (see backend)")
-    if device.type != "cpu" and not find_spec("triton"):
-        raise ValueError(f"compile=True on {device.type} needs the package triton, which is not installed")
-    if not any(compiler and shutil.which(compiler) for compiler in COMPILERS):
-        raise ValueError("compile=True needs a C++ compiler, g++ or clang++, and there is none")
 
 
 def _parse_target(target: float | str | None, auto: float | None) -> float | None:

@@ -22,7 +22,7 @@ from torchpolicy.output.report import Report
 from torchpolicy.runs.resumption import resume
 from torchpolicy.runs.folder import place_of
 from torchpolicy.output.saved_policy import save_policy, saved_generation
-from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.rollout.make import make_rollout
 from torchpolicy.training.trainer import Trainer
 from torchpolicy.output.writers.jsonl import NAME as METRICS
 

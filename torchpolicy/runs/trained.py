@@ -14,7 +14,7 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.base.processes import one_thread
 from torchpolicy.output.saved_policy import load_policy
 from torchpolicy.base.seeding import Stream
-from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.rollout.make import make_rollout
 
 STREAM = Stream.EVALUATION
 """The episodes that :func:`evaluate` plays."""
