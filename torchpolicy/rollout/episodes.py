@@ -1,4 +1,4 @@
-"""What one policy saw, chose and earned, step by step."""
+"""What one policy observed, chose and earned, step by step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -31,7 +31,7 @@ class Episodes:
 
     @cached_property
     def owners(self) -> Tensor:
-        """(M,) int64, the episode that a step is of."""
+        """(M,) int64, the number of the episode that each step belongs to."""
         return torch.arange(len(self)).repeat_interleave(self.lengths)
 
     @cached_property
@@ -41,7 +41,7 @@ class Episodes:
 
     @property
     def starts(self) -> Tensor:
-        """(N, *O), first observations."""
+        """(N, *O), the first observation of each episode."""
         return self.observations[self._begins]
 
     @cached_property
@@ -49,19 +49,19 @@ class Episodes:
         return self.lengths.cumsum(0) - self.lengths
 
     def returns(self, discount: float = 1.0) -> Tensor:
-        """(N,) float64, sum over t of discount^t times the reward."""
+        """(N,) float64, the sum over t of discount^t times the reward of step t."""
         weighted = self.rewards if discount == 1 else self.rewards * discount ** self.times.double()
         return torch.zeros(len(self), dtype=torch.float64).index_add(0, self.owners, weighted)
 
     def rewards_to_go(self, discount: float = 1.0) -> Tensor:
-        """(M,) float64, from each step to the end of its episode, the reward of the step itself undiscounted."""
+        """(M,) float64, the sum of rewards from each step to the end of its episode, discounted from that step on."""
         padded = self.padded(self.rewards)
         for t in range(padded.shape[1] - 2, -1, -1):
             padded[:, t] += discount * padded[:, t + 1]
         return padded[self.owners, self.times]
 
     def padded(self, values: Tensor) -> Tensor:
-        """Values of steps (M,) as (N, T), zero after an episode's end."""
+        """Values of steps (M,) as a matrix (N, T) with an episode a row, 0 after its end."""
         padded = torch.zeros(len(self), int(self.lengths.max()) if len(self) else 0, dtype=values.dtype)
         padded[self.owners, self.times] = values
         return padded
@@ -99,12 +99,12 @@ class Episodes:
         return cls(**tensors)
 
     def select(self, chosen: Tensor) -> "Episodes":
-        """Those that a mask (N,) chooses."""
+        """The episodes that a mask (N,) chooses."""
         steps = chosen[self.owners]
         return Episodes(self.observations[steps], self.choices[steps], self.rewards[steps], self.lengths[chosen])
 
     @classmethod
     def joined(cls, batches: Sequence[Self]) -> Self:
-        """Several batches, at least one, as one."""
+        """Several batches, at least one, joined to one."""
         parts = [batch.as_dict() for batch in batches]
         return cls(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})

@@ -1,4 +1,4 @@
-"""What playing came to, episode by episode."""
+"""Returns, lengths and failures of the episodes that were played."""
 
 import json
 from collections.abc import Sequence
@@ -52,13 +52,13 @@ class Failure:
 
     @property
     def details(self) -> str:
-        """The traceback, if there is one."""
+        """The traceback; empty if there is none."""
         return self.reason.partition(LINE_END)[2].rstrip()
 
 
 @dataclass
 class Outcome:
-    """What a population earned.
+    """What a population came to in its episodes.
 
     Attributes:
         returns: (P, E) float64, undiscounted sums of rewards; NaN for a failed episode.
@@ -116,11 +116,11 @@ class Outcome:
 
     @property
     def scores(self) -> Array:
-        """(P,), mean return of each candidate; NaN if one of its episodes failed."""
+        """(P,), the mean return of each candidate; NaN if one of its episodes failed."""
         scores: Array = self.returns.mean(1)
         return scores
 
     @property
     def env_steps(self) -> int:
-        """Environment steps in all."""
+        """The number of environment steps in all."""
         return int(self.lengths.sum())

@@ -1,4 +1,4 @@
-"""The loop for environments stepped one by one: slots that play a queue of (candidate, episode) pairs."""
+"""The loop for environments that are stepped one by one: slots that play a queue of episodes."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -28,11 +28,11 @@ from torchpolicy.vectors.low_rank import Population, WithCenter
 from torchpolicy.vectors.params import ParamVector
 
 SLOTS = 32
-"""S by default. A multiple of 32, the same for every forward, so that the bits of a result do not
-depend on which slot played an episode (see CONTRIBUTING.md)."""
+"""The number of slots by default, S. It is a multiple of 32, and every forward is as wide, so that the bits of a result
+do not depend on which slot played an episode (see CONTRIBUTING.md)."""
 
 AT_ONCE = 2**22
-"""Numbers of weights that are copied at a time where many slots take their next candidates."""
+"""Weights that are copied at a time when many slots take their next candidates."""
 
 Index = int | Tensor
 Players = Tensor | Population | WithCenter
@@ -48,23 +48,23 @@ class Rollout:
             search.tell(candidates, torch.from_numpy(outcome.scores))
 
     Args:
-        environment: Where to play.
-        policy: Whose network the weight vectors are for. Put into eval mode. The network computes on its device; all
-            else stays on the CPU, beside the environments.
-        slots: S, environments stepped together; a multiple of 32. Part of the result: another S
+        environment: The environment to play in.
+        policy: The policy whose network the weight vectors are for. It is put into eval mode. The network computes on
+            its device; everything else stays on the CPU, where the environments are.
+        slots: S, the number of environments stepped together, a multiple of 32. It is part of the result: another S
             may change the last bits of a forward.
-        sampled: Sample actions, with noise from each episode's own stream, rather than act greedily.
-        group: Processes that share the episodes. All call :meth:`play` with the same arguments, and all
+        sampled: Whether actions are sampled, with noise from each episode's own stream, and not greedy.
+        group: The processes that share the episodes. All call :meth:`play` with the same arguments, and all
             get the whole outcome.
-        noise_rank: Of the populations that will be played, if they are of a low one.
+        noise_rank: The rank of the populations that will be played; None unless it is low.
 
     Attributes:
         seconds: Where this process's time in play has gone, {part: seconds}; the rest of it is bookkeeping.
-        longest: Steps of the longest episode so far.
+        longest: The number of steps of the longest episode so far.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("env", "policy")
-    """What `seconds` tells apart."""
+    """The parts that `seconds` tells apart."""
 
     def __init__(
         self,
@@ -110,14 +110,14 @@ class Rollout:
     def play(self, candidates: Players, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
         """Play every candidate through every episode.
 
-        A slot whose episode ends takes the next pair of the queue in the same step, so that no slot
+        A slot whose episode ends takes the next episode of the queue in the same step, so that no slot
         idles while work is left. An exception, or a NaN or infinity in an observation, a reward or
         an output of the network, fails the episode and nothing else.
 
         Args:
             candidates: (P, D); with `noise_rank` a population of that rank, or one vector.
-            seeds: (E,), one for each episode; all candidates play the same ones.
-            observe: Keep moments of the observations, for the policy's normaliser.
+            seeds: (E,), one for each episode; all candidates play the same episodes.
+            observe: Whether to keep moments of the observations, for the policy's normaliser.
         """
         if len(candidates.shape) != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
@@ -148,7 +148,7 @@ class Rollout:
 
         Args:
             seeds: (E,), one for each episode.
-            observe: Keep moments of the observations, for the policy's normaliser.
+            observe: Whether to keep moments of the observations, for the policy's normaliser.
 
         Returns:
             The outcome of one candidate, P = 1, and the episodes that did not fail, in the order of their seeds.
