@@ -17,8 +17,8 @@ from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy, TensorEnv,
 from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.native.cartpole import CartPole as TensorCartPole
 from torchpolicy.envs.tensor import Row
+from torchpolicy.rollout.make import make_rollout
 from torchpolicy.rollout.stepper import Stepper
-from torchpolicy.rollout.tensor import make_rollout
 
 
 class Walk(TensorEnv):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from jobs import job_of
-from torchpolicy.base.storage import save_checkpoint
 
+from torchpolicy.base.checkpoints import save_checkpoint
 from torchpolicy.base.errors import RunError
 from torchpolicy.base.processes import LOST, Group, LostProcessError, Stopped
 from torchpolicy.runs import workers

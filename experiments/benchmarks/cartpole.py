@@ -36,7 +36,7 @@ from peers import run_ourselves, run_peer, versions
 
 import torchpolicy as tp
 from torchpolicy.envs.make import make_environment
-from torchpolicy.rollout.tensor import choose_slots, make_rollout
+from torchpolicy.rollout.make import choose_slots, make_rollout
 
 matplotlib.use("Agg")  # pictures go to files
 

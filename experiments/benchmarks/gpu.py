@@ -29,7 +29,7 @@ from torch import Tensor
 import torchpolicy as tp
 from torchpolicy.base.device import deterministic, find_device
 from torchpolicy.envs.make import make_environment
-from torchpolicy.rollout.tensor import choose_slots, make_rollout
+from torchpolicy.rollout.make import choose_slots, make_rollout
 from torchpolicy.vectors.low_rank import LowRankPopulation
 
 NETS = ((17, 256, 256, 6), (17, 1024, 1024, 6), (17, 4096, 4096, 6))

@@ -25,7 +25,7 @@ import torchpolicy as tp
 from torchpolicy.base.types import Array
 from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.tensor import Row
-from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.rollout.make import make_rollout
 
 SHORTEST, LONGEST = 50, 500
 GOAL = 0.95

@@ -9,7 +9,7 @@ from gymnasium.utils.seeding import np_random
 
 from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy
 from torchpolicy.envs.make import make_environment, twins
-from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.rollout.make import make_rollout
 
 EPISODES = 200
 

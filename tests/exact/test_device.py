@@ -11,7 +11,7 @@ from torch import nn
 
 import torchpolicy as tp
 from torchpolicy.envs.make import make_environment
-from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.rollout.make import make_rollout
 
 SMALL = {"generations": 4, "eval_every": 2, "eval_episodes": 4, "preset": False}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torchpolicy.base.storage import load_checkpoint, save_checkpoint
 
 import torchpolicy as tp
+from torchpolicy.base.checkpoints import load_checkpoint, save_checkpoint
 from torchpolicy.cli import main
 
 CANARY = """

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchpolicy.base.processes import ALONE
-from torchpolicy.rollout.episodes import BLOCK, Episodes, Recording
+from torchpolicy.rollout.episodes import Episodes
+from torchpolicy.rollout.recording import BLOCK, Recording
 
 
 def make(lengths: list[int], seed: int = 0) -> Episodes:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 import torchpolicy as tp
 from torchpolicy.envs.make import make_environment
 from torchpolicy.policies.parts.layers import Residual
+from torchpolicy.rollout.make import make_rollout
 from torchpolicy.rollout.members import Members, population_forward
-from torchpolicy.rollout.tensor import make_rollout
 from torchpolicy.vectors.dense import DensePopulation, as_population
 from torchpolicy.vectors.factors import Factors
 from torchpolicy.vectors.low_rank import LowRankPopulation

@@ -11,7 +11,7 @@ import torch
 
 from torchpolicy.base.version import __version__
 from torchpolicy.cli.base import as_options, parse
-from torchpolicy.runs.job import COMPILERS
+from torchpolicy.rollout.make import COMPILERS
 
 PACKAGES = ("torch", "numpy", "gymnasium", "tensorboard", "safetensors", "tyro", "tqdm")
 

@@ -12,7 +12,7 @@ from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import TensorEnv
 
 RUNAWAY_STEPS = 100_000
-"""Where an episode is cut off, as by a time limit, if no limit is known that ends it."""
+"""Steps after which an episode is truncated if no other time limit is known."""
 
 
 class EnvSlots(ABC):
@@ -21,7 +21,7 @@ class EnvSlots(ABC):
     Attributes:
         observations: (S, *O), row s the latest of slot s.
         rewards: (S,) float64, of the latest step.
-        truncated: (S,) bool, of a slot whose episode has just ended: whether it was cut off, and not terminated.
+        truncated: (S,) bool, for a slot whose episode has just ended whether it was cut off, and not terminated.
     """
 
     observations: Array
@@ -30,10 +30,13 @@ class EnvSlots(ABC):
 
     @abstractmethod
     def reset(self, slot: int, seed: int) -> str | None:
-        """Start the episode of `seed` in a slot; why it failed to start, if it did.
+        """Start the episode of `seed` in a slot.
 
         The episode that follows is a pure function of `seed` and the actions, whatever was played
         in the slot before.
+
+        Returns:
+            Why it failed to start; None if it did start.
         """
 
     @abstractmethod
@@ -41,7 +44,7 @@ class EnvSlots(ABC):
         """Step the environments of `slots`, and no others.
 
         Args:
-            slots: Those with an episode in progress.
+            slots: Slots with an episode in progress.
             actions: (S, …), one for each slot; only those of `slots` are read.
 
         Returns:
@@ -59,14 +62,14 @@ class Environment:
     """An environment that episodes can be played in.
 
     Attributes:
-        name: For people, folders and ``config.json``.
-        observation_space: Of one environment.
-        action_space: Of one environment.
-        reward_threshold: The return at which it counts as solved, if it has one.
-        time_limit: Steps after which an episode is truncated; None where nothing is known to end it.
-        make_slots: (number of slots, dtype of observations) -> slots; refuses to for an environment on tensors.
-        tensor_env: The environment itself, where it is one on tensors.
-        first_observation: (*O), of an episode; None for an environment on tensors.
+        name: Its name, for people, folders and ``config.json``.
+        observation_space: The space of its observations.
+        action_space: The space of its actions.
+        reward_threshold: The return at which it counts as solved; None if it has none.
+        time_limit: Steps after which an episode is truncated; None if no limit is known.
+        make_slots: (number of slots, dtype of observations) -> slots; refuses if the environment is on tensors.
+        tensor_env: The environment itself if it is on tensors; otherwise None.
+        first_observation: (*O), the first observation of an episode; None if the environment is on tensors.
     """
 
     name: str
@@ -79,6 +82,16 @@ class Environment:
     first_observation: Array | None = None
 
     @property
+    def on_tensors(self) -> bool:
+        """Whether its episodes are stepped all together, on tensors, and not one by one."""
+        return self.tensor_env is not None
+
+    @property
+    def backend(self) -> str:
+        """``"native"`` if it is on tensors, otherwise ``"gymnasium"``."""
+        return "native" if self.on_tensors else "gymnasium"
+
+    @property
     def spaces(self) -> tuple[Space[Any], Space[Any]]:
-        """Of observations and actions."""
+        """The space of observations and that of actions."""
         return self.observation_space, self.action_space

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import Space
 from gymnasium.envs.registration import find_highest_version, parse_env_id
 from gymnasium.wrappers import TimeLimit
 
@@ -27,13 +28,13 @@ GymFactory = Callable[..., GymEnv]
 def gym_environment(
     env: str | GymFactory, env_args: Mapping[str, Any] | None = None, max_episode_steps: int | None = None
 ) -> Environment:
-    """Describe a Gymnasium environment, making one to look at.
+    """Describe a Gymnasium environment; one is made to look at.
 
     Args:
         env: A Gymnasium id, or a callable that returns a ``gymnasium.Env`` (a class is one).
         env_args: Keywords for the environment.
-        max_episode_steps: Time limit in steps, in place of a Gymnasium id's own; of two limits in a callable's
-            environment the shorter holds.
+        max_episode_steps: Time limit in steps, instead of the one that a Gymnasium id has; a callable's environment
+            keeps its own limit, too, and the shorter of the two holds.
 
     Raises:
         ValueError: If it cannot be made, with Gymnasium's own reason.
@@ -42,34 +43,13 @@ def gym_environment(
         max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
-    factory: object = env
-    args = dict(env_args or {})
-    make: Callable[[], GymEnv]
-    if isinstance(factory, str):
-        name = factory
-        make = partial(_make_by_id, factory, max_episode_steps, args)
-    elif callable(factory):
-        name = getattr(factory, "__name__", type(factory).__name__)
-        make = partial(_make_own, factory, max_episode_steps, args)
-    else:
-        raise ValueError(f"env must be a Gymnasium id or a callable that returns a gymnasium.Env, got {env!r}")
+    name, make = _name_and_maker(env, max_episode_steps, dict(env_args or {}))
     example = _make_example(name, make)
     try:
-        if callable(factory):
-            with blaming(f"making a second {name} failed"):
-                second = make()
-            if second is example:
-                raise ValueError(f"{name} should make a new environment at each call, and returned the same one twice")
-            others = _spaces_of(name, second)
-            close_quietly(second)
-        spaces = _spaces_of(name, example)
-        if callable(factory) and spaces != others:
-            raise ValueError(f"{name} should have the same spaces each time it is made, got {spaces} and {others}")
-        if spaces[0] is None or spaces[1] is None:
-            raise ValueError(f"{name} should have an observation_space and an action_space, got {spaces}")
-        encoder = make_encoder(spaces[0])
-        make_head(spaces[1])
-        spaces = deepcopy(spaces)  # whatever the environment does to its own
+        if callable(env):
+            _check_second(name, make, example)
+        observation_space, action_space = _supported_spaces(name, example)
+        encoder = make_encoder(observation_space)
         first = _first_observation(name, example, encoder)
         threshold = example.spec.reward_threshold if example.spec else None
         time_limit = _time_limit(example)
@@ -79,8 +59,8 @@ def gym_environment(
         make = partial(_limited, make)
     return Environment(
         name=name,
-        observation_space=spaces[0],
-        action_space=spaces[1],
+        observation_space=observation_space,
+        action_space=action_space,
         reward_threshold=threshold,
         time_limit=time_limit,
         make_slots=partial(GymSlots, make, encoder),
@@ -88,8 +68,19 @@ def gym_environment(
     )
 
 
+def _name_and_maker(
+    env: object, max_episode_steps: int | None, args: dict[str, Any]
+) -> tuple[str, Callable[[], GymEnv]]:
+    """What to call the environment, and what makes one."""
+    if isinstance(env, str):
+        return env, partial(_make_by_id, env, max_episode_steps, args)
+    if callable(env):
+        return getattr(env, "__name__", type(env).__name__), partial(_make_own, env, max_episode_steps, args)
+    raise ValueError(f"env must be a Gymnasium id or a callable that returns a gymnasium.Env, got {env!r}")
+
+
 def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
-    """One to look at."""
+    """An environment to look at."""
     try:
         example: object = make()
     except gymnasium.error.NameNotFound as error:
@@ -106,20 +97,48 @@ def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
     return example
 
 
+def _check_second(name: str, make: Callable[[], GymEnv], example: GymEnv) -> None:
+    """Refuse a callable that returns the same environment twice, or one with other spaces."""
+    with blaming(f"making a second {name} failed"):
+        second = make()
+    if second is example:
+        raise ValueError(f"{name} should make a new environment at each call, and returned the same one twice")
+    others = _spaces_of(name, second)
+    close_quietly(second)
+    spaces = _spaces_of(name, example)
+    if spaces != others:
+        raise ValueError(f"{name} should have the same spaces each time it is made, got {spaces} and {others}")
+
+
+def _supported_spaces(name: str, env: GymEnv) -> tuple[Space[Any], Space[Any]]:
+    """The spaces of observations and actions; copies, whatever the environment does to its own.
+
+    Raises:
+        ValueError: If one of them is missing or not supported.
+    """
+    spaces: tuple[Space[Any], Space[Any]] = _spaces_of(name, env)
+    if spaces[0] is None or spaces[1] is None:
+        raise ValueError(f"{name} should have an observation_space and an action_space, got {spaces}")
+    make_encoder(spaces[0])
+    make_head(spaces[1])
+    return deepcopy(spaces)
+
+
 def _spaces_of(name: str, env: GymEnv) -> Any:
-    """Of observations and actions; None where there is none."""
+    """The spaces of observations and actions, each None if it is missing."""
     with blaming(f"{name}: its spaces cannot be read"):
         return getattr(env, "observation_space", None), getattr(env, "action_space", None)
 
 
 def _whole_name(text: str) -> str:
-    """The id with its version of the name that Gymnasium proposes."""
+    """A hint at the id, version included, of the name that Gymnasium proposes in an error's text."""
     proposed = re.search(r"Did you mean: `(.+?)`", text)
     version = find_highest_version(None, proposed[1]) if proposed else None
     return f" (Its whole name is {proposed[1]}-v{version}.)" if proposed and version is not None else ""
 
 
 def _make_by_id(name: str, max_episode_steps: int | None, args: dict[str, Any]) -> GymEnv:
+    """The environment of a Gymnasium id, which has to name its version."""
     spec = gymnasium.registry.get(name)
     if spec is None and ":" not in name:
         namespace, kind, version = parse_env_id(name)
@@ -129,26 +148,28 @@ def _make_by_id(name: str, max_episode_steps: int | None, args: dict[str, Any]) 
                 f"{name} is not the whole name of an environment: did you mean {name}-v{latest}?"
             )
     if spec is not None and "mujoco" in str(spec.entry_point) and importlib.util.find_spec("mujoco"):
-        # MuJoCo 4 warns of what Gymnasium's own models do, once for every copy
+        # MuJoCo 4 warns about Gymnasium's own models, once for every copy
         importlib.import_module("mujoco").set_mju_user_warning(_drop_warning)
     return gymnasium.make(name, max_episode_steps, disable_env_checker=True, **args)
 
 
 def _drop_warning(text: str) -> None:
-    """A warning that the user can do nothing about."""
+    """Do nothing with a warning that the user can do nothing about."""
 
 
 def _make_own(factory: GymFactory, max_episode_steps: int | None, args: dict[str, Any]) -> GymEnv:
+    """The environment of a user's own callable, with a time limit if asked."""
     env = factory(**args)
     return env if max_episode_steps is None else _Limit(env, max_episode_steps)
 
 
 def _limited(make: Callable[[], GymEnv]) -> GymEnv:
+    """An environment that is cut off at last, for nothing is known to end its episodes."""
     return _Limit(make(), RUNAWAY_STEPS)
 
 
 class _Limit(TimeLimit):
-    """As Gymnasium's, but hands on what step returned as it is, so that what is wrong with it can be told."""
+    """Gymnasium's time limit, which hands on unchanged what step returned, so that its faults can be named."""
 
     def reset(self, **settings: Any) -> Any:
         self._left = self._max_episode_steps
@@ -164,7 +185,7 @@ class _Limit(TimeLimit):
 
 
 def _time_limit(env: GymEnv) -> int | None:
-    """The steps after which some wrapper truncates an episode."""
+    """Steps after which a wrapper truncates an episode; None if no wrapper does."""
     limits = []
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, TimeLimit):
@@ -174,6 +195,7 @@ def _time_limit(env: GymEnv) -> int | None:
 
 
 def _first_observation(name: str, env: GymEnv, encoder: Encoder) -> Array:
+    """(*O), the observation of a first reset."""
     with blaming(f"{name}: reset(seed=0) failed"):
         answer = env.reset(seed=0)
         if not isinstance(answer, tuple) or len(answer) != 2:

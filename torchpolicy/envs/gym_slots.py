@@ -20,13 +20,13 @@ GymEnv = gymnasium.Env[Any, Any]
 EXPECTED = "expected (observation, reward, terminated, truncated, info)"
 
 NOTHING = object()
-"""What step has returned before it has."""
+"""Stands for what step returned while it has not returned yet."""
 
 NUMBERS = "fiub"
-"""Kinds of NumPy's dtypes that a reward may have."""
+"""Kinds of NumPy dtypes that a reward may have."""
 
 PASSING_ON = (str(Path(gymnasium.__file__).parent), __file__)
-"""Where what an environment returned is taken apart, and not made."""
+"""Files that take apart what an environment returned: an error there is about what it returned."""
 
 
 class GymSlots(EnvSlots):
@@ -34,16 +34,16 @@ class GymSlots(EnvSlots):
 
     Args:
         make: Makes one environment.
-        encoder: Knows what its observations look like.
-        count: S.
-        dtype: Of the kept observations.
+        encoder: Checks its observations.
+        count: S, the number of slots.
+        dtype: The dtype that observations are kept in.
     """
 
     def __init__(self, make: Callable[[], GymEnv], encoder: Encoder, count: int, dtype: Any) -> None:
         self._make = make
         self._encoder = encoder
         self._envs: list[GymEnv | None] = [None] * count
-        self._told = False  # of an environment that did not close
+        self._told = False  # whether there was a warning about an environment that did not close
         self.observations: Array = np.zeros((count, *encoder.observation_shape), dtype)
         self.rewards: Array = np.zeros(count)
         self.truncated: Array = np.zeros(count, bool)
@@ -106,7 +106,7 @@ class GymSlots(EnvSlots):
         return ended, failed
 
     def _keep_rewards(self, slots: list[int], earned: list[Any]) -> dict[int, str]:
-        """Keep the rewards that are numbers; the slots of the others, and why."""
+        """Keep the rewards that are numbers; return the slots of the others, and why they failed."""
         failed = {}
         for slot, reward in zip(slots, earned, strict=True):
             number = _as_number(reward)
@@ -117,7 +117,7 @@ class GymSlots(EnvSlots):
         return failed
 
     def _keep_one_by_one(self, slots: list[int], came: list[Any]) -> dict[int, str]:
-        """Keep the observations that are what the space says; the slots of the others, and why."""
+        """Keep the observations that fit the space; return the slots of the others, and why they failed."""
         failed = {}
         for slot, observation in zip(slots, came, strict=True):
             try:
@@ -132,10 +132,16 @@ class GymSlots(EnvSlots):
                 self._drop(slot)
 
     def _give_up(self, slot: int, place: str, error: BaseException, answer: object = NOTHING) -> str:
-        """Why an episode failed, after an exception; nothing is known of the environment's state from now on.
+        """Let go of an environment that raised, whose state is unknown from now on, and return why its episode failed.
+
+        Args:
+            slot: Its slot.
+            place: What it was asked for.
+            error: What it raised.
+            answer: What step had returned, if it had.
 
         Raises:
-            CodeError: If the machine is at its end, and not the environment.
+            CodeError: If the machine, and not the environment, is the reason: out of memory, or of files.
         """
         self._drop(slot)
         if is_exhausted(error):
@@ -150,18 +156,21 @@ class GymSlots(EnvSlots):
         return f"{place} raised {in_a_line(error)}\n{details}"
 
     def _drop(self, slot: int) -> None:
-        """Let an environment go; the next episode has a new one."""
+        """Close the environment of a slot, whose next episode gets a new one."""
         env, self._envs[slot] = self._envs[slot], None
         if env is not None:
             self._told |= close_quietly(env, silent=self._told)
 
 
 def close_quietly(env: GymEnv, *, silent: bool = False) -> bool:
-    """Close an environment; whether that failed, of which nothing but a warning comes.
+    """Close an environment, and only warn if that fails.
 
     Args:
-        env: To close.
+        env: The environment.
         silent: Whether to leave the warning out.
+
+    Returns:
+        Whether it failed.
     """
     try:
         env.close()
@@ -177,7 +186,7 @@ def close_quietly(env: GymEnv, *, silent: bool = False) -> bool:
 
 
 def _as_array(values: Any) -> Array:
-    """Values as an array; an empty one of objects where they have no common shape, or are no values at all."""
+    """Values as an array; an empty array of objects if they have no common shape, or are no values at all."""
     try:
         return np.array(values)
     except Exception:  # whatever odd values raise when they are looked at
@@ -185,7 +194,7 @@ def _as_array(values: Any) -> Array:
 
 
 def _as_number(reward: Any) -> float | None:
-    """A reward that is a number, or an array of one."""
+    """A reward as a number; None if it is neither a number nor an array of one number."""
     array = _as_array(reward)
     if array.size == 1 and array.dtype.kind in NUMBERS:
         return float(array.reshape(-1)[0])
@@ -198,7 +207,7 @@ def _as_number(reward: Any) -> float | None:
 
 
 def _misfit(answer: Any) -> str:
-    """What is wrong with what step returned."""
+    """What is wrong with an answer of step that could not be taken apart."""
     try:
         count = len(answer)
     except TypeError:
@@ -211,7 +220,7 @@ def _misfit(answer: Any) -> str:
 
 
 def _forget(env: GymEnv) -> None:
-    """Give a Box2D environment a new world: after a reset the old one still remembers the episode before."""
+    """Give a Box2D environment a new world: the old one still remembers the previous episode after a reset."""
     inner: Any = env.unwrapped
     world = getattr(inner, "world", None)
     if world is not None and type(world).__module__.startswith("Box2D") and hasattr(inner, "_destroy"):

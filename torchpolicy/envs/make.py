@@ -1,4 +1,4 @@
-"""Which environment a name or a callable stands for, and on which backend."""
+"""Finds the environment, and the backend, that a name or a callable stands for."""
 
 import inspect
 import re
@@ -21,12 +21,12 @@ BACKENDS = ("auto", "gymnasium", "native")
 
 EnvFactory = GymFactory | type[TensorEnv] | TensorEnv
 
-GYM_VERSION = re.compile(r"-v\d+$")  # ends "module:Env-v0", an id of Gymnasium's own with a colon
+GYM_VERSION = re.compile(r"-v\d+$")  # the end of "module:Env-v0", a Gymnasium id with a colon
 
 
 @cache
 def twins() -> dict[str, type[TensorEnv]]:
-    """Our environments on tensors, by the id of the one of Gymnasium's that each is a twin of."""
+    """Our environments on tensors, each by the Gymnasium id of the environment that it is a twin of."""
     found = {}
     for name in names("envs.native"):
         twin = entry("envs.native", name, TensorEnv)  # type: ignore[type-abstract]
@@ -46,10 +46,10 @@ def make_environment(
     Args:
         env: A Gymnasium id, ``"pkg.mod:callable"``, a callable that returns a ``gymnasium.Env`` (a class is one), or
             a :class:`TensorEnv`, class or object.
-        env_args: Keywords for it.
-        max_episode_steps: Time limit in steps, in place of its own.
-        backend: ``"gymnasium"``; ``"native"``, a twin on tensors of the Gymnasium id; or ``"auto"``, the twin where
-            there is one whose returns are Gymnasium's to the last bit.
+        env_args: Keywords for the environment.
+        max_episode_steps: Time limit in steps, instead of the environment's own.
+        backend: ``"gymnasium"``; ``"native"``, a twin on tensors of the Gymnasium id; or ``"auto"``, the twin if its
+            returns are Gymnasium's to the last bit, otherwise Gymnasium.
 
     Raises:
         ValueError: If it cannot be made, or has no such backend.
@@ -77,7 +77,7 @@ def make_environment(
 
 
 def is_own_code(env: str) -> bool:
-    """Whether a name is that of code, ``pkg.mod:callable``, and not an id of Gymnasium's."""
+    """Whether a name stands for the user's own code, ``pkg.mod:callable``, and not for a Gymnasium id."""
     return ":" in env and not GYM_VERSION.search(env)
 
 

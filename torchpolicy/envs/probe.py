@@ -1,7 +1,7 @@
 """An environment tried out before training: does it work, and do seed and actions alone decide on an episode?
 
-That results do not depend on the number of processes, and that a resumed run ends in the same bits, is true of such
-environments only. One that remembers, draws from elsewhere or reads a clock would break both without a word.
+Only with such environments do results not depend on the number of processes, and does a resumed run end in the same
+bits. One that remembers, draws random numbers from elsewhere or reads a clock would break both without a word.
 """
 
 import time
@@ -19,13 +19,13 @@ from torchpolicy.policies.parts.encoders import make_encoder
 from torchpolicy.policies.parts.heads import make_head
 
 STEPS = 50
-"""Of an episode that is played to look, at most."""
+"""Steps that are played of an episode at most."""
 
 TRIES = 8
-"""First steps, under other seeds and actions, one of which has to succeed."""
+"""Episodes that are begun at most until the first step of one succeeds."""
 
 FIRST_SECONDS, SECONDS = 0.15, 0.8
-"""What the first episode may take, and all of them; then they are cut short. A slow reset may take longer."""
+"""Seconds after which the first episode, and all together, are cut short. A slow reset may take longer."""
 
 
 class Script(NamedTuple):
@@ -36,7 +36,7 @@ class Script(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What a reset or a step came to."""
+    """What there is to see after a reset or a step."""
 
     observation: Array
     reward: float
@@ -48,18 +48,19 @@ Trace = list[Moment]
 
 
 def check_environment(environment: Environment) -> str | None:
-    """Play a few steps of an environment in Gymnasium several times, alone, used, and beside another.
+    """Play a few steps of an environment several times: alone, used, and beside another.
 
     Args:
-        environment: To look at; what is on tensors is not.
+        environment: The environment. One on tensors is not played.
 
     Returns:
-        What it lacks of a pure function, and which promises do not hold then, in a line; None if nothing was found.
+        One line that says why its episodes are no pure functions, and which promises do not hold then; None if nothing
+        was found.
 
     Raises:
         ValueError: If not even a first step succeeds.
     """
-    if environment.tensor_env is not None:
+    if environment.on_tensors:
         return None
     dtype = make_encoder(environment.observation_space).observation_dtype or torch.float64
     slots = environment.make_slots(2, torch.empty(0, dtype=dtype).numpy().dtype)
@@ -80,7 +81,7 @@ def check_environment(environment: Environment) -> str | None:
 
 
 def _find_difference(player: "_Player") -> str | None:
-    """How an episode differs from itself, if it does."""
+    """How an episode differs from itself when it is played again; None if it does not."""
     one, alone = player.begin()
     two = player.script(TRIES)
     if not player.has_time:
@@ -97,7 +98,7 @@ def _find_difference(player: "_Player") -> str | None:
 
 
 class _Player:
-    """Plays scripts in slots, the one of each number in the slot of that number."""
+    """Plays scripts in slots, script number i in slot i."""
 
     def __init__(self, environment: Environment, slots: EnvSlots) -> None:
         self._environment, self._slots = environment, slots
@@ -109,13 +110,13 @@ class _Player:
         return time.monotonic() < self._end
 
     def script(self, seed: int) -> Script:
-        """The episode of a seed, with valid actions."""
+        """A script with this seed and valid actions."""
         space = deepcopy(self._environment.action_space)
         space.seed(seed)
         return Script(seed, np.stack([space.sample() for _ in range(STEPS)]))
 
     def begin(self) -> tuple[Script, Trace]:
-        """The first episode whose first step succeeds, alone.
+        """The first episode whose first step succeeds, played alone.
 
         Raises:
             ValueError: If there is none.
@@ -131,7 +132,7 @@ class _Player:
         raise ValueError(f"{self._environment.name} fails at its first steps, under valid actions: {reasons[0]}")
 
     def play(self, scripts: list[Script], steps: int, seconds: float = SECONDS) -> list[Trace]:
-        """The traces of episodes played side by side, of so many steps, or of fewer when time is up."""
+        """Traces of episodes that are played side by side for so many steps, or for fewer when time is up."""
         end = min(self._end, time.monotonic() + seconds)
         traces: list[Trace] = []
         for slot, script in enumerate(scripts):
@@ -148,18 +149,18 @@ class _Player:
         return traces
 
     def _actions(self, scripts: list[Script], t: int) -> Any:
-        """As the engine gives them; copies, for an environment may write into its own."""
+        """The actions of step t as the engine gives them: copies, for an environment may write into its action."""
         return self._head.to_env(torch.from_numpy(np.stack([script.actions[t] for script in scripts])))
 
     def _look(self, slot: int, failure: str | None, *, over: bool) -> Moment:
-        """What is in a slot after a reset or a step."""
+        """What there is to see in a slot after a reset or a step."""
         observation, reward = self._slots.observations[slot].copy(), float(self._slots.rewards[slot])
         failure = failure or why_not_finite("observation", observation) or why_not_finite("reward", np.array(reward))
         return Moment(observation, reward, over, failure)
 
 
 def _compare(one: Trace, other: Trace) -> str | None:
-    """What differs first, as far as both were played."""
+    """The first difference, as far as both were played; None if there is none."""
     for t, (first, second) in enumerate(zip(one, other, strict=False)):
         place = f"after step {t}" if t else "after reset"
         if bool(first.failure) != bool(second.failure):

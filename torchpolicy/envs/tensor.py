@@ -1,4 +1,4 @@
-"""Environments as pure functions on tensors, many at once."""
+"""Environments as pure functions on tensors: one call steps many of them."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -11,16 +11,16 @@ from torch import Tensor
 from torchpolicy.base.types import Array
 
 Row = tuple[Tensor, ...]
-"""Numbers of S environments, each a tensor (S,)."""
+"""Several numbers of each of S environments: a tuple of tensors (S,)."""
 
 
 class TensorEnv(ABC):
     """S environments side by side, in the shape of ``gymnasium.experimental.functional.FuncEnv``.
 
     A state is a tuple of K tensors (S,), one for each of its numbers, so that ``position, velocity = state``
-    takes it apart; a vector that is observed is a tuple of tensors (S,), too. Written so, a compiler makes one
-    loop over the slots of it all. What is random goes into the first state. For a run on a GPU, make new tensors like
-    those of the state (``state[0].new_zeros(...)``), which are there.
+    takes it apart; a vector that is observed is a tuple of tensors (S,), too. A compiler makes one loop over the slots
+    of code that is written so. Whatever is random belongs in the first state. For a run on a GPU, make new tensors from
+    those of the state, ``state[0].new_zeros(...)``, and they are on the GPU, too.
 
     Example::
 
@@ -46,12 +46,12 @@ class TensorEnv(ABC):
                 return -(place - target).abs()
 
     Attributes:
-        observation_space: Of one environment.
-        action_space: Of one environment.
+        observation_space: The space of one environment's observations.
+        action_space: The space of one environment's actions.
         time_limit: Steps after which an episode is truncated.
-        reward_threshold: The return at which it counts as solved, if it has one.
-        gymnasium_id: Of the environment that this is a twin of.
-        bit_equal: Whether returns are that one's to the last bit; a test has to show it.
+        reward_threshold: The return at which it counts as solved; None if it has none.
+        gymnasium_id: The Gymnasium id of the environment that this is a twin of; None if it is no twin.
+        bit_equal: Whether returns are those of that environment to the last bit; a test has to show it.
     """
 
     observation_space: Space[Any]
@@ -63,39 +63,40 @@ class TensorEnv(ABC):
 
     @abstractmethod
     def initial(self, rng: np.random.Generator) -> Array:
-        """First state (K,) of an episode, float64."""
+        """The first state (K,) of an episode, float64."""
 
     @abstractmethod
     def transition(self, state: Row, action: Tensor) -> Row:
-        """Next states after actions (S,) or (S, *A)."""
+        """The next states, after actions (S,) or (S, *A)."""
 
     @abstractmethod
     def observation(self, state: Row) -> Row | Tensor:
-        """What is seen: a vector as a tuple of its numbers, each (S,); anything else as (S, *O)."""
+        """Observations: vectors as a tuple of their numbers, each (S,); anything else as (S, *O)."""
 
     @abstractmethod
     def reward(self, state: Row, action: Tensor, next_state: Row) -> Tensor:
         """Rewards (S,) of steps from states to next states."""
 
     def terminal(self, state: Row) -> Tensor:
-        """Whether the episode ends in states, (S,) bool. By default never, but for the time limit."""
+        """Whether the episode ends in these states, (S,) bool; never by default: only the time limit ends it."""
         return torch.zeros_like(state[0], dtype=torch.bool)
 
 
 def cos(angle: Tensor) -> Tensor:
-    """Cosine, to the last bit as Gymnasium's where that can be: torch's own differs from NumPy's in one of 1,000."""
+    """The cosine, on the CPU in float64 NumPy's to the last bit, as in Gymnasium: torch's differs in one of 1,000."""
     return angle.cos() if _is_fast(angle) else torch.from_numpy(np.cos(angle.numpy()))
 
 
 def sin(angle: Tensor) -> Tensor:
-    """Sine, likewise."""
+    """The sine, on the CPU in float64 NumPy's to the last bit."""
     return angle.sin() if _is_fast(angle) else torch.from_numpy(np.sin(angle.numpy()))
 
 
 def square(number: Tensor) -> Tensor:
-    """The square of what Gymnasium has as a NumPy scalar, and raises to 2: not always the product's last bit."""
+    """The square of a number that is a NumPy scalar in Gymnasium, where ``x**2`` is not ``x * x`` to the last bit."""
     return number.square() if _is_fast(number) else torch.from_numpy(np.float_power(number.numpy(), 2))
 
 
 def _is_fast(number: Tensor) -> bool:
+    """Whether to take torch's function, because bits need not be Gymnasium's."""
     return torch.compiler.is_compiling() or number.device.type != "cpu" or number.dtype != torch.float64

@@ -28,11 +28,10 @@ class Greedy(nn.Module):
         policy.normalizer = None
 
     def forward(self, observations: Any) -> Tensor:
-        inputs = self._policy.encode(self._policy.encoder.pack(observations))
-        if self._normalize is not None:
-            inputs = self._normalize(inputs)
-        actions: Tensor = self._policy.head(self._policy.net(inputs))
-        return actions
+        pipeline = self._policy.pipeline
+        inputs = pipeline.encode(self._policy.encoder.pack(observations))
+        _, choices = pipeline.choose(inputs, self._normalize, noise=None)
+        return self._policy.head.to_actions(choices)
 
 
 @no_exit()

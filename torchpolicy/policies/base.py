@@ -15,6 +15,7 @@ from torchpolicy.base.user_code import STOPS, in_a_line
 from torchpolicy.policies.parts.encoders import COLLECTIONS, make_encoder
 from torchpolicy.policies.parts.heads import make_head
 from torchpolicy.policies.parts.normalizer import Normalizer
+from torchpolicy.policies.parts.pipeline import Pipeline
 
 
 class Policy(nn.Module):
@@ -76,19 +77,27 @@ class Policy(nn.Module):
         """The device of the network's parameters."""
         return next((p.device for p in self.net.parameters()), torch.device("cpu"))
 
+    @property
+    def observation_dtype(self) -> torch.dtype:
+        """The dtype that observations are kept in: integers where the space has such, else the network's dtype."""
+        return self.encoder.observation_dtype or self.dtype
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Encoder, network and head as they are now, one after the other."""
+        return Pipeline(self.encoder, self.net, self.head, self.dtype)
+
     def encode(self, observations: Tensor) -> Tensor:
         """The network's input (*B, *input_shape) for observations (*B, *O) that ``encoder.pack`` has prepared."""
-        if self.encoder.observation_dtype is None:
-            observations = observations.to(self.dtype)
-        encoded: Tensor = self.encoder(observations)
-        encoded = encoded.to(self.dtype)
-        return encoded if self.normalizer is None else self.normalizer(encoded)
+        inputs = self.pipeline.encode(observations)
+        return inputs if self.normalizer is None else self.normalizer(inputs)
 
     def forward(self, observations: Tensor) -> Tensor:
         """The network's output (*B, head.input_size) for observations (*B, *O)."""
-        encoded = self.encode(observations)
-        batch = encoded.shape[: encoded.ndim - len(self.encoder.input_shape)]
-        output: Tensor = self.net(encoded.reshape(-1, *self.encoder.input_shape))
+        pipeline, shape = self.pipeline, self.encoder.input_shape
+        inputs = pipeline.encode(observations)
+        batch = inputs.shape[: inputs.ndim - len(shape)]
+        output = pipeline.output(inputs.reshape(-1, *shape), self.normalizer)
         return output.reshape(*batch, *output.shape[1:])
 
     def normalize(self) -> None:

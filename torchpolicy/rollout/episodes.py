@@ -1,19 +1,12 @@
-"""What one policy saw, chose and earned, step by step."""
+"""What one policy observed, chose and earned, step by step."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
-
-from torchpolicy.base.processes import Group
-from torchpolicy.base.types import Array
-
-BLOCK = 256
-"""Steps that a recording grows by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +31,7 @@ class Episodes:
 
     @cached_property
     def owners(self) -> Tensor:
-        """(M,) int64, the episode that a step is of."""
+        """(M,) int64, the number of the episode that each step belongs to."""
         return torch.arange(len(self)).repeat_interleave(self.lengths)
 
     @cached_property
@@ -48,7 +41,7 @@ class Episodes:
 
     @property
     def starts(self) -> Tensor:
-        """(N, *O), first observations."""
+        """(N, *O), the first observation of each episode."""
         return self.observations[self._begins]
 
     @cached_property
@@ -56,19 +49,19 @@ class Episodes:
         return self.lengths.cumsum(0) - self.lengths
 
     def returns(self, discount: float = 1.0) -> Tensor:
-        """(N,) float64, sum over t of discount^t times the reward."""
+        """(N,) float64, the sum over t of discount^t times the reward of step t."""
         weighted = self.rewards if discount == 1 else self.rewards * discount ** self.times.double()
         return torch.zeros(len(self), dtype=torch.float64).index_add(0, self.owners, weighted)
 
     def rewards_to_go(self, discount: float = 1.0) -> Tensor:
-        """(M,) float64, from each step to the end of its episode, the reward of the step itself undiscounted."""
+        """(M,) float64, the sum of rewards from each step to the end of its episode, discounted from that step on."""
         padded = self.padded(self.rewards)
         for t in range(padded.shape[1] - 2, -1, -1):
             padded[:, t] += discount * padded[:, t + 1]
         return padded[self.owners, self.times]
 
     def padded(self, values: Tensor) -> Tensor:
-        """Values of steps (M,) as (N, T), zero after an episode's end."""
+        """Values of steps (M,) as a matrix (N, T) with an episode a row, 0 after its end."""
         padded = torch.zeros(len(self), int(self.lengths.max()) if len(self) else 0, dtype=values.dtype)
         padded[self.owners, self.times] = values
         return padded
@@ -106,62 +99,12 @@ class Episodes:
         return cls(**tensors)
 
     def select(self, chosen: Tensor) -> "Episodes":
-        """Those that a mask (N,) chooses."""
+        """The episodes that a mask (N,) chooses."""
         steps = chosen[self.owners]
         return Episodes(self.observations[steps], self.choices[steps], self.rewards[steps], self.lengths[chosen])
 
     @classmethod
     def joined(cls, batches: Sequence[Self]) -> Self:
-        """Several batches, at least one, as one."""
+        """Several batches, at least one, joined to one."""
         parts = [batch.as_dict() for batch in batches]
         return cls(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-
-
-class Recording:
-    """Takes down what S slots do, and in the end hands over the episodes that ended.
-
-    Args:
-        observations: (S, *O), the like of what will be seen.
-        choices: (S, *choice_shape), the like of what will be chosen.
-    """
-
-    def __init__(self, observations: Array, choices: Array) -> None:
-        self._like = observations, choices, np.zeros(len(observations))
-        self._blocks: list[list[Array]] = []  # observations, choices and rewards, each (BLOCK, S, …)
-        self._ended: dict[int, tuple[int, int, int]] = {}  # number: slot, first step, end
-        self._steps = 0
-
-    def before(self, observations: Array, choices: Array) -> None:
-        """What all slots see, and what they choose."""
-        row = self._steps % BLOCK
-        if row == 0:
-            self._blocks.append([np.empty((BLOCK, *like.shape), like.dtype) for like in self._like])
-        self._blocks[-1][0][row], self._blocks[-1][1][row] = observations, choices
-
-    def after(self, rewards: Array) -> None:
-        """What the step brought to all slots."""
-        self._blocks[-1][2][self._steps % BLOCK] = rewards
-        self._steps += 1
-
-    def keep(self, number: int, slot: int, begin: int, end: int) -> None:
-        """Steps `begin` to `end` of a slot were an episode."""
-        self._ended[number] = slot, begin, end
-
-    def gathered(self, group: Group) -> Episodes:
-        """All episodes that the processes of a group took down, in the order of their numbers."""
-        own = np.array(list(self._ended), np.int64)
-        spans = np.array([end - begin for _, begin, end in self._ended.values()], np.int64)
-        kinds = [self._of_all(kind) for kind in range(3)]
-        parts = [torch.from_numpy(group.join(part)) for part in (own, spans, *kinds)]
-        numbers, lengths, observations, choices, rewards = parts
-        order, steps = numbers.argsort(), numbers.repeat_interleave(lengths).argsort(stable=True)
-        return Episodes(observations[steps], choices[steps], rewards[steps], lengths[order])
-
-    def _of_all(self, kind: int) -> Array:
-        """Observations, choices or rewards of the episodes that ended, one after the other."""
-        pieces = [self._like[kind][:0]]
-        for slot, begin, end in self._ended.values():
-            for first in range(begin - begin % BLOCK, end, BLOCK):
-                block = self._blocks[first // BLOCK][kind]
-                pieces.append(block[max(0, begin - first) : end - first, slot])
-        return np.concatenate(pieces)

@@ -1,4 +1,4 @@
-"""Held-out scores, with an interval."""
+"""Held-out scores with their intervals."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +14,10 @@ from torchpolicy.rollout.slots import Rollout
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of one policy.
+    """Returns of one policy on held-out episodes.
 
     Attributes:
-        returns: (E,), undiscounted; NaN for a failed episode.
+        returns: (E,), undiscounted sums of rewards; NaN for a failed episode.
         lengths: (E,), in steps.
         failures: Episodes that could not be played to their end.
     """
@@ -40,7 +40,7 @@ class Evaluation:
     def ci(self) -> tuple[float, float]:
         """95 % interval of the mean: Student's below 30 episodes, the bootstrap's from 30 on (see :mod:`intervals`).
 
-        Without width where all returns are equal. NaN where there is none: for one episode, or after a failure.
+        It has no width if all returns are equal. Both ends are NaN for a single episode, or if an episode failed.
         """
         return mean_interval(self.returns)
 
@@ -60,12 +60,12 @@ def evaluate_vector(
     """Play the policy with weights `vector` (D,) through episodes of a stream.
 
     Args:
-        rollout: Plays them.
-        vector: (D,).
-        seed: Root of the episodes' seeds.
-        stream: Which episodes.
-        episodes: E, how many.
-        generation: Each has episodes of its own.
+        rollout: The rollout that plays them.
+        vector: (D,), the weights.
+        seed: The root of the episodes' seeds.
+        stream: The stream that the episodes' seeds come from.
+        episodes: E, the number of episodes.
+        generation: The generation whose episodes are played; each has its own.
     """
     outcome = rollout.play(vector[None], episode_seeds(seed, stream, generation, episodes))
     return Evaluation(outcome.returns[0], outcome.lengths[0], outcome.failures)

@@ -1,4 +1,4 @@
-"""What a module holds besides its parameters, as something that can be compared: does a forward change it?"""
+"""What a module holds besides its parameters, in a form that can be compared: does a forward change it?"""
 
 import random
 import zlib
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 DEEPEST, LONGEST = 4, 1000
-"""How far objects in objects are followed, and how many items of a collection are looked at."""
+"""How deep objects within objects are followed, and how many items of a collection are looked at, at most."""
 
 OWN = frozenset(vars(nn.Module())) - {"_buffers", "training"}
 """What torch keeps in every module: parameters, submodules and hooks."""
@@ -20,7 +20,7 @@ Fingerprint = dict[str, object]
 
 
 def fingerprint(module: nn.Module) -> Fingerprint:
-    """All that a module and those in it hold besides parameters, {place: something to compare}."""
+    """Everything that a module and its submodules hold besides parameters, {place: a value that can be compared}."""
     found: Fingerprint = {}
     for prefix, part in module.named_modules():
         for name, value in vars(part).items():
@@ -38,12 +38,12 @@ def fingerprint(module: nn.Module) -> Fingerprint:
 
 
 def differences(before: Fingerprint, after: Fingerprint) -> list[str]:
-    """The places whose value is another, or that are new."""
+    """The places whose value has changed, and those that are new."""
     return [place for place in after if place not in before or before[place] != after[place]]
 
 
 def _look(value: Any, depth: int = 0) -> object:
-    """A value as something to compare; of what is opaque, only its kind."""
+    """A value in a form that can be compared; only its kind if it cannot be looked into."""
     kind = type(value).__name__
     if value is None or isinstance(value, bool | int | str | bytes):
         return value
@@ -69,14 +69,15 @@ def _look(value: Any, depth: int = 0) -> object:
     if isinstance(value, Set):
         return kind, len(value), sorted(repr(_look(each, depth + 1)) for each in list(value)[:LONGEST])
     if type(value).__module__ == "itertools":
-        return repr(value)  # a counter's says where it is
+        return repr(value)  # that of a counter holds its present number
     inner = getattr(value, "__dict__", None)
     return kind, _look(dict(inner), depth + 1) if inner else None
 
 
 def _look_at_tensor(tensor: Tensor) -> object:
+    """A tensor's shape, dtype and checksum."""
     about = tuple(tensor.shape), str(tensor.dtype)
-    left_over = torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # of a vmap: it has no numbers
+    left_over = torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # a vmap left it behind: it has no numbers
     if left_over or tensor.is_meta or tensor.layout is not torch.strided:
         return about
     flat = tensor.detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""What playing came to, episode by episode."""
+"""Returns, lengths and failures of the episodes that were played."""
 
 import json
 from collections.abc import Sequence
@@ -14,11 +14,18 @@ LINE_END = "\n"
 
 
 class Episode:
-    """A pair of the queue."""
+    """One of the P * E episodes that P candidates play: episode `number` % E of candidate `number` // E.
 
-    def __init__(self, candidate: int, episode: int, seeds: Sequence[int]) -> None:
-        self.candidate, self.episode, self.seed = candidate, episode, int(seeds[episode])
-        self.started = 0  # tick of its first step
+    Args:
+        number: From 0 to P * E - 1.
+        seeds: (E,), the seeds of a candidate's episodes.
+    """
+
+    def __init__(self, number: int, seeds: Sequence[int]) -> None:
+        self.number = number
+        self.candidate, self.episode = divmod(number, len(seeds))
+        self.seed = int(seeds[self.episode])
+        self.started = 0  # steps that the engine had done before its first
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,11 @@ class Failure:
     """An episode that could not be played to its end.
 
     Attributes:
-        reason: In a line; after it, where code of the user's own raised, the traceback.
+        candidate: The number of the candidate that played it.
+        episode: Its number among the candidate's episodes.
+        seed: Its seed.
+        step: Steps that it had done.
+        reason: One line; after it, where code of the user's own raised, the traceback.
     """
 
     candidate: int
@@ -41,22 +52,22 @@ class Failure:
 
     @property
     def details(self) -> str:
-        """The traceback, if there is one."""
+        """The traceback; empty if there is none."""
         return self.reason.partition(LINE_END)[2].rstrip()
 
 
 @dataclass
 class Outcome:
-    """What a population earned.
+    """What a population came to in its episodes.
 
     Attributes:
         returns: (P, E) float64, undiscounted sums of rewards; NaN for a failed episode.
         lengths: (P, E) int64, in steps.
         truncated: (P, E) bool, whether an episode was cut off, and did not come to an end of its own in that step.
-        failures: In the order of candidates and episodes.
+        failures: The failed episodes, in the order of candidates and episodes.
         moments: (P, E, 2, *O) float64, sums of the deviations of observations from the normaliser's mean, and of
-            their squares; zero for a failed episode. None where nobody asked.
-        slot_utilisation: Share of the slots at work, over the engine's steps.
+            their squares; zero for a failed episode. None unless they were asked for.
+        slot_utilisation: The share of slots at work, a mean over the engine's steps.
     """
 
     returns: Array
@@ -68,14 +79,14 @@ class Outcome:
 
     @classmethod
     def empty(cls, population: int, episodes: int) -> Self:
-        """Nothing played yet."""
+        """The outcome before anything was played."""
         shape = population, episodes
         return cls(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, bool), [])
 
     def finish(
         self, episode: Episode, length: int, total: float, truncated: bool, moments: Array | None = None
     ) -> None:
-        """Enter an episode that ended."""
+        """Enter an episode that ended, with its return and its moments (2, *O)."""
         self.returns[episode.candidate, episode.episode] = total
         self.lengths[episode.candidate, episode.episode] = length
         self.truncated[episode.candidate, episode.episode] = truncated
@@ -88,7 +99,7 @@ class Outcome:
         self.failures.append(Failure(episode.candidate, episode.episode, episode.seed, step, reason))
 
     def gathered(self, group: Group) -> Self:
-        """All that the processes of a group played, each episode by one of them."""
+        """All that the processes of a group played; each episode was played by one of them."""
         counts = [self.slot_utilisation, len(self.failures)]
         moments = np.empty(0) if self.moments is None else self.moments.ravel()
         episodes = np.stack([self.returns, self.lengths, self.truncated])  # (3, P, E)
@@ -105,11 +116,11 @@ class Outcome:
 
     @property
     def scores(self) -> Array:
-        """(P,), mean return of each candidate; NaN if one of its episodes failed."""
+        """(P,), the mean return of each candidate; NaN if one of its episodes failed."""
         scores: Array = self.returns.mean(1)
         return scores
 
     @property
     def env_steps(self) -> int:
-        """Environment steps in all."""
+        """The number of environment steps in all."""
         return int(self.lengths.sum())

@@ -1,7 +1,8 @@
-"""A policy tried out before training: can it be played for many weights at once, saved, and is it a pure function?
+"""A policy tried out before training: can it be played with many weights at once and saved; is it a pure function?
 
 Results do not depend on the number of processes, and a resumed run ends in the same bits, because an episode is a pure
-function of its seed and the weights. A module that remembers, draws or reads a clock would break that without a word.
+function of its seed and the weights. A module that remembers, draws random numbers or reads a clock would break that
+without a word.
 """
 
 import json
@@ -22,25 +23,25 @@ from torchpolicy.rollout.members import population_forward
 from torchpolicy.vectors.params import ParamVector
 
 TOGETHER = 3
-"""Observations in a batch, and members of a population, beside 1 and 2."""
+"""Observations in a batch, and members of a population, that a module is tried with after 1 and 2."""
 
 TOLERANCE = 1e-3
-"""Of the largest output: rounding, and no more, may depend on the size of a batch."""
+"""Difference of outputs, relative to the largest, up to which it counts as rounding."""
 
 KNOWN = ("torch.nn.modules.", "torchpolicy.")
-"""Where modules come from that are known to be pure functions in eval mode."""
+"""Beginnings of the names of Python modules whose torch modules are known to be pure functions in eval mode."""
 
 
 @torch.no_grad()
 def check_policy(policy: Policy, first: Array | None) -> None:
-    """Find out before anything is started whether the engine can play and the run can save this policy.
+    """Find out before anything is started whether the engine can play this policy and the run can save it.
 
     Args:
-        policy: To look at.
-        first: (*O), an observation that it will see, if there is one at hand.
+        policy: The policy.
+        first: (*O), an observation that it will get; None if none is at hand.
 
     Raises:
-        ValueError: If it cannot, or if the policy's network is no pure function.
+        ValueError: If one of them cannot, or if the policy's network is no pure function.
     """
     kind = type(policy.net).__name__
     for method in ("forward", "encode", "act"):
@@ -76,7 +77,7 @@ def check_policy(policy: Policy, first: Array | None) -> None:
 
 
 def _check_alone(policy: Policy, inputs: Tensor) -> Tensor:
-    """Call the network as it is several times; its output (1, output_size) for one observation."""
+    """Call the network several times as it is; return its output (1, output_size) for one observation."""
     net, kind = policy.net, type(policy.net).__name__
     other = _other(inputs)
     weights = ParamVector(net).read()
@@ -120,13 +121,13 @@ def _check_alone(policy: Policy, inputs: Tensor) -> Tensor:
 
 
 def _check_together(policy: Policy, vector: ParamVector, inputs: Tensor, alone: Tensor | None) -> Tensor:
-    """Call it with many weights at once, as the engine does; its outputs (P, 1, output_size).
+    """Call the network with many weights at once, as the engine does; return its outputs (P, 1, output_size).
 
     Args:
-        policy: To look at.
-        vector: Its weights.
-        inputs: (*input_shape).
-        alone: (1, output_size), what :func:`_check_alone` has found; None to leave comparisons out.
+        policy: The policy.
+        vector: The parameters of its network.
+        inputs: (*input_shape), one input of the network.
+        alone: (1, output_size), the output that :func:`_check_alone` returned; None to compare nothing.
     """
     kind = type(policy.net).__name__
     reason = f"{kind} cannot be evaluated for many weights at once (torch.func.vmap)"
@@ -157,6 +158,7 @@ def _check_together(policy: Policy, vector: ParamVector, inputs: Tensor, alone: 
 
 
 def _check_state(kind: str, changed: list[str]) -> None:
+    """Refuse a module that changed something it holds while it was called."""
     if changed:
         raise ValueError(
             f"{kind} keeps state between calls: forward changes {', '.join(map(repr, changed[:3]))}. An episode would "
@@ -166,11 +168,12 @@ def _check_state(kind: str, changed: list[str]) -> None:
 
 
 def _is_known(module: nn.Module) -> bool:
+    """Whether a module is known to be a pure function in eval mode."""
     return type(module).__module__.startswith(KNOWN) and not (module._forward_hooks or module._forward_pre_hooks)
 
 
 class _saying:  # noqa: N801
-    """Around a forward: whatever it raises, in a line."""
+    """A context around a forward that turns whatever it raises into one line, with its place."""
 
     def __init__(self, place: str, advice: str = "") -> None:
         self._place, self._advice = place, advice
@@ -188,20 +191,20 @@ class _saying:  # noqa: N801
 
 
 def _other(inputs: Tensor) -> Tensor:
-    """An observation unlike the first; of numbers like those that it has."""
+    """An input that differs from the first, made of numbers like those in it."""
     flat = inputs.flatten()
     return flat.flip(0).reshape(inputs.shape) + (0 if (flat != flat[:1]).any() else 1)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    """Whether outputs have the same bits; on a GPU, where sums may be added up in any order, whether they are close."""
+    """Whether outputs have the same bits, or on a GPU, where sums are added up in any order, whether they are close."""
     if one.device.type != "cpu":
         return _close(one, other)
     return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
-    """Whether outputs differ by rounding only."""
+    """Whether outputs differ only by rounding."""
     if one.shape != other.shape:
         return False
     scale = float(other.abs().nan_to_num(0, 0, 0).max())

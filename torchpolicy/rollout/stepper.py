@@ -1,6 +1,7 @@
-"""What the slots of a rollout on tensors are at, and how they go on: for a compiler as well."""
+"""State and step of all parallel tensor episodes; compilable."""
 
 from collections.abc import Callable
+from time import perf_counter
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple, Self
 
@@ -11,6 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from torchpolicy.envs.tensor import Row, TensorEnv
 from torchpolicy.policies.base import Policy
+from torchpolicy.policies.parts.normalizer import Normalization
+from torchpolicy.policies.parts.pipeline import Pipeline, row_by_row
 from torchpolicy.rollout.members import Members, is_narrow
 from torchpolicy.vectors.params import ParamVector
 
@@ -21,30 +24,30 @@ COMPILER: dict[str, str | int | bool | Callable[..., Any]] = {
     "cpp.enable_floating_point_contract_flag": "fast",
     "cpp.enable_unsafe_math_opt_flag": True,
 }
-"""Lets the compiler fuse products with sums, and divide by constants by multiplication: 1.5 times as fast. What is
-not finite stays so."""
+"""Lets the compiler fuse products with sums, and multiply by the inverse of a constant instead of dividing by it: 1.5
+times as fast. A NaN or infinity persists."""
 
 
 CHUNK, COMPILED_CHUNK = 4, 8
-"""Steps between looks at which slots have ended. A compiled loop of more runs out of registers."""
+"""Steps after which slots are looked at for episodes that have ended. A longer compiled loop runs out of registers."""
 
 LONGEST = 1500
-"""Calls of torch in a compiled graph, about: longer ones take minutes to compile."""
+"""Calls of torch in a compiled graph, about: a longer one takes minutes to compile."""
 
 
-class Lanes(NamedTuple):
-    """What the slots are at. Its tensors but the moments are the rows of one table, (K + 4, S), of float32 or float64.
+class SlotTable(NamedTuple):
+    """State of all slots. Its tensors except `moments` are the rows of one table, (K + 4, S), of float32 or float64.
 
-    `alive` and the rest are numbers as well: a loop over the slots that carries whole numbers or truth values from
-    step to step is compiled to one of half the speed.
+    All rows hold floating-point numbers: a compiled loop over the slots that carries whole numbers or truth values
+    from step to step has half the speed.
 
     Attributes:
-        state: K numbers (S,), of the environments.
+        state: K numbers of the environments, each (S,).
         totals: (S,), rewards so far.
         lengths: (S,), steps so far.
         alive: (S,), 1 while an episode is in progress, then 0.
         fault: (S,), into `FAULTS`.
-        moments: (S, 2, *input_shape) float64, sums for the normaliser; (S, 0) where nobody asked.
+        moments: (S, 2, *input_shape) float64, sums for the normaliser; (S, 0) unless they are asked for.
     """
 
     state: Row
@@ -56,38 +59,22 @@ class Lanes(NamedTuple):
 
     @classmethod
     def of(cls, table: Tensor, moments: Tensor) -> Self:
-        """Those of a table."""
+        """The rows of a table (K + 4, S), by name, as views."""
         *state, totals, lengths, alive, fault = table.unbind()
         return cls(tuple(state), totals, lengths, alive, fault, moments)
 
     @staticmethod
     def beginning(states: Tensor) -> Tensor:
         """The table (K + 4, E) of episodes that begin in states (K, E)."""
-        fresh = states.new_zeros(len(states) + 4, states.shape[1])
-        fresh[:-4], fresh[-2] = states, 1
-        return fresh
-
-
-class Normalization(NamedTuple):
-    """What a normaliser does in one call of play.
-
-    Attributes:
-        center: (*input_shape) float64, which moments are taken around.
-        mean: The same in the policy's dtype.
-        std: (*input_shape), in the policy's dtype.
-        limit: ().
-    """
-
-    center: Tensor
-    mean: Tensor
-    std: Tensor
-    limit: Tensor
+        zeros = states.new_zeros(1, states.shape[1])
+        totals, lengths, alive, fault = zeros, zeros, zeros + 1, zeros
+        return torch.cat([states, totals, lengths, alive, fault])
 
 
 class Step(NamedTuple):
-    """A sampled step of all slots: what was seen (S, *O), chosen (S, *choice_shape), and earned (S,)."""
+    """A sampled step of all slots: what was observed (S, *O), chosen (S, *choice_shape), and earned (S,)."""
 
-    seen: Tensor
+    observations: Tensor
     choices: Tensor
     rewards: Tensor
 
@@ -99,17 +86,17 @@ class Stepper:
     """Steps all slots together: observation, network, action, environment, rewards.
 
     Args:
-        env: Which they are in.
-        policy: Whose encoder and head they use.
-        vector: The parameters of its network.
-        slots: S.
+        env: The environment.
+        policy: The policy, whose encoder and head all slots share.
+        vector: The parameters of the policy's network.
+        slots: S, the number of slots.
         limit: Steps after which an episode is truncated.
         compile: Whether to step in float32 and compiled.
-        noise_rank: Of the populations that will play, if they are of a low one.
+        noise_rank: The rank of the populations that will play; None unless it is low.
 
     Attributes:
-        members: The network of each slot.
-        state_dtype: Of states, totals and rewards.
+        members: The networks of all slots.
+        state_dtype: The dtype of states, totals and rewards.
     """
 
     def __init__(
@@ -123,109 +110,168 @@ class Stepper:
         compile: bool,
         noise_rank: int | None = None,
     ) -> None:
-        self._env, self._encoder, self._head, self._dtype = env, policy.encoder, policy.head, policy.dtype
+        self._env, self._head = env, policy.head
         self._slots, self._limit, self._compile, self._device = slots, limit, compile, policy.device
         self.state_dtype = torch.float32 if compile else torch.float64
-        self._ready: dict[str, tuple[StepFunction, int]] = {}
-        vector_seen = len(self._encoder.observation_shape) == 1 and self._encoder.observation_dtype is None
-        self._narrow = compile and vector_seen and is_narrow(policy.net) and noise_rank is None
+        self._ready: dict[str, tuple[_Compiled, int]] = {}
+        encoder = policy.encoder
+        sees_a_vector = len(encoder.observation_shape) == 1 and encoder.observation_dtype is None
+        self._narrow = compile and sees_a_vector and is_narrow(policy.net) and noise_rank is None
         self.members = Members(policy.net, vector, slots, members_last=self._narrow, noise_rank=noise_rank)
-        self._seen_dtype = torch.from_numpy(np.empty(0, env.observation_space.dtype)).dtype
-        self._kept_dtype = policy.encoder.observation_dtype or policy.dtype
+        self._pipeline = Pipeline(encoder, row_by_row(self.members), policy.head, policy.dtype)
+        self._env_dtype = torch.from_numpy(np.empty(0, env.observation_space.dtype)).dtype
+        self._kept_dtype = policy.observation_dtype
 
     def function(self, *, watched: bool, sampled: bool) -> tuple[StepFunction, int]:
-        """What steps all slots, compiled if asked, and number by number where that can be; steps before a look."""
+        """The function that steps all slots, and the number of steps to ask it for at a time.
+
+        Args:
+            watched: Whether it will be asked for moments.
+            sampled: Whether it will be given noise; then it is not compiled.
+        """
         if not self._compile or sampled:
             return self.steps, CHUNK
         return self._compiled("steps" if watched or not self._narrow else "narrow_steps")
 
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds that compiling has taken."""
+        return sum(function.seconds for function, _ in self._ready.values())
+
     def _compiled(self, method: str) -> tuple[StepFunction, int]:
+        """A method, compiled, and the number of steps in its graph."""
         if method in self._ready:
             return self._ready[method]
         function = getattr(self, method)
         state = torch.from_numpy(self._env.initial(np.random.default_rng(0))).to(self._device, self.state_dtype)
-        table = Lanes.beginning(state.unsqueeze(1)).repeat(1, self._slots)
-        lanes = Lanes.of(table, table.new_zeros(self._slots, 0))
+        table = SlotTable.beginning(state.unsqueeze(1)).repeat(1, self._slots)
+        slots = SlotTable.of(table, table.new_zeros(self._slots, 0))
         with _Count() as counted:
-            function(lanes, 1, None)
+            function(slots, 1)
         chunk = max(1, min(COMPILED_CHUNK, LONGEST // counted.calls))
         function = with_own_code(function)
-        self._ready[method] = torch.compile(function, dynamic=False, options=COMPILER), chunk
+        self._ready[method] = _Compiled(torch.compile(function, dynamic=False, options=COMPILER)), chunk
         return self._ready[method]
 
     def steps(
-        self, lanes: Lanes, steps: int, normalization: Normalization | None, noise: Tensor | None = None
+        self,
+        slots: SlotTable,
+        steps: int,
+        normalization: Normalization | None = None,
+        center: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> list[Step]:
-        """Several steps of all slots, with noise (steps, S, noise_size); those whose episode has ended stay."""
-        head = self._head
-        state, totals, lengths, alive, _, moments = lanes
-        taken = []
+        """Several steps of all slots; those whose episode has ended stay as they are.
+
+        Args:
+            slots: The slots, which are stepped in place.
+            steps: How many.
+            normalization: Normalises the network's inputs.
+            center: (*input_shape) float64, what moments are taken around; None to take none.
+            noise: (steps, S, noise_size), for sampled actions; None for greedy ones.
+
+        Returns:
+            The steps, if actions are sampled.
+        """
+        now, taken = slots, []
         for t in range(steps):
-            seen = self._see(state)
-            inputs = self._encoder.forward(seen).to(self._dtype)
-            if normalization is not None:
-                if moments.ndim > 2:
-                    deviations = inputs - normalization.center
-                    both = torch.stack([deviations, deviations.square()], 1)
-                    moments = moments + both * alive.view(-1, *[1] * (both.ndim - 1))
-                limit = normalization.limit
-                inputs = ((inputs - normalization.mean) / normalization.std).clamp(-limit, limit)
-            output = self.members(inputs.unsqueeze(1)).squeeze(1)
-            choices = head.choose(output, None if noise is None else noise[t])
-            state, totals, lengths, alive, rewards = self._go(state, totals, lengths, alive, choices)
+            observations = self._observe(now.state)
+            inputs = self._pipeline.encode(observations)
+            moments = now.moments if center is None else _added(now.moments, inputs - center, now.alive)
+            output, choices = self._pipeline.choose(inputs, normalization, None if noise is None else noise[t])
+            now, rewards = self._advance(now, choices, moments)
             if noise is not None:
-                taken.append(Step(seen, choices, rewards))
-        if normalization is not None:
-            lanes.moments.copy_(moments)
-        self._enter(lanes, state, totals, lengths, alive, output.isfinite().all(1))
+                taken.append(Step(observations, choices, rewards))
+        if center is not None:
+            slots.moments.copy_(now.moments)
+        self._store(slots, now, output.isfinite().all(1))
         return taken
 
-    def narrow_steps(self, lanes: Lanes, steps: int, normalization: Normalization | None) -> list[Step]:
-        """The same, number by number, for a compiler to make one loop over the slots of it."""
-        state, totals, lengths, alive, *_ = lanes
+    def narrow_steps(
+        self,
+        slots: SlotTable,
+        steps: int,
+        normalization: Normalization | None = None,
+        center: None = None,
+        noise: None = None,
+    ) -> list[Step]:
+        """The same without moments and noise, number by number, so that a compiler makes one loop over the slots."""
+        now = slots
         for _ in range(steps):
-            inputs = tuple(self._env.observation(state))
+            inputs = tuple(self._env.observation(now.state))
             if normalization is not None:
-                _, mean, std, limit = normalization
-                inputs = tuple(((x - mean[i]) / std[i]).clamp(-limit, limit) for i, x in enumerate(inputs))
+                inputs = tuple(normalization.entry(i)(x) for i, x in enumerate(inputs))
             output = self.members.numbers(inputs)
-            choices = self._head.choose_numbers(output)
-            state, totals, lengths, alive, _ = self._go(state, totals, lengths, alive, choices)
-        sound = torch.ones_like(alive, dtype=torch.bool)
+            now, _ = self._advance(now, self._head.choose_numbers(output), now.moments)
+        sound = torch.ones_like(now.alive, dtype=torch.bool)
         for number in output:
             sound = sound & number.isfinite()
-        self._enter(lanes, state, totals, lengths, alive, sound)
+        self._store(slots, now, sound)
         return []
 
-    def _go(
-        self, state: Row, totals: Tensor, lengths: Tensor, alive: Tensor, choices: Tensor
-    ) -> tuple[Row, Tensor, Tensor, Tensor, Tensor]:
-        """One step of the environments whose episode goes on, and what it brought."""
+    def _advance(self, now: SlotTable, choices: Tensor, moments: Tensor) -> tuple[SlotTable, Tensor]:
+        """One step of the environments whose episode goes on: the slots after it, and its rewards (S,)."""
         actions = self._head.to_actions(choices)
-        after = self._env.transition(state, actions)
-        live = alive > 0
-        rewards = torch.where(live, self._env.reward(state, actions, after), 0.0)
-        state = tuple(torch.where(live, new, old) for new, old in zip(after, state, strict=True))
-        lengths = lengths + alive
+        after = self._env.transition(now.state, actions)
+        live = now.alive > 0
+        rewards = torch.where(live, self._env.reward(now.state, actions, after), 0.0)
+        state = tuple(torch.where(live, new, old) for new, old in zip(after, now.state, strict=True))
+        lengths = now.lengths + now.alive
         ended = self._env.terminal(after) | (lengths >= self._limit)
-        return state, totals + rewards, lengths, torch.where(ended, 0.0, alive), rewards
+        alive = torch.where(ended, 0.0, now.alive)
+        return SlotTable(state, now.totals + rewards, lengths, alive, now.fault, moments), rewards
 
     @staticmethod
-    def _enter(lanes: Lanes, state: Row, totals: Tensor, lengths: Tensor, alive: Tensor, sound: Tensor) -> None:
-        """Where all slots are now, and whether all is finite. Seldom enough: what once was not, stays so."""
-        whole = totals.isfinite()
-        for number in state:
+    def _store(slots: SlotTable, now: SlotTable, sound: Tensor) -> None:
+        """Put all slots where they are now; end those that are not finite. Checked once a chunk: a NaN persists.
+
+        Args:
+            slots: Where to put them.
+            now: Where they are.
+            sound: (S,) bool, whether the network's outputs are finite.
+        """
+        whole = now.totals.isfinite()
+        for number in now.state:
             whole = whole & number.isfinite()
         fault = torch.where(whole, torch.where(sound, 0.0, 1.0), 2.0)
-        now = (*state, totals, lengths, torch.where(fault > 0, 0.0, alive), fault)
-        for old, new in zip((*lanes.state, *lanes[1:5]), now, strict=True):
+        for old, new in zip(slots.state, now.state, strict=True):
             old.copy_(new)
+        slots.totals.copy_(now.totals)
+        slots.lengths.copy_(now.lengths)
+        slots.alive.copy_(torch.where(fault > 0, 0.0, now.alive))
+        slots.fault.copy_(fault)
 
-    def _see(self, state: Row) -> Tensor:
-        """What the policy is shown, (S, *O), in the dtype that it has in Gymnasium, then in the policy's."""
-        seen = self._env.observation(state)
-        together = torch.stack(seen, 1) if isinstance(seen, tuple) else seen
-        return together.to(self._seen_dtype).to(self._kept_dtype)
+    def _observe(self, state: Row) -> Tensor:
+        """Observations (S, *O) as they are kept, rounded first to the dtype of the environment's space."""
+        observed = self._env.observation(state)
+        together = torch.stack(observed, 1) if isinstance(observed, tuple) else observed
+        return together.to(self._env_dtype).to(self._kept_dtype)
+
+
+def _added(moments: Tensor, deviations: Tensor, alive: Tensor) -> Tensor:
+    """Moments (S, 2, *input_shape) and, of slots alive (S,), the deviations (S, *input_shape) and their squares."""
+    both = torch.stack([deviations, deviations.square()], 1)
+    return moments + both * alive.view(-1, *[1] * (both.ndim - 1))
+
+
+class _Compiled:
+    """A function whose first call compiles it.
+
+    Attributes:
+        seconds: What the first call took.
+    """
+
+    def __init__(self, function: StepFunction) -> None:
+        self._function, self.seconds = function, 0.0
+
+    def __call__(self, *arguments: Any) -> list[Step]:
+        if self.seconds:
+            return self._function(*arguments)
+        begin = perf_counter()
+        taken = self._function(*arguments)
+        torch.set_flush_denormal(False)  # some compilers' libraries turn it on for all the process
+        self.seconds = perf_counter() - begin
+        return taken
 
 
 def with_own_code(method: Any) -> Any:

@@ -1,10 +1,7 @@
 """A run that was put together and checked, before anything of it is started."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.util import find_spec
 from math import isfinite, nan
 from typing import Any
 
@@ -20,8 +17,8 @@ from torchpolicy.envs.probe import check_environment
 from torchpolicy.learn.base import Learner
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import make_policy
+from torchpolicy.rollout.make import check_compile, choose_slots
 from torchpolicy.rollout.probe import check_policy
-from torchpolicy.rollout.tensor import choose_slots
 from torchpolicy.runs.algorithms import (
     Algorithm,
     algorithm_class,
@@ -44,9 +41,6 @@ DEFAULT_TOTAL_STEPS = 1_000_000
 VECTORS = 35
 """Vectors as long as the policy's weights that a run holds at its peak: the search's, a checkpoint's and so on. It was
 measured."""
-
-COMPILERS = (os.environ.get("CXX", ""), "g++", "clang++", "c++")
-"""C++ compilers; torch uses the first one that is there."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
     environment = make_environment(settings.env, settings.env_args, settings.max_episode_steps, settings.backend)
     device = find_device(str(settings.device))
     if settings.compile:
-        _check_compiler(environment, device)
+        check_compile(environment, device)
     _check_candidates(settings, kind)
     check_place(settings.algorithm, device)
     policy = _policy_of(settings, environment, device)
@@ -147,16 +141,6 @@ def _kind_of(settings: Settings) -> type[Algorithm]:
     kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
     check_hyperparameters(kind, settings.hyperparameters or {})
     return kind
-
-
-def _check_compiler(environment: Environment, device: torch.device) -> None:
-    """Refuse to compile what cannot be compiled, or without a compiler."""
-    if environment.tensor_env is None:
-        raise ValueError(f"compile=True is for environments on tensors, which {environment.name} is not (see backend)")
-    if device.type != "cpu" and not find_spec("triton"):
-        raise ValueError(f"compile=True on {device.type} needs the package triton, which is not installed")
-    if not any(compiler and shutil.which(compiler) for compiler in COMPILERS):
-        raise ValueError("compile=True needs a C++ compiler, g++ or clang++, and there is none")
 
 
 def _check_candidates(settings: Settings, kind: type[Algorithm]) -> None:
@@ -240,7 +224,7 @@ def _record(
         "policy": policy.settings,
         "net": {name: list(tensor.shape) for name, tensor in policy.net.state_dict().items()},
         **asdict(plan),
-        "backend": "gymnasium" if environment.tensor_env is None else "native",
+        "backend": environment.backend,
         "compile": settings.compile,
         "device": str(settings.device),
     }

@@ -19,8 +19,8 @@ from torchpolicy.output.report import Report
 from torchpolicy.output.saved_policy import save_policy, saved_generation
 from torchpolicy.output.writers.jsonl import NAME as METRICS
 from torchpolicy.output.writers.make import writer_classes
+from torchpolicy.rollout.make import make_rollout
 from torchpolicy.rollout.slots import Rollout
-from torchpolicy.rollout.tensor import make_rollout
 from torchpolicy.runs.folder import place_of
 from torchpolicy.runs.job import Job
 from torchpolicy.runs.resumption import resume

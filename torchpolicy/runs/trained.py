@@ -14,7 +14,7 @@ from torchpolicy.output.config import read_config
 from torchpolicy.output.saved_policy import load_policy
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
-from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.rollout.make import make_rollout
 from torchpolicy.vectors.params import ParamVector
 
 STREAM = Stream.EVALUATION

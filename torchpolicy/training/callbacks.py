@@ -12,7 +12,7 @@ from torchpolicy.envs.make import EnvFactory, make_environment
 from torchpolicy.output.saved_policy import save_policy
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
-from torchpolicy.rollout.tensor import make_rollout
+from torchpolicy.rollout.make import make_rollout
 from torchpolicy.vectors.params import ParamVector
 
 

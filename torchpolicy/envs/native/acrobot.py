@@ -53,7 +53,7 @@ class Acrobot(TensorEnv):
 
 
 def _derivative(state: Row, torque: Tensor) -> Row:
-    """Of the state, in the order in which Gymnasium computes it."""
+    """The derivative of the state, computed in the order in which Gymnasium does."""
     theta1, theta2, speed1, speed2 = state
     m, length, c, inertia = 1.0, 1.0, LINK_COM, 1.0
     cos2, sin2 = cos(theta2), sin(theta2)
@@ -78,7 +78,7 @@ def _along(state: Row, step: float, slope: Row) -> Row:
 
 
 def _wrap(angle: Tensor) -> Tensor:
-    """Into [-pi, pi], by whole turns: two at most, for a step is too short for more."""
+    """The angle in [-pi, pi], brought there by whole turns: at most two, for a step is too short for more."""
     for _ in range(2):
         angle = torch.where(angle > pi, angle - 2 * pi, angle)
         angle = torch.where(angle < -pi, angle + 2 * pi, angle)

@@ -18,7 +18,7 @@ class CartPole(TensorEnv):
     """Balance a pole on a cart by pushing it left or right.
 
     Args:
-        sutton_barto_reward: 0 a step and -1 for the last one, in place of 1 a step.
+        sutton_barto_reward: Whether a step is worth 0, and the last one -1, instead of 1 for every step.
     """
 
     gymnasium_id = "CartPole-v1"

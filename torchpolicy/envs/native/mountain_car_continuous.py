@@ -14,11 +14,11 @@ LEFT, RIGHT, FASTEST, GOAL, POWER, GRAVITY = -1.2, 0.6, 0.07, 0.45, 0.0015, 0.00
 class MountainCarContinuous(TensorEnv):
     """Drive a weak car out of a valley, for 100 less the square of the force spent.
 
-    From the second step on Gymnasium's state is float32, and so is its arithmetic; a third number of the state
-    says whether there was a step.
+    From the second step on, the state and the arithmetic are float32 in Gymnasium; a third number of the state says
+    whether there was a step.
 
     Args:
-        goal_velocity: Least velocity that counts as arriving.
+        goal_velocity: The least velocity at the goal that counts as arriving.
     """
 
     gymnasium_id = "MountainCarContinuous-v0"
@@ -57,7 +57,7 @@ class MountainCarContinuous(TensorEnv):
 
 
 def _move(position: Tensor, velocity: Tensor, force: Tensor) -> tuple[Tensor, Tensor]:
-    """Position and velocity after a step, in their own dtype."""
+    """Position and velocity after a step, computed in their own dtype."""
     slope = (GRAVITY * cos((3 * position).double())).float()
     velocity = (velocity + (force - slope)).clamp(-FASTEST, FASTEST)
     position = (position + velocity).clamp(LEFT, RIGHT)

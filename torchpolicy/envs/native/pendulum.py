@@ -16,7 +16,7 @@ class Pendulum(TensorEnv):
     """Hold a pendulum, of mass and length 1, upright by a torque too weak to lift it at once.
 
     Args:
-        g: Acceleration by gravity.
+        g: The acceleration by gravity.
     """
 
     gymnasium_id = "Pendulum-v1"

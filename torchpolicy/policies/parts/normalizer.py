@@ -1,6 +1,7 @@
 """Normalising observations to mean 0 and standard deviation 1, with running moments."""
 
-from collections.abc import Callable
+from math import inf
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,29 @@ LIMIT = 10.0
 
 FLAT = 1e-6
 """An entry whose standard deviation is at most this, relative to its mean, counts as constant: it is shifted only."""
+
+
+class Normalization(NamedTuple):
+    """What a normaliser does while a generation is played: a function from inputs (*B, *O) to inputs (*B, *O).
+
+    Attributes:
+        mean: (*O), in the dtype of the inputs.
+        std: (*O), in the dtype of the inputs.
+        limit: Where results are clipped on either side: a number, or a tensor of shape ().
+    """
+
+    mean: Tensor
+    std: Tensor
+    limit: float | Tensor
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Normalised inputs."""
+        scaled = (inputs - self.mean) / self.std
+        return scaled.clamp_(-self.limit, self.limit)  # type: ignore[arg-type]  # both are tensors, or both numbers
+
+    def entry(self, index: int) -> "Normalization":
+        """The same for one entry of a vector alone."""
+        return Normalization(self.mean[index], self.std[index], self.limit)
 
 
 class Normalizer(nn.Module):
@@ -47,12 +71,10 @@ class Normalizer(nn.Module):
         """Normalised observations (*B, *O)."""
         return self.frozen(observations.dtype, observations.device)(observations)
 
-    def frozen(self, dtype: torch.dtype, device: torch.device | str) -> Callable[[Tensor], Tensor]:
-        """A function that normalises with the present mean and std, for observations of a dtype on a device."""
-        if self.count == 0:
-            return lambda observations: observations
-        mean, std = self.mean.to(device, dtype), self.std.to(device, dtype)
-        return lambda observations: ((observations - mean) / std).clamp_(-LIMIT, LIMIT)
+    def frozen(self, dtype: torch.dtype, device: torch.device | str) -> Normalization:
+        """The function as it is now, for observations of a dtype on a device."""
+        limit = LIMIT if self.count else inf  # before the first update the mean is 0 and the std 1
+        return Normalization(self.mean.to(device, dtype), self.std.to(device, dtype), limit)
 
     @torch.no_grad()
     def update(self, moments: Array, counts: Array) -> None:
@@ -98,3 +120,24 @@ class Moments:
         deviations = np.subtract(observations, self._mean, out=self._deviations)
         self.sums[:, 0] += deviations
         self.sums[:, 1] += np.square(deviations, out=deviations)
+
+    def of(self, slot: int) -> Array | None:
+        """(2, *O), the sums of the episode in a slot."""
+        sums: Array = self.sums[slot]
+        return sums
+
+
+class NoMoments(Moments):
+    """Adds up nothing, where nobody is to be told."""
+
+    def __init__(self) -> None:
+        pass
+
+    def restart(self, slot: int) -> None:
+        pass
+
+    def add(self, observations: Array) -> None:
+        pass
+
+    def of(self, slot: int) -> None:
+        pass
