@@ -144,7 +144,7 @@ def step(episodes: Episodes, to_go: Tensor) -> Tensor:
 
 
 def leave_one_out(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """For each step, the mean over the other episodes at its time, (M,); zero if there are none.
+    """(M,), the mean over the other episodes at the time of each step; zero if there are none.
 
     An episode that has ended counts as zero.
     """

@@ -17,7 +17,7 @@ class Episode:
     """One of the P * E episodes that P candidates play: episode `number` % E of candidate `number` // E.
 
     Args:
-        number: From 0 to P * E - 1.
+        number: Number of the episode, from 0 to P * E - 1.
         seeds: (E,), the seeds of a candidate's episodes.
     """
 

@@ -94,7 +94,7 @@ def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> N
     """Refuse names that are no hyperparameters of an algorithm.
 
     Raises:
-        ValueError: With what may have been meant.
+        ValueError: If there are any. The message says what may have been meant.
     """
     known = hyperparameters_of(algorithm)
     for name in given:
@@ -113,7 +113,7 @@ def check_place(algorithm: str | Algorithm, device: torch.device) -> None:
     """Refuse a search or learner that was made on another device than the run's.
 
     Raises:
-        ValueError: With both devices.
+        ValueError: If it was. The message names both devices.
     """
     if not isinstance(algorithm, str) and algorithm.center.device != device:
         raise ValueError(

@@ -34,7 +34,7 @@ class Noise(ABC):
         """Refuse a std (D,) that this noise cannot have.
 
         Raises:
-            ValueError: With the reason.
+            ValueError: If it cannot. The message says why.
         """
 
     @abstractmethod
