@@ -214,7 +214,7 @@ class Rollout:
         outcome.slot_utilisation = playing.utilisation
 
     def _pipeline(self) -> Pipeline:
-        """The way from observations to choices on the CPU, each slot with a network of its own, wherever that computes."""
+        """Observations to choices on the CPU; each slot has a network of its own, wherever that computes."""
         place = f"the network, {type(self.policy.net).__name__}, failed"
         network: Forward = blaming_calls(row_by_row(self._members), place)
         encoder, head = self.policy.encoder, self.policy.head

@@ -1,4 +1,4 @@
-"""The way from observations to choices: the one place where encoder, normaliser, network and head follow one another."""
+"""Observations to choices: the one place where encoder, normaliser, network and head follow one another."""
 
 from collections.abc import Callable
 
