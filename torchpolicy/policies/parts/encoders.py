@@ -143,7 +143,7 @@ class JoinedEncoder(Encoder):
     What is kept of an observation is a vector of all its numbers; :meth:`pack` makes one.
     """
 
-    def __init__(self, space: Dict | Tuple[Any]) -> None:
+    def __init__(self, space: "Dict | Tuple[Any]") -> None:
         super().__init__()
         named: dict[Any, Any] = dict(enumerate(space.spaces))
         if isinstance(space, Dict):  # of equal ones the order may differ
