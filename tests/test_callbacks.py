@@ -100,7 +100,7 @@ def test_callbacks_leave_the_bits_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in (watched.run_dir / "kept").iterdir()) == ["generation-2", "generation-4"]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "on_exception"])
 def test_one_that_raises_ends_the_run_by_its_name(hook: str, workers: int, tmp_path: Path) -> None:
     diary = Diary(tmp_path / "diary")
@@ -193,7 +193,7 @@ def test_a_metric_is_made_a_number(value: Any, tmp_path: Path) -> None:
     assert train(tmp_path / "run", callback).metrics[-1]["mine"] == float(value)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("hook", "deed", "message"),
     [

@@ -96,9 +96,9 @@ def test_what_a_command_does_is_a_call(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_own_test")
 def test_a_run_with_noise_of_low_rank_is_scored_again_to_the_last_bit(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"policy_args": {"hidden": (64, 64)}, "noise_rank": 1, "generations": 2}
-    result = tp.train(
-        "Pendulum-v1", "nes", **settings, eval_episodes=70, seed=3, run_dir=tmp_path / "run", preset=False
-    )
+    steps = {"max_episode_steps": 50}
+    settings |= steps | {"eval_episodes": 70, "seed": 3, "run_dir": tmp_path / "run", "preset": False}
+    result = tp.train("Pendulum-v1", "nes", **settings)
     assert result.evaluate(70, seed=3).returns.tolist() == result.evaluation.returns.tolist()
-    own = tp.evaluate(tp.load(result.run_dir), "Pendulum-v1", 70, seed=3, noise_rank=1).returns
+    own = tp.evaluate(tp.load(result.run_dir), "Pendulum-v1", 70, seed=3, noise_rank=1, **steps).returns
     assert own.tolist() == result.evaluation.returns.tolist()

@@ -180,6 +180,7 @@ def test_compiled_it_is_nearly_the_same(hidden: tuple[int, ...]) -> None:
     assert (fast.lengths == slow.lengths).mean() > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_training_is_exact_over_processes_and_resume(
@@ -194,6 +195,7 @@ def test_compiled_training_is_exact_over_processes_and_resume(
     assert "compiled in" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_every_loop_that_is_compiled_counts_as_such() -> None:

@@ -11,8 +11,6 @@ from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy
 from torchpolicy.envs.make import make_environment, twins
 from torchpolicy.rollout.make import make_rollout
 
-EPISODES = 200
-
 pytestmark = pytest.mark.parametrize("name", sorted(twins()))
 
 
@@ -23,20 +21,21 @@ def test_it_says_of_itself_what_gymnasiums_does(name: str) -> None:
     assert (env.spec.reward_threshold, env.spec.max_episode_steps) == (twin.reward_threshold, twin.time_limit)
 
 
-def test_step_by_step_it_is_gymnasiums(name: str) -> None:
+@pytest.mark.parametrize("episodes", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_step_by_step_it_is_gymnasiums(name: str, episodes: int) -> None:
     """Starts, observations, rewards and ends: the same bits, or for rewards that are not, nearly so."""
-    twin, envs = twins()[name](), [gymnasium.make(name, disable_env_checker=True) for _ in range(EPISODES)]
-    starts = np.stack([twin.initial(np_random(seed)[0]) for seed in range(EPISODES)], 1)
+    twin, envs = twins()[name](), [gymnasium.make(name, disable_env_checker=True) for _ in range(episodes)]
+    starts = np.stack([twin.initial(np_random(seed)[0]) for seed in range(episodes)], 1)
     state = torch.from_numpy(starts).unbind()
     first = np.stack([env.reset(seed=seed)[0] for seed, env in enumerate(envs)])
     np.testing.assert_array_equal(torch.stack(twin.observation(state), 1).float(), first)
-    rng, live, ends = np.random.default_rng(0), list(range(EPISODES)), 0
+    rng, live, ends = np.random.default_rng(0), list(range(episodes)), 0
     for t in range(twin.time_limit):
         if isinstance(twin.action_space, Discrete):
-            held = np.full(EPISODES, (t // 50) % twin.action_space.n)
-            actions = held if t % 50 < 25 else rng.integers(0, twin.action_space.n, EPISODES)
+            held = np.full(episodes, (t // 50) % twin.action_space.n)
+            actions = held if t % 50 < 25 else rng.integers(0, twin.action_space.n, episodes)
         else:
-            actions = rng.uniform(twin.action_space.low, twin.action_space.high, (EPISODES, 1)).astype(np.float32)
+            actions = rng.uniform(twin.action_space.low, twin.action_space.high, (episodes, 1)).astype(np.float32)
         given = torch.from_numpy(actions)
         after = twin.transition(state, given)
         rewards, observations, over = (
@@ -57,13 +56,13 @@ def test_step_by_step_it_is_gymnasiums(name: str) -> None:
     assert ends > 0 or name.startswith(("Pendulum", "MountainCar"))
 
 
-@pytest.mark.parametrize("kind", [LinearPolicy, MLPPolicy])
+@pytest.mark.parametrize("kind", [LinearPolicy, pytest.param(MLPPolicy, marks=pytest.mark.slow)])
 def test_a_population_earns_what_it_does_in_gymnasiums(name: str, kind: type[Policy]) -> None:
-    """Over whole episodes, in few slots, one after the other, beside the moments for a normaliser."""
+    """Over whole episodes, more than there are slots for, beside the moments for a normaliser."""
     there, here = make_environment(name, backend="gymnasium"), make_environment(name, backend="native")
     policy = kind(*there.spaces)
     policy.normalize()
-    candidates = torch.randn(40, ParamVector(policy.net).dim, generator=torch.Generator().manual_seed(0))
+    candidates = torch.randn(20, ParamVector(policy.net).dim, generator=torch.Generator().manual_seed(0))
     with make_rollout(there, policy) as gym, make_rollout(here, policy) as native:
         expected, outcome = (rollout.play(candidates, [3, 4], observe=True) for rollout in (gym, native))
         np.testing.assert_array_equal(outcome.lengths, expected.lengths)

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +104,17 @@ def tree(view: Any) -> Any:
     return tuple(map(tree, view)) if isinstance(view, tuple) else np.asarray(view)[None]
 
 
-@pytest.mark.parametrize("done", DONE)
-@pytest.mark.parametrize("seen", SEEN)
+EVERY_KIND = [*zip(SEEN, cycle(DONE), strict=False)]
+"""Pairs in which each space for observations and each for actions is there."""
+
+
+def pairs(every: Iterable[tuple[str, str]], fast: list[tuple[str, str]]) -> Any:
+    """Parameters `seen` and `done`; pairs that are not among the fast ones are slow."""
+    found = [pytest.param(*pair, marks=[] if pair in fast else pytest.mark.slow) for pair in every]
+    return pytest.mark.parametrize(("seen", "done"), found)
+
+
+@pairs(product(SEEN, DONE), EVERY_KIND)
 def test_searches_match_every_pair(seen: str, done: str, tmp_path: Path) -> None:
     result = tp.train(
         Match, "snes", env_args={"seen": seen, "done": done}, policy="linear", std=1.0, population=60, seed=0,
@@ -113,8 +124,9 @@ def test_searches_match_every_pair(seen: str, done: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("algorithm", ["deepcem", "reinforce"])
-@pytest.mark.parametrize(
-    ("seen", "done"), [*((seen, "multidiscrete") for seen in SEEN), *(("dict", done) for done in DONE)]
+@pairs(
+    dict.fromkeys([*((seen, "multidiscrete") for seen in SEEN), *(("dict", done) for done in DONE)]),
+    [("dict", "multidiscrete"), ("image", "multidiscrete"), ("dict", "box"), ("dict", "multibinary")],
 )
 def test_learners_match_every_kind(seen: str, done: str, algorithm: str, tmp_path: Path) -> None:
     result = tp.train(

@@ -15,6 +15,9 @@ from torchpolicy.rollout.make import make_rollout
 
 SMALL = {"generations": 4, "eval_every": 2, "eval_episodes": 4, "preset": False}
 
+SHORT = SMALL | {"generations": 3, "max_episode_steps": 40}
+"""Every operation on that device is an operation in Python."""
+
 RUNS: list[dict[str, Any]] = [
     {"env": "CartPole-v1", "algorithm": "cem"},
     {"env": "CartPole-v1", "algorithm": "cem", "backend": "gymnasium"},
@@ -35,7 +38,7 @@ RUNS: list[dict[str, Any]] = [
 
 def run(folder: Path, device: str, settings: dict[str, Any]) -> tuple[list[float], str]:
     """Weights and metrics, but for times."""
-    result = tp.train(**SMALL | settings, device=device, log_dir=folder)
+    result = tp.train(**SHORT | settings, device=device, log_dir=folder)
     weights = tp.ParamVector(result.policy.net)
     assert weights.device.type == device
     rows = [{name: value for name, value in row.items() if "time/" not in name} for row in result.metrics]
@@ -54,8 +57,8 @@ def test_a_run_is_the_same_on_a_device_that_computes_alike(tmp_path: Path) -> No
 def stop_and_go_on(folder: Path) -> list[tuple[list[float], str]]:
     settings = {"env": "CartPole-v1", "algorithm": "nes", "policy_args": {"hidden": (9, 9)}, "noise_rank": 1}
     whole = run(folder, NAME, settings)
-    first = tp.train(**SMALL | settings | {"generations": 2}, device=NAME, run_dir=folder / "parts")
-    again = tp.resume(first.run_dir, generations=4)
+    first = tp.train(**SHORT | settings | {"generations": 2}, device=NAME, run_dir=folder / "parts")
+    again = tp.resume(first.run_dir, generations=3)
     return [whole, (tp.ParamVector(again.policy.net).read().tolist(), repr(again.evaluation.returns))]
 
 

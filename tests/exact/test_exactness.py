@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from torchpolicy.runs.session import run_job
 CASES: list[tuple[Any, dict[str, Any]]] = [
     ("CartPole-v1", {"population": 25, "generations": 6}),
     ("CartPole-v1", {"population": 2, "generations": 3}),
-    ("Acrobot-v1", {"population": 11, "generations": 2, "policy_args": {"hidden": (8,)}}),
+    ("Acrobot-v1", {"population": 11, "generations": 2, "policy_args": {"hidden": (8,)}, "max_episode_steps": 90}),
     (Guess, {"population": 10, "generations": 4, "episodes": 3}),
 ]
 
@@ -43,7 +44,7 @@ def train(env: Any = "CartPole-v1", **arguments: Any) -> tp.Result:
 
 
 @pytest.mark.parametrize(("env", "arguments"), CASES)
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_any_number_of_processes_gives_the_same_bits(env: Any, arguments: dict[str, Any], workers: int) -> None:
     assert facts(train(env, workers=workers, **arguments)) == facts(train(env, **arguments))
 
@@ -60,8 +61,14 @@ def test_every_search_is_exact_over_processes_and_resume(name: str) -> None:
     assert facts(tp.resume("part", generations=6)) == whole
 
 
-@pytest.mark.parametrize("name", ["nes", "pgpe", "ars"])
-@pytest.mark.parametrize("backend", ["native", "gymnasium"])
+LOW_RANK = [*product(["nes", "pgpe", "ars"], ["native", "gymnasium"])]
+LOW_RANK_FAST = ("nes", "native"), ("ars", "gymnasium")
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [pytest.param(*case, marks=[] if case in LOW_RANK_FAST else pytest.mark.slow) for case in LOW_RANK],
+)
 def test_noise_of_low_rank_is_exact_over_processes_and_resume(name: str, backend: str) -> None:
     arguments: dict[str, Any] = {"population": 10, "eval_episodes": 4, "eval_every": 2, "noise_rank": 1}
     arguments |= {"max_episode_steps": 40, "policy_args": {"hidden": (16, 16)}, "backend": backend, **ROBUST}
@@ -74,7 +81,10 @@ def test_noise_of_low_rank_is_exact_over_processes_and_resume(name: str, backend
 LEARNERS = [("reinforce", "CartPole-v1", {}), ("deepcem", "CartPole-v1", {"memory": 2}), ("deepcem", "Pendulum-v1", {})]
 
 
-@pytest.mark.parametrize(("name", "env", "own"), [*LEARNERS, ("reinforce", "Pendulum-v1", {"entropy_bonus": 0.01})])
+@pytest.mark.parametrize(
+    ("name", "env", "own"),
+    [*LEARNERS, pytest.param("reinforce", "Pendulum-v1", {"entropy_bonus": 0.01}, marks=pytest.mark.slow)],
+)
 def test_every_learner_is_exact_over_processes_and_resume(name: str, env: str, own: dict[str, Any]) -> None:
     arguments: dict[str, Any] = {"policy_args": {"hidden": (8,)}, "episodes": 37, "eval_episodes": 4, "eval_every": 2}
     arguments |= {"max_episode_steps": 40, "normalize_observations": True, **own}
@@ -96,7 +106,9 @@ def test_hyperparameters_in_words_are_resumed() -> None:
     assert facts(tp.resume("part", generations=4)) == whole
 
 
-@pytest.mark.parametrize("name", ["LunarLander-v3", "BipedalWalker-v3", "HalfCheetah-v5"])
+@pytest.mark.parametrize(
+    "name", ["LunarLander-v3", pytest.param("BipedalWalker-v3", marks=pytest.mark.slow), "HalfCheetah-v5"]
+)
 def test_box2d_and_mujoco_are_exact_too(name: str) -> None:
     pytest.importorskip("Box2D" if "v3" in name else "mujoco")
     arguments = {"population": 9, "generations": 2, "max_episode_steps": 150, "policy_args": {"hidden": (8,)}}

@@ -22,7 +22,10 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[
 Untouched = tuple[str, list[dict[str, float]]]
 
 
-@pytest.mark.parametrize("generation", [1, 6])
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize("generation", [pytest.param(1, marks=slow), 6])
 def test_killed_and_resumed(untouched: Untouched, generation: int) -> None:
     process = start("run")
     wait_for_generation("run", generation)
@@ -34,6 +37,7 @@ def test_killed_and_resumed(untouched: Untouched, generation: int) -> None:
     assert "is finished: its budget is used up" in resume("run")[1]
 
 
+@slow
 @pytest.mark.parametrize("name", names("learn"))
 def test_a_learner_killed_and_resumed(name: str) -> None:
     algorithm = [name, "--episodes", "40", "--learning-rate", "0.05"]
@@ -46,7 +50,7 @@ def test_a_learner_killed_and_resumed(name: str) -> None:
     assert result("run") == result("untouched")
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=slow)])
 def test_a_killed_worker_is_replaced_by_itself(untouched: Untouched, rank: int) -> None:
     process = start("run", "--workers", "2")
     wait_for_generation("run", 3)
@@ -68,8 +72,15 @@ def test_a_killed_parent_takes_its_workers_along(untouched: Untouched) -> None:
     assert result("run") == untouched
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("count", "number", "code"),
+    [
+        (1, signal.SIGINT, 130),
+        (3, signal.SIGTERM, 143),
+        pytest.param(1, signal.SIGTERM, 143, marks=slow),
+        pytest.param(3, signal.SIGINT, 130, marks=slow),
+    ],
+)
 def test_a_signal_goes_back_to_the_generations_start(untouched: Untouched, count: int, number: int, code: int) -> None:
     process = start("run", "--workers", str(count), "--checkpoint-seconds", "1000")
     wait_for_generation("run", 4)

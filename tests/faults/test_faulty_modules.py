@@ -136,7 +136,7 @@ def test_what_is_odd_but_pure_ends_in_the_same_bits(case: Case) -> None:
     assert not one.metrics[0]["search/failed"]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 @by_row(LATE)
 def test_what_raises_in_the_middle_of_training_is_named_after_a_checkpoint(case: Case, workers: int) -> None:
     module = odd.late(case.make, after=60)

@@ -37,7 +37,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _short_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes long and reads nothing of a run is left out."""
     monkeypatch.setattr("torchpolicy.cli.export.export", lambda *_: None)
-    monkeypatch.setattr("torchpolicy.rollout.evaluation.RESAMPLES", 20, raising=False)
     monkeypatch.setattr("torchpolicy.runs.session._filming", lambda _: None)
     monkeypatch.setattr("torchpolicy.runs.session.writer_classes", lambda: [JsonlWriter])
 
@@ -133,11 +132,13 @@ def edits(whole: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"no {field}", {name: value for name, value in whole.items() if name != field}
 
 
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("file", [CONFIG, POLICY])
-def test_every_field_of_a_file_edited(run: Path, file: str) -> None:
+def test_every_field_of_a_file_edited(run: Path, file: str, every: int) -> None:
+    """Every seventh edit changes each field in one way or another."""
     whole, look = json.loads((run / file).read_text()), Look(run, file)
     assert set(whole) == set({CONFIG: CONFIG_FIELDS, POLICY: POLICY_FIELDS}[file])
-    for what, content in edits(whole):
+    for what, content in list(edits(whole))[::every]:
         if what != "compile as True":  # which takes a compiler and half a minute
             text = json.dumps(content)
             look.after(lambda path, text=text: path.write_text(text), what)  # type: ignore[misc]
@@ -176,13 +177,14 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("file", FILES)
-def test_bits_flipped_and_ends_cut_off(run: Path, file: str) -> None:
+def test_bits_flipped_and_ends_cut_off(run: Path, file: str, times: int) -> None:
     (path,) = run.glob(file)
     size, rng, look = path.stat().st_size, random.Random(file), Look(run, file)
-    for place in (rng.randrange(8 * size) for _ in range(50)):
+    for place in (rng.randrange(8 * size) for _ in range(times)):
         look.after(lambda path, place=place: flip(path, place), f"bit {place}")  # type: ignore[misc]
-    for end in (rng.randrange(size) for _ in range(20)):
+    for end in (rng.randrange(size) for _ in range(2 * times // 5)):
         cut = lambda path, end=end: path.write_bytes(path.read_bytes()[:end])  # noqa: E731
         look.after(cut, f"cut at {end}")
     look.is_fine()

@@ -7,11 +7,12 @@ from worlds import Copy, GuessFrom5
 import torchpolicy as tp
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_cem_solves_cartpole(seed: int) -> None:
     assert tp.train("CartPole-v1", "cem", seed=seed).evaluation.mean >= 475
 
 
+@pytest.mark.slow
 def test_cem_learns_frozen_lake_with_a_one_hot_linear_softmax() -> None:
     result = tp.train("FrozenLake-v1", "cem", seed=0, total_steps=200_000, episodes=5, population=100)
     assert tp.ParamVector(result.policy.net).dim == 64
@@ -20,6 +21,7 @@ def test_cem_learns_frozen_lake_with_a_one_hot_linear_softmax() -> None:
     assert result.evaluation.mean > 0.4
 
 
+@pytest.mark.slow
 def test_cem_improves_pendulum_with_an_mlp() -> None:
     result = tp.train(
         "Pendulum-v1", "cem", policy_args={"hidden": (16,)}, seed=0, total_steps=400_000, std_smoothing=0.5

@@ -144,7 +144,7 @@ class JoinedEncoder(Encoder):
     An observation is stored as one vector of all its numbers, which :meth:`pack` makes.
     """
 
-    def __init__(self, space: Dict | Tuple[Any]) -> None:
+    def __init__(self, space: "Dict | Tuple[Any]") -> None:
         super().__init__()
         named: dict[Any, Any] = dict(enumerate(space.spaces))
         if isinstance(space, Dict):  # equal spaces may list their keys in different orders
