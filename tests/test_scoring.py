@@ -14,6 +14,7 @@ from torchpolicy.envs.gym import gym_environment
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.training.plan import Plan
 from torchpolicy.training.scoring import _dealt, score
+from torchpolicy.vectors.population import Population
 
 POPULATION = 8
 
@@ -174,8 +175,9 @@ def test_a_candidate_that_fails_when_played_again_has_failed() -> None:
 
         original = rollout.play
 
-        def second_fails(candidates: torch.Tensor, *arguments: Any, **options: Any) -> Any:
-            return original(candidates if len(candidates) == POPULATION else -candidates, *arguments, **options)
+        def second_fails(candidates: Population, *arguments: Any, **options: Any) -> Any:
+            played = candidates if len(candidates) == POPULATION else -candidates.dense()
+            return original(played, *arguments, **options)
 
         rollout.play = second_fails  # type: ignore[method-assign]
         failed = score(rollout, Plan(seed=0, reevaluate=1), never, never[0], 1)

@@ -18,9 +18,10 @@ class GaussianSearch(Search):
 
     Args:
         std: Standard deviation of the first samples, one number or (D,).
-        noise: How candidates are drawn. If not set, with noise of every number on its own, and not in pairs.
+        noise: Noise that candidates are drawn with. If not set, every number has its own, and none come in pairs.
 
     Attributes:
+        noise: How candidates are drawn.
         initial_std: (D,), standard deviation of the first samples.
 
     Raises:

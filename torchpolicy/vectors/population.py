@@ -89,7 +89,7 @@ class Population(ABC):
 
     @abstractmethod
     def sum_over_chance(self, weights: Tensor, *, mirrored: bool) -> float:
-        """The squared length of the weighted sum of the noise, over what chance would give; NaN if that is nothing.
+        """The squared length of the weighted sum of the noise, over what chance would give; NaN if chance gives 0.
 
         Args:
             weights: (P,) float64.
