@@ -11,7 +11,7 @@ from torch import nn
 from torchpolicy.blueprint import needs_policy
 from torchpolicy.callbacks import Callback
 from torchpolicy.catalog import Algorithm, PolicyFactory
-from torchpolicy.checks import check_count
+from torchpolicy.checks import MOST_PROCESSES, check_count
 from torchpolicy.config import MAY_CHANGE, read_config
 from torchpolicy.environments import EnvFactory
 from torchpolicy.job import Job, make_job
@@ -126,7 +126,7 @@ def train(
         ValueError: If an argument is unknown, out of range, or does not fit the others.
         RunError: If more than half of the candidates failed in two generations running, or a callback failed.
     """
-    check_count("workers", workers, at_least=1)
+    check_count("workers", workers, at_least=1, at_most=MOST_PROCESSES)
     flags = {"preset": preset, "compile": compile, "strict": strict}
     for name, flag in (flags | {"normalize_observations": normalize_observations}).items():
         if flag not in (True, False, None):
@@ -201,7 +201,7 @@ def resume(
         CheckpointError: If the folder holds no run, or no checkpoint that is whole.
         ValueError: If code of your own is missing, or is not what the run began with.
     """
-    check_count("workers", workers, at_least=1)
+    check_count("workers", workers, at_least=1, at_most=MOST_PROCESSES)
     config = read_config(run_dir, NEEDED, {"env": env, "env_args": env_args, "policy": policy})
     for name in budget:
         if name not in MAY_CHANGE:

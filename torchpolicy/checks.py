@@ -7,6 +7,9 @@ from numbers import Integral, Real
 MOST_EPISODES = 10_000_000
 """Of one candidate in one go; their seeds take two minutes."""
 
+MOST_PROCESSES = 10_000
+"""On one machine."""
+
 LONGEST_EPISODE, LARGEST_POPULATION, WIDEST_LAYER = 2**63 - 1, 2**31 - 1, 2**31 - 1
 """Steps, candidates and units that can be counted; what of it fits into memory is another question."""
 
@@ -30,7 +33,10 @@ def check_range(name: str, value: object, low: float, high: float, *, open_low: 
     Raises:
         ValueError: If it is not.
     """
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    except OverflowError:  # a whole number of more than 308 digits
+        number = nan
     if not isfinite(number) or not low <= number <= high or (open_low and number == low):
         start, end = "(" if open_low else "[", "]" if isfinite(high) else ")"
         raise ValueError(f"{name} must be a number in {start}{low:g}, {high:g}{end}, got {value!r}")
@@ -42,7 +48,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     Raises:
         ValueError: If it is not.
     """
-    if value not in choices:
+    if not (isinstance(value, str) and value in choices):
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
