@@ -167,6 +167,26 @@ def test_an_absurd_number_is_taken_or_refused_in_one_line(
         check_refusal(err, message)
 
 
+@pytest.mark.parametrize(
+    "value", [10**400, -(10**400), [1], {}, object(), float("nan")], ids=lambda value: str(value)[:9]
+)
+def test_what_python_or_a_file_may_give_in_a_numbers_place_is_refused_by_name(value: Any) -> None:
+    settings: dict[str, Any] = {"target": None, "generations": 1, "preset": False}
+    for algorithm, name in (
+        *(("cem", name) for name in ("target", "workers", "seconds", "tolerance", "survival_bonus", "std", "min_std")),
+        *(("pgpe", name) for name in ("learning_rate", "std_scale", "baseline", "population")),
+        *(("reinforce", name) for name in ("discount", "baseline", "episodes")),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name} (must be|is 10|should be)|^{name}.*, got") as error:
+            tp.train("CartPole-v1", algorithm, **settings | {name: value})
+        assert "\n" not in str(error.value)
+    policy = tp.LinearPolicy(Guess.observation_space, Guess.action_space)
+    for name in ("episodes", "seed", "noise_rank"):
+        if value != 10**400 or name == "episodes":  # the others may be as large as they like
+            with pytest.raises(ValueError, match=rf"^{name} must be an integer"):
+                tp.evaluate(policy, Guess, **{name: value})
+
+
 class Rich(Guess):
     """As Guess, in another currency."""
 

@@ -9,6 +9,9 @@ MOST_EPISODES = 10_000_000
 """The largest number of episodes that one evaluation may play for a candidate; computing their seeds takes two minutes.
 """
 
+MOST_PROCESSES = 10_000
+"""The most processes on one machine."""
+
 LONGEST_EPISODE, LARGEST_POPULATION, WIDEST_LAYER = 2**63 - 1, 2**31 - 1, 2**31 - 1
 """The largest numbers of steps, candidates and units that can be counted, whether or not they fit into memory."""
 
@@ -32,7 +35,10 @@ def check_range(name: str, value: object, low: float, high: float, *, open_low: 
     Raises:
         ValueError: If `value` is anything else.
     """
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    except OverflowError:  # a whole number of more than 308 digits
+        number = nan
     if not isfinite(number) or not low <= number <= high or (open_low and number == low):
         start, end = "(" if open_low else "[", "]" if isfinite(high) else ")"
         raise ValueError(f"{name} must be a number in {start}{low:g}, {high:g}{end}, got {value!r}")
@@ -44,7 +50,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     Raises:
         ValueError: If it is not.
     """
-    if value not in choices:
+    if not (isinstance(value, str) and value in choices):
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 

@@ -186,7 +186,7 @@ def _target_of(target: float | str | None, auto: float | None) -> float | None:
         return None
     try:
         number = nan if isinstance(target, bool) else float(target)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = nan
     if not isfinite(number):
         raise ValueError(f"target must be 'auto', 'none' or a number, got {target!r}")

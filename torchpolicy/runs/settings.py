@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from torchpolicy.base.checks import check_count
+from torchpolicy.base.checks import MOST_PROCESSES, check_count
 from torchpolicy.envs.make import EnvFactory
 from torchpolicy.output.config import OLD_NAMES
 from torchpolicy.policies.base import Policy
@@ -187,7 +187,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        check_count("workers", self.workers, at_least=1)
+        check_count("workers", self.workers, at_least=1, at_most=MOST_PROCESSES)
         for name in ("preset", "compile", "strict", "normalize_observations"):
             if (flag := getattr(self, name)) not in (True, False, None):
                 raise ValueError(f"{name} must be True or False, got {flag!r}")

@@ -111,6 +111,8 @@ def evaluate(
         raise ValueError(f"policy must be a torchpolicy.Policy (wrap a module in one), got {type(policy).__name__}")
     check_count("episodes", episodes, at_least=1, at_most=MOST_EPISODES)
     seed = check_seed(seed)
+    if noise_rank is not None:
+        check_count("noise_rank", noise_rank, at_least=1)
     environment = make_environment(env, env_args, max_episode_steps, backend)
     vector = ParamVector(policy.net).read()
     with make_rollout(environment, policy, sampled=sampled, noise_rank=noise_rank) as rollout, one_thread():

@@ -19,7 +19,7 @@ def check_std(std: float | Tensor, center: Tensor) -> Tensor:
     """
     try:
         vector = torch.as_tensor(std, dtype=center.dtype).to(center.device)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         vector = torch.empty(0, 0)
     if isinstance(std, bool) or vector.ndim > 1 or (vector.ndim == 1 and vector.shape != center.shape):
         raise ValueError(f"std must be a number or a vector of shape {tuple(center.shape)}, got {std!r}")
