@@ -52,9 +52,9 @@ def play(env: Any, generation: int = 1, **plan: Any) -> tuple[Any, Rollout, torc
         return score(rollout, Plan(seed=0, **plan), candidates, vector.read(), generation), rollout, candidates
 
 
-def test_the_survival_bonus_is_taken_off_each_step_of_the_score_alone() -> None:
+def test_the_step_penalty_is_subtracted_for_each_step_of_the_score_alone() -> None:
     plain, *_ = play(Walk)
-    bare, *_ = play(Walk, survival_bonus=1.5)
+    bare, *_ = play(Walk, step_penalty=1.5)
     np.testing.assert_allclose(bare.scores, plain.scores * 0.25)  # of 2 a step, 0.5 is left
     assert bare.metrics == plain.metrics
     assert len(set(plain.scores)) > 2
@@ -148,17 +148,17 @@ def test_scores_too_large_for_the_search_are_failures(reward: float) -> None:
         tp.train(Large, "cem", generations=5, eval_episodes=2)
 
 
-def test_what_promises_the_target_is_a_return_without_the_survival_bonus() -> None:
+def test_what_promises_the_target_is_a_return_without_the_step_penalty() -> None:
     plain, *_ = play(Walk, generation=4, episodes=2)
-    bare, *_ = play(Walk, generation=4, episodes=2, survival_bonus=1.5)
+    bare, *_ = play(Walk, generation=4, episodes=2, step_penalty=1.5)
     assert bare.center_return == plain.center_return > 0
     assert bare.metrics["search/center_score"] == pytest.approx(plain.metrics["search/center_score"] / 4)
 
 
-def test_a_survival_bonus_does_not_put_off_what_the_target_is_compared_with() -> None:
+def test_a_step_penalty_does_not_put_off_what_the_target_is_compared_with() -> None:
     """Of 2 a step, all of it is taken off the scores; the return reaches the target at the first look."""
     result = tp.train(
-        Walk, "cem", survival_bonus=2.0, target=1.0, generations=6, population=6, eval_episodes=4, eval_every=100
+        Walk, "cem", step_penalty=2.0, target=1.0, generations=6, population=6, eval_episodes=4, eval_every=100
     )
     assert len(result.metrics) == 1
     assert result.metrics[0]["search/center_score"] == 0

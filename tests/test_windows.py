@@ -55,7 +55,7 @@ def test_it_is_imported_runs_in_one_process_and_refuses_more(tmp_path: Path) -> 
     assert int(said["modules"]) > 80
     assert (said["trained"], said["resumed"], said["command"]) == ("2 1", "3", "0")
     cannot = "this system cannot fork processes"
-    assert said["workers"] == f"{cannot}: start them with torchrun"
+    assert said["workers"] == f"--workers N does not work here, because {cannot}: start them with torchrun"
     assert said["refused"] == f"workers=2: {cannot}; start them with torchrun instead"
     assert re.fullmatch(r"run is being run by process \d+", said["locked"])
     assert said["memory"] == "True"

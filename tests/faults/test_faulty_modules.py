@@ -216,7 +216,7 @@ def test_the_command_line_ends_with_2_whatever_a_module_raises(capsys: pytest.Ca
     Path("leaving_net.py").write_text("import sys\n\n\ndef make(observations, actions):\n    sys.exit(0)\n")
     assert main(["train", "cem", "--env", "CartPole-v1", "--policy", "leaving_net:make"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "making the policy net:make failed: SystemExit: 0 (sys.exit was called)" in line
+    assert "making the policy leaving_net:make failed: SystemExit: 0 (sys.exit was called)" in line
 
 
 def test_looking_at_a_small_module_takes_no_time() -> None:

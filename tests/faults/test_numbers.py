@@ -89,7 +89,7 @@ LINES = [
     ("cem --checkpoint-seconds -1", "checkpoint_seconds must be a number in [0, inf), got -1.0"),
     ("cem --checkpoint-seconds 1e308", WORKS),
     ("cem --checkpoint-seconds inf", "checkpoint_seconds must be a number in [0, inf), got inf"),
-    ("cem --survival-bonus nan", "survival_bonus must be a number in [-inf, inf), got nan"),
+    ("cem --step-penalty nan", "step_penalty must be a number in [-inf, inf), got nan"),
     ("cem --survival-bonus 1e-300", WORKS),
     # std and its like
     *((f"{name} --std 0", "std must be positive and finite, got 0.0") for name in ("cem", "nes", "pgpe", "ars")),
@@ -173,7 +173,7 @@ def test_an_absurd_number_is_taken_or_refused_in_one_line(
 def test_what_python_or_a_file_may_give_in_a_numbers_place_is_refused_by_name(value: Any) -> None:
     settings: dict[str, Any] = {"target": None, "generations": 1, "preset": False}
     for algorithm, name in (
-        *(("cem", name) for name in ("target", "workers", "seconds", "tolerance", "survival_bonus", "std", "min_std")),
+        *(("cem", name) for name in ("target", "workers", "seconds", "tolerance", "step_penalty", "std", "min_std")),
         *(("pgpe", name) for name in ("learning_rate", "std_scale", "baseline", "population")),
         *(("reinforce", name) for name in ("discount", "baseline", "episodes")),
     ):
