@@ -37,9 +37,9 @@ SEEDS = range(100, 105)
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "CartPole-v1": {"total_steps": 200_000, "eval_every": 5, "eval_episodes": 50},
-    "LunarLanderContinuous-v3": {"total_steps": 400_000, "normalize_observations": True}
+    "LunarLanderContinuous-v3": {"total_steps": 300_000, "normalize_observations": True}
     | {"eval_every": 5, "eval_episodes": 50},
-    "HalfCheetah-v5": {"total_steps": 500_000, "normalize_observations": True} | {"eval_every": 5, "eval_episodes": 10},
+    "HalfCheetah-v5": {"total_steps": 300_000, "normalize_observations": True} | {"eval_every": 5, "eval_episodes": 10},
 }
 
 SCALES = (1.0, 1 / sqrt(3), 0.5 / sqrt(3))
