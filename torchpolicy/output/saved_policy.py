@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.fields import TABLE, TEXT, Kind, check_fields, list_of, maybe, number, one_of, record_of, whole
-from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.files import read_json, read_tensors, write_json, write_tensors
 from torchpolicy.base.version import FORMAT_VERSION, check_format, stamp
 from torchpolicy.output.blueprint import DESCRIPTION, OwnPolicy, describe, fill, needs_policy, rebuild
