@@ -41,7 +41,7 @@ def result(run_dir: str) -> tuple[str, list[dict[str, Any]]]:
     return json.loads((Path(run_dir) / "policy" / "policy.json").read_text())["sha256"], metrics
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
