@@ -153,5 +153,5 @@ class TensorRollout(Rollout):
         if normalizer is None:
             return None
         frozen = normalizer.frozen(self._dtype, self._device)
-        limit = torch.full((), frozen.limit, dtype=self._dtype, device=self._device)
+        limit = torch.full((), float(frozen.limit), dtype=self._dtype, device=self._device)
         return frozen._replace(limit=limit)  # a compiler takes a number for a constant, and compiles again for another
