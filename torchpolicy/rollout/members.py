@@ -18,6 +18,9 @@ from torchpolicy.vectors.low_rank import is_low_rank
 from torchpolicy.vectors.params import ParamVector
 from torchpolicy.vectors.population import Candidates, Population
 
+AT_ONCE = 2**22
+"""Weights that are copied at a time when many members take those of other candidates."""
+
 NARROW = 128
 """The most products, in all linear layers together, of a module that is narrow."""
 
@@ -92,6 +95,12 @@ class Members:
             weights[member] = population.own(name, slices[name]).view(-1, *slices.shapes[name])
         for name, matrix in self._shared.items():
             matrix.left[member], matrix.right[member] = population.factors(name, slices[name])
+
+    def write_rows(self, members: Tensor, population: Population, rows: Tensor) -> None:
+        """Give members (n,) the weights of some rows (n,) of a population, some at a time to save memory."""
+        block = max(1, AT_ONCE // self._vector.dim)
+        for some, found in zip(torch.split(members, block), torch.split(rows, block), strict=True):
+            self.write(some, population[found])
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Outputs (P, N, …) for inputs (P, N, …)."""

@@ -1,6 +1,6 @@
 """The episodes in progress, one in each slot, and those that wait for a slot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import isfinite
 
 import numpy as np
@@ -9,8 +9,10 @@ from torchpolicy.base.finite import find_not_finite, why_not_finite
 from torchpolicy.envs.base import EnvSlots
 from torchpolicy.policies.parts.normalizer import Moments
 from torchpolicy.rollout.action_noise import ActionNoise
+from torchpolicy.rollout.members import Members
 from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.recording import Recording
+from torchpolicy.vectors.population import Population
 
 REWARD_CHECK = 64
 """Steps between looks at the sums of rewards, which are looked at when an episode ends, too."""
@@ -21,9 +23,10 @@ class Playing:
 
     Args:
         envs: S environments.
+        members: S networks; the one of a slot gets the weights of the candidate that plays there.
+        population: The candidates' weights.
         queue: The episodes to play.
         outcome: Where they are entered.
-        become: Called with a slot and the candidate that plays there from now on.
         noise: Restarted where an episode begins.
         moments: Restarted where an episode begins, and entered in the outcome when it ends.
         recording: Keeps the episodes that ended well.
@@ -36,16 +39,18 @@ class Playing:
     def __init__(
         self,
         envs: EnvSlots,
+        members: Members,
+        population: Population,
         queue: Iterator[Episode],
         outcome: Outcome,
         *,
-        become: Callable[[int, int], None],
         noise: ActionNoise,
         moments: Moments,
         recording: Recording,
     ) -> None:
-        self._envs, self._queue, self._outcome = envs, queue, outcome
-        self._become, self._noise, self._moments, self._recording = become, noise, moments, recording
+        self._envs, self._members, self._population = envs, members, population
+        self._queue, self._outcome = queue, outcome
+        self._noise, self._moments, self._recording = noise, moments, recording
         self._episodes: dict[int, Episode] = {}  # those in progress, by slot
         self._totals = np.zeros(len(envs.rewards))  # their rewards so far
         self.live: list[int] = []
@@ -93,7 +98,7 @@ class Playing:
             if reason is not None:
                 self._outcome.fail(episode, 0, reason)
                 continue
-            self._become(slot, episode.candidate)
+            self._members.write(slot, self._population[episode.candidate])
             self._noise.restart(slot, episode.seed)
             self._moments.restart(slot)
             self._totals[slot], episode.started, self._episodes[slot] = 0.0, self.tick, episode

@@ -1,13 +1,12 @@
 """The loop for environments that are stepped one by one: slots that play a queue of episodes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from math import ceil
 from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from torchpolicy.base.device import Ferry
 from torchpolicy.base.finite import find_not_finite
@@ -31,11 +30,6 @@ from torchpolicy.vectors.population import Candidates
 SLOTS = 32
 """The number of slots by default, S. It is a multiple of 32, and every forward is as wide, so that the bits of a result
 do not depend on which slot played an episode (see CONTRIBUTING.md)."""
-
-AT_ONCE = 2**22
-"""Weights that are copied at a time when many slots take their next candidates."""
-
-Index = int | Tensor
 
 
 class Rollout:
@@ -121,19 +115,8 @@ class Rollout:
         """
         if len(candidates.shape) != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
-        population = self._members.accept(candidates)
-        outcome = Outcome.empty(len(population), len(seeds))
-        block = max(1, AT_ONCE // self._vector.dim)
-
-        def become(slot: Index, candidate: Index) -> None:
-            if isinstance(slot, int) or isinstance(candidate, int) or len(slot) <= block:
-                self._members.write(slot, population[candidate])
-                return
-            for some, rows in zip(torch.split(slot, block), torch.split(candidate, block), strict=True):
-                self._members.write(some, population[rows])
-
-        recording = NoRecording()
-        self._run(outcome, seeds, become=become, sampled=self._sampled, observe=observe, recording=recording)
+        outcome = Outcome.empty(len(candidates), len(seeds))
+        self._run(outcome, candidates, seeds, sampled=self._sampled, observe=observe, recording=NoRecording())
         return self._gathered(outcome)
 
     @torch.no_grad()
@@ -152,8 +135,8 @@ class Rollout:
         output = torch.zeros(self.slots, head.input_size, dtype=self._dtype, device=self._device)
         observations = torch.zeros(self.slots, *encoder.observation_shape, dtype=self.policy.observation_dtype)
         recording = Recording(observations.numpy(), head.choose(output).numpy(force=True))
-        self._members.write(slice(None), self._members.accept(self._vector.read().unsqueeze(0)))
-        self._run(outcome, seeds, become=_stay, sampled=True, observe=observe, recording=recording)
+        weights = self._vector.read().unsqueeze(0)
+        self._run(outcome, weights, seeds, sampled=True, observe=observe, recording=recording)
         return self._gathered(outcome), recording.gathered(self.group)
 
     def _gathered(self, outcome: Outcome) -> Outcome:
@@ -172,9 +155,9 @@ class Rollout:
     def _run(
         self,
         outcome: Outcome,
+        candidates: Candidates,
         seeds: Sequence[int],
         *,
-        become: Callable[[Index, Index], None],
         sampled: bool,
         observe: bool,
         recording: Recording,
@@ -183,8 +166,8 @@ class Rollout:
 
         Args:
             outcome: All candidates and episodes, with nothing played yet.
+            candidates: (P, D), who plays them.
             seeds: (E,), the seeds of each candidate's episodes.
-            become: Called with a slot, or several, and the candidate that plays there from now on.
             sampled: Whether actions are sampled.
             observe: Whether to keep moments of the observations.
             recording: Takes down the steps.
@@ -195,7 +178,8 @@ class Rollout:
         noise = ActionNoise(head, self.slots) if sampled else NoNoise()
         moments = self._moments(outcome) if observe else NoMoments()
         queue = (Episode(number, seeds) for claimed in group.claim(total) for number in claimed)
-        playing = Playing(envs, queue, outcome, become=become, noise=noise, moments=moments, recording=recording)
+        members, population = self._members, self._members.accept(candidates)
+        playing = Playing(envs, members, population, queue, outcome, noise=noise, moments=moments, recording=recording)
         playing.begin(min(self.slots, ceil(total / group.size)))  # the other processes have their share
         while playing.live:
             clock.start()
@@ -245,7 +229,3 @@ class Rollout:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _stay(slot: Index, candidate: Index) -> None:
-    """Leave the weights of a slot as they are: one candidate plays everywhere."""

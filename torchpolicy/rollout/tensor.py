@@ -1,6 +1,6 @@
 """The loop for environments on tensors: all slots are stepped together, and filled again between chunks of steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
@@ -18,7 +18,7 @@ from torchpolicy.rollout.action_noise import ActionNoise, NoNoise
 from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.rollout.outcome import Outcome
 from torchpolicy.rollout.recording import Recording
-from torchpolicy.rollout.slots import Index, Rollout
+from torchpolicy.rollout.slots import Rollout
 from torchpolicy.rollout.stepper import Stepper
 from torchpolicy.rollout.tensor_playing import Queue, Results, TensorPlaying
 from torchpolicy.vectors.population import Candidates
@@ -103,9 +103,9 @@ class TensorRollout(Rollout):
     def _run(
         self,
         outcome: Outcome,
+        candidates: Candidates,
         seeds: Sequence[int],
         *,
-        become: Callable[[Index, Index], None],
         sampled: bool,
         observe: bool,
         recording: Recording,
@@ -121,12 +121,13 @@ class TensorRollout(Rollout):
         queue = Queue(self.group.claim(total))
         playing = TensorPlaying(
             self._env,
+            self._members,
+            self._members.accept(candidates),
             self._first_states(seeds),
             seeds,
             queue,
             results,
             slots=slots,
-            become=become,
             noise=noise,
             recording=recording,
         )

@@ -1,6 +1,6 @@
 """Which episode plays in which slot where environments are on tensors, and what those that have ended came to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,9 +10,11 @@ from torchpolicy.base.device import by_place
 from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.rollout.action_noise import ActionNoise
+from torchpolicy.rollout.members import Members
 from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.recording import Recording
 from torchpolicy.rollout.stepper import FAULTS, SlotTable
+from torchpolicy.vectors.population import Population
 
 REFILL = 64
 """Slots take their next episodes when one of so many has none in progress."""
@@ -81,12 +83,13 @@ class TensorPlaying:
 
     Args:
         env: The environment.
+        members: S networks; the one of a slot gets the weights of the candidate that plays there.
+        population: The candidates' weights.
         states: (K, E), the first states of a candidate's episodes, on the device of the slots.
         seeds: (E,), the seeds of a candidate's episodes.
         queue: The episodes to play.
         results: Where they are entered when they have ended.
         slots: S, the number of slots.
-        become: Called with slots (n,) and the candidates (n,) that play there from now on.
         noise: Restarted where an episode begins.
         recording: Keeps the episodes that ended well.
 
@@ -99,18 +102,20 @@ class TensorPlaying:
     def __init__(
         self,
         env: TensorEnv,
+        members: Members,
+        population: Population,
         states: Tensor,
         seeds: Sequence[int],
         queue: Queue,
         results: Results,
         *,
         slots: int,
-        become: Callable[[Tensor, Tensor], None],
         noise: ActionNoise,
         recording: Recording,
     ) -> None:
-        self._env, self._seeds, self._queue, self._results = env, seeds, queue, results
-        self._become, self._noise, self._recording = become, noise, recording
+        self._env, self._members, self._population = env, members, population
+        self._seeds, self._queue, self._results = seeds, queue, results
+        self._noise, self._recording = noise, recording
         self._device, self._count = states.device, slots
         self._beginnings = SlotTable.beginning(states)  # (K + 4, E)
         self._table = self._beginnings[:, :1].repeat(1, slots)  # (K + 4, S)
@@ -152,7 +157,7 @@ class TensorPlaying:
             self._started.index_fill_(0, slots, self.tick)
             self._table.index_copy_(1, slots, self._beginnings.index_select(1, episodes))
             self.slots.moments.index_fill_(0, slots, 0)
-            self._become(slots, candidates)
+            self._members.write_rows(slots, self._population, candidates)
         self._noise.restart_all(slots, episodes, self._seeds)
 
 
