@@ -68,6 +68,8 @@ class Environment:
         reward_threshold: The return at which it counts as solved; None if it has none.
         time_limit: Steps after which an episode is truncated; None if no limit is known.
         make_slots: (number of slots, dtype of observations) -> slots; refuses if the environment is on tensors.
+        backend: ``"native"`` if this package steps it itself, on tensors or in shared MuJoCo slots; ``"gymnasium"`` if
+            Gymnasium does.
         tensor_env: The environment itself if it is on tensors; otherwise None.
         first_observation: (*O), the first observation of an episode; None if the environment is on tensors.
     """
@@ -78,6 +80,7 @@ class Environment:
     reward_threshold: float | None
     time_limit: int | None
     make_slots: Callable[[int, np.dtype[Any]], EnvSlots]
+    backend: str
     tensor_env: TensorEnv | None = None
     first_observation: Array | None = None
 
@@ -85,11 +88,6 @@ class Environment:
     def on_tensors(self) -> bool:
         """Whether its episodes are stepped all together, on tensors, and not one by one."""
         return self.tensor_env is not None
-
-    @property
-    def backend(self) -> str:
-        """``"native"`` if it is on tensors, otherwise ``"gymnasium"``."""
-        return "native" if self.on_tensors else "gymnasium"
 
     @property
     def spaces(self) -> tuple[Space[Any], Space[Any]]:

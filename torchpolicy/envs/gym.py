@@ -17,7 +17,7 @@ from torchpolicy.base.checks import LONGEST_EPISODE, check_count
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, blaming, in_a_line
-from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
+from torchpolicy.envs.base import RUNAWAY_STEPS, Environment, EnvSlots
 from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly
 from torchpolicy.policies.parts.encoders import Encoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
@@ -26,7 +26,10 @@ GymFactory = Callable[..., GymEnv]
 
 
 def gym_environment(
-    env: str | GymFactory, env_args: Mapping[str, Any] | None = None, max_episode_steps: int | None = None
+    env: str | GymFactory,
+    env_args: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
+    backend: str = "auto",
 ) -> Environment:
     """Describe a Gymnasium environment; one is made to look at.
 
@@ -35,9 +38,10 @@ def gym_environment(
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, instead of the one that a Gymnasium id has; a callable's environment
             keeps its own limit, too, and the shorter of the two holds.
+        backend: ``"gymnasium"``; ``"native"``, shared MuJoCo slots; or ``"auto"``, these where there are such.
 
     Raises:
-        ValueError: If it cannot be made, with Gymnasium's own reason.
+        ValueError: If it cannot be made, with Gymnasium's own reason, or has no such backend.
     """
     if max_episode_steps is not None:
         max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
@@ -51,10 +55,16 @@ def gym_environment(
         observation_space, action_space = _supported_spaces(name, example)
         encoder = make_encoder(observation_space)
         first = _first_observation(name, example, encoder)
+        shared = _shared_slots(env, make, example) if backend != "gymnasium" else None
         threshold = example.spec.reward_threshold if example.spec else None
         time_limit = _time_limit(example)
     finally:
         close_quietly(example)
+    if shared is None and backend == "native":
+        raise ValueError(
+            f"there is no native {name}: there are CartPole, Acrobot, both mountain cars and Pendulum, and Gymnasium's "
+            "MuJoCo environments of version 5 as they are, with their own models and no wrappers"
+        )
     if time_limit is None:
         make = partial(_limited, make)
     return Environment(
@@ -63,7 +73,8 @@ def gym_environment(
         action_space=action_space,
         reward_threshold=threshold,
         time_limit=time_limit,
-        make_slots=partial(GymSlots, make, encoder),
+        make_slots=shared or partial(GymSlots, make, encoder),
+        backend="gymnasium" if shared is None else "native",
         first_observation=first,
     )
 
@@ -95,6 +106,20 @@ def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
     if not isinstance(example, gymnasium.Env):
         raise ValueError(f"{name} should return a gymnasium.Env, got {type(example).__name__}")
     return example
+
+
+def _shared_slots(
+    env: object, make: Callable[[], GymEnv], example: GymEnv
+) -> Callable[[int, np.dtype[Any]], EnvSlots] | None:
+    """What makes slots that share one MuJoCo data structure; None if the environment cannot be stepped in such."""
+    limit = _time_limit(example)
+    entry_point = str(example.spec.entry_point) if example.spec else ""
+    if not isinstance(env, str) or limit is None or not entry_point.startswith("gymnasium.envs.mujoco"):
+        return None
+    from torchpolicy.envs.mujoco.make import MujocoSlots, robot_of  # needs the package mujoco, which is optional
+
+    robot = robot_of(example)
+    return None if robot is None else partial(MujocoSlots, make, robot, limit)
 
 
 def _check_second(name: str, make: Callable[[], GymEnv], example: GymEnv) -> None:

@@ -48,8 +48,9 @@ def make_environment(
             a :class:`TensorEnv`, class or object.
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, instead of the environment's own.
-        backend: ``"gymnasium"``; ``"native"``, a twin on tensors of the Gymnasium id; or ``"auto"``, the twin if its
-            returns are Gymnasium's to the last bit, otherwise Gymnasium.
+        backend: ``"gymnasium"``; ``"native"``, a twin on tensors of the Gymnasium id, or shared slots of Gymnasium's
+            MuJoCo environments; or ``"auto"``, what is native if its returns are Gymnasium's to the last bit, otherwise
+            Gymnasium.
 
     Raises:
         ValueError: If it cannot be made, or has no such backend.
@@ -69,11 +70,11 @@ def make_environment(
     twin = twins().get(factory) if isinstance(factory, str) else None
     if on_tensors and backend == "gymnasium":
         raise ValueError(f"{env} is an environment on tensors, which Gymnasium does not have")
-    if not on_tensors and twin is None and backend == "native":
-        raise ValueError(f"there is no native {env}; there are {', '.join(sorted(twins()))}")
     if twin is not None and (backend == "native" or (backend == "auto" and twin.bit_equal and _takes(twin, env_args))):
         factory, on_tensors = twin, True
-    return (tensor_environment if on_tensors else gym_environment)(factory, env_args, max_episode_steps)
+    if on_tensors:
+        return tensor_environment(factory, env_args, max_episode_steps)
+    return gym_environment(factory, env_args, max_episode_steps, backend)
 
 
 def is_own_code(env: str) -> bool:
@@ -119,6 +120,7 @@ def tensor_environment(
         reward_threshold=made.reward_threshold,
         time_limit=limit if max_episode_steps is None else max_episode_steps,
         make_slots=refuse,
+        backend="native",
         tensor_env=made,
     )
 
