@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-NEEDED_HERE = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
+NEEDED_HERE = ("hypothesis", "mujoco", "pytest", "pytest-timeout", "pytest-xdist")
 """Distributions of the extra `test` that the quick tests use."""
 
 

@@ -80,7 +80,7 @@ REFUSED = [
     Case("its steps return 6 values, or none", returning(3.5), f"step returned 3.5, {WRONG}"),
     Case(
         "its steps return 4 values, as in the old Gym",
-        lambda: gymnasium.wrappers.TimeLimit(answering(short)(), 9),
+        lambda: gymnasium.wrappers.TransformReward(answering(short)(), float),
         f"step returned the wrong number of values, {WRONG}",
     ),
     Case("its rewards are None, texts or several numbers", rewarding(None), "reward is None, expected a number"),

@@ -57,7 +57,7 @@ def gym_environment(
         first = _first_observation(name, example, encoder)
         shared = _shared_slots(env, make, example) if backend != "gymnasium" else None
         threshold = example.spec.reward_threshold if example.spec else None
-        time_limit = _time_limit(example)
+        time_limit = _time_limit(example, max_episode_steps)
     finally:
         close_quietly(example)
     if shared is None and backend == "native":
@@ -65,15 +65,13 @@ def gym_environment(
             f"there is no native {name}: there are CartPole, Acrobot, both mountain cars and Pendulum, and Gymnasium's "
             "MuJoCo environments of version 5 as they are, with their own models and no wrappers"
         )
-    if time_limit is None:
-        make = partial(_limited, make)
     return Environment(
         name=name,
         observation_space=observation_space,
         action_space=action_space,
         reward_threshold=threshold,
         time_limit=time_limit,
-        make_slots=shared or partial(GymSlots, make, encoder),
+        make_slots=shared or partial(GymSlots, make, encoder, time_limit or RUNAWAY_STEPS),
         backend="gymnasium" if shared is None else "native",
         first_observation=first,
     )
@@ -86,7 +84,7 @@ def _name_and_maker(
     if isinstance(env, str):
         return env, partial(_make_by_id, env, max_episode_steps, args)
     if callable(env):
-        return getattr(env, "__name__", type(env).__name__), partial(_make_own, env, max_episode_steps, args)
+        return getattr(env, "__name__", type(env).__name__), partial(env, **args)
     raise ValueError(f"env must be a Gymnasium id or a callable that returns a gymnasium.Env, got {env!r}")
 
 
@@ -112,9 +110,11 @@ def _shared_slots(
     env: object, make: Callable[[], GymEnv], example: GymEnv
 ) -> Callable[[int, np.dtype[Any]], EnvSlots] | None:
     """What makes slots that share one MuJoCo data structure; None if the environment cannot be stepped in such."""
-    limit = _time_limit(example)
+    limit = _time_limit(example, None)
     entry_point = str(example.spec.entry_point) if example.spec else ""
     if not isinstance(env, str) or limit is None or not entry_point.startswith("gymnasium.envs.mujoco"):
+        return None
+    if not hasattr(importlib.import_module("mujoco"), "mj_getState"):  # before MuJoCo 3.0
         return None
     from torchpolicy.envs.mujoco.make import MujocoSlots, robot_of  # needs the package mujoco, which is optional
 
@@ -182,36 +182,9 @@ def _drop_warning(text: str) -> None:
     """Do nothing with a warning that the user can do nothing about."""
 
 
-def _make_own(factory: GymFactory, max_episode_steps: int | None, args: dict[str, Any]) -> GymEnv:
-    """The environment of a user's own callable, with a time limit if asked."""
-    env = factory(**args)
-    return env if max_episode_steps is None else _Limit(env, max_episode_steps)
-
-
-def _limited(make: Callable[[], GymEnv]) -> GymEnv:
-    """An environment that is cut off at last, for nothing is known to end its episodes."""
-    return _Limit(make(), RUNAWAY_STEPS)
-
-
-class _Limit(TimeLimit):
-    """Gymnasium's time limit, which hands on unchanged what step returned, so that its faults can be named."""
-
-    def reset(self, **settings: Any) -> Any:
-        self._left = self._max_episode_steps
-        return super().reset(**settings)
-
-    def step(self, action: Any) -> Any:
-        answer = self.env.step(action)
-        self._left -= 1
-        if self._left > 0:
-            return answer
-        observation, reward, terminated, _, info = answer
-        return observation, reward, terminated, True, info
-
-
-def _time_limit(env: GymEnv) -> int | None:
-    """Steps after which a wrapper truncates an episode; None if no wrapper does."""
-    limits = []
+def _time_limit(env: GymEnv, asked: int | None) -> int | None:
+    """Steps after which a wrapper truncates an episode, or that were asked for; None if no limit is known."""
+    limits = [] if asked is None else [asked]
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, TimeLimit):
             limits.append(env._max_episode_steps)

@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.types import Array
@@ -35,14 +36,19 @@ class GymSlots(EnvSlots):
     Args:
         make: Makes one environment.
         encoder: Checks its observations.
+        time_limit: Steps after which an episode is truncated, if the environment does not do so earlier.
         count: S, the number of slots.
         dtype: The dtype that observations are kept in.
     """
 
-    def __init__(self, make: Callable[[], GymEnv], encoder: Encoder, count: int, dtype: Any) -> None:
+    def __init__(self, make: Callable[[], GymEnv], encoder: Encoder, time_limit: int, count: int, dtype: Any) -> None:
         self._make = make
         self._encoder = encoder
+        self._time_limit = time_limit
         self._envs: list[GymEnv | None] = [None] * count
+        self._played: list[GymEnv | None] = [None] * count  # the same without wrappers that only watch over steps
+        self._limits = np.zeros(count, np.int64)
+        self._steps = np.zeros(count, np.int64)  # of the episode in each slot
         self._told = False  # whether there was a warning about an environment that did not close
         self.observations: Array = np.zeros((count, *encoder.observation_shape), dtype)
         self.rewards: Array = np.zeros(count)
@@ -51,13 +57,12 @@ class GymSlots(EnvSlots):
     def reset(self, slot: int, seed: int) -> str | None:
         place = "making the environment"
         try:
-            env = self._envs[slot]
-            if env is None:
-                env = self._envs[slot] = self._make()
+            env = self._played[slot] or self._open(slot)
             place = "reset"
             _forget(env)
             observation, _ = env.reset(seed=seed)
             self.observations[slot] = self._encoder.check([observation])[0]
+            self._steps[slot] = 0
         except ObservationError as error:
             return str(error)
         except STOPS:
@@ -73,7 +78,7 @@ class GymSlots(EnvSlots):
         failed: dict[int, str] = {}
         came: list[Any] = []
         earned: list[Any] = []
-        envs = self._envs
+        envs = self._played
         for slot in slots:
             answer: Any = NOTHING
             try:
@@ -92,6 +97,9 @@ class GymSlots(EnvSlots):
             came.append(observation)
             earned.append(reward)
         where = slots if len(slots) < len(envs) else slice(None)
+        self._steps[where] += 1
+        if (self._steps[where] >= self._limits[where]).any():
+            ended = self._cut_off(slots, ended)
         rewards = _as_array(earned)
         if rewards.size == len(slots) and rewards.dtype.kind in NUMBERS:
             self.rewards[where] = rewards.reshape(-1)
@@ -104,6 +112,19 @@ class GymSlots(EnvSlots):
         except ObservationError:
             failed = self._keep_one_by_one(slots, came) | failed
         return ended, failed
+
+    def _open(self, slot: int) -> GymEnv:
+        """Make the environment of a slot."""
+        env = self._envs[slot] = self._make()
+        played, limit = unwrap(env)
+        self._played[slot], self._limits[slot] = played, min(limit or self._time_limit, self._time_limit)
+        return played
+
+    def _cut_off(self, slots: list[int], ended: list[int]) -> list[int]:
+        """The slots that have ended, and those that have reached their limit, in their order."""
+        late = [slot for slot in slots if self._steps[slot] >= self._limits[slot] and slot not in ended]
+        self.truncated[late] = True
+        return sorted(ended + late)
 
     def _keep_rewards(self, slots: list[int], earned: list[Any]) -> dict[int, str]:
         """Keep the rewards that are numbers; return the slots of the others, and why they failed."""
@@ -157,9 +178,22 @@ class GymSlots(EnvSlots):
 
     def _drop(self, slot: int) -> None:
         """Close the environment of a slot, whose next episode gets a new one."""
-        env, self._envs[slot] = self._envs[slot], None
+        env, self._envs[slot], self._played[slot] = self._envs[slot], None, None
         if env is not None:
             self._told |= close_quietly(env, silent=self._told)
+
+
+def unwrap(env: GymEnv) -> tuple[GymEnv, int | None]:
+    """An environment without Gymnasium's outermost time limits and checks of order, and the shortest of these limits.
+
+    The slots keep both by themselves, and a step is faster without the wrappers.
+    """
+    limit = None
+    while isinstance(env, gymnasium.Wrapper) and type(env) in (TimeLimit, OrderEnforcing):
+        if isinstance(env, TimeLimit):
+            limit = min(limit or env._max_episode_steps, env._max_episode_steps)
+        env = env.env
+    return env, limit
 
 
 def close_quietly(env: GymEnv, *, silent: bool = False) -> bool:
