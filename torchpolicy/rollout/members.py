@@ -1,5 +1,7 @@
 """One module with P weight vectors at once."""
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +53,7 @@ class Members:
         members_last: bool = False,
         noise_rank: int | None = None,
     ) -> None:
-        layers = self._layers = list(layers_of(module))
+        layers = list(layers_of(module))
         leaves = list(leaves_of(layers))
         linear = {id(leaf.weight) for leaf in leaves if is_linear(leaf)}
         others = {id(parameter) for leaf in leaves if not is_linear(leaf) for parameter in leaf.parameters()}
@@ -70,9 +72,10 @@ class Members:
                 self._weights[name] = parameter.new_zeros(size, into, out).transpose(1, 2)
             else:
                 self._weights[name] = parameter.new_zeros(size, *parameter.shape)
-        self._by_id = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
+        own = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
         shared = {id(vector.parameters[name]): matrix for name, matrix in self._shared.items()}
-        self._stages = stages_of(layers, self._by_id, size, shared)
+        self._stages = stages_of(layers, own, size, shared)
+        self._functions = [_numbers_of(layer, own) for layer in layers]
 
     def accept(self, candidates: Candidates) -> Population:
         """Candidates (P, D) as a population whose rows :meth:`write` takes; shared matrices become its center's.
@@ -110,22 +113,34 @@ class Members:
 
     def numbers(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Outputs, number by number (P,), for inputs, number by number (P,): one loop over P when compiled."""
-        for layer in self._layers:
-            if isinstance(layer, nn.Linear):
-                inputs = self._linear_numbers(layer, inputs)
-            else:
-                inputs = tuple(layer(number) for number in inputs)
+        for function in self._functions:
+            inputs = function(inputs)
         return inputs
 
-    def _linear_numbers(self, layer: nn.Linear, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        weight = self._by_id.get(id(layer.weight), layer.weight.detach().unsqueeze(0))
+
+def _numbers_of(layer: nn.Module, own: Mapping[int, Tensor]) -> Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """A layer as a function of numbers (P,).
+
+    The compiler finds what it has compiled for another process only if nothing here differs from process to process, so
+    the function does not look up its weights by their ids.
+
+    Args:
+        layer: The layer.
+        own: (P, *shape), each member's values of the parameter with an id; the others are the same for all members.
+    """
+    if not isinstance(layer, nn.Linear):
+        return lambda inputs: tuple(layer(number) for number in inputs)
+    weight = own.get(id(layer.weight), layer.weight.detach().unsqueeze(0))
+    bias = None if layer.bias is None else own.get(id(layer.bias), layer.bias.detach().unsqueeze(0))
+
+    def linear(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         outputs = []
-        for out in range(layer.out_features):
-            output = sum(inputs[i] * weight[:, out, i] for i in range(layer.in_features))
-            if layer.bias is not None:
-                output = output + self._by_id.get(id(layer.bias), layer.bias.detach().unsqueeze(0))[:, out]
-            outputs.append(output)
+        for out in range(weight.shape[1]):
+            output = sum(number * weight[:, out, i] for i, number in enumerate(inputs))
+            outputs.append(output if bias is None else output + bias[:, out])
         return tuple(outputs)
+
+    return linear
 
 
 def is_narrow(module: nn.Module) -> bool:
