@@ -149,6 +149,8 @@ def test_what_was_changed_goes_through_gymnasium(env: Any, args: dict[str, Any],
         entry = "gymnasium.envs.mujoco.hopper_v5:HopperEnv"
         wrapper = gymnasium.envs.registration.WrapperSpec("Doubled", f"{__name__}:Doubled", {})
         gymnasium.register(env, entry, max_episode_steps=50, additional_wrappers=(wrapper,))
-    assert make_environment(env, args).backend == "gymnasium"
+    environment = make_environment(env, args)
+    assert environment.backend == "gymnasium"
+    assert bool(environment.note) == isinstance(env, str)
     with pytest.raises(ValueError, match="there is no native"):
         make_environment(env, args, backend="native")

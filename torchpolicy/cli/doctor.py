@@ -8,6 +8,7 @@ import platform
 import shutil
 
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from torchpolicy.base.version import __version__
 from torchpolicy.cli.base import as_options, parse
@@ -58,7 +59,14 @@ def _devices() -> str:
 
 def _compiler() -> str:
     found = [path for name in COMPILERS if name and (path := shutil.which(name))]
-    return f"--compile uses {found[0]}" if found else "--compile needs g++ or clang++, and neither is installed"
+    if found:
+        return f"--compile uses {found[0]} and keeps what it has compiled in {_cache()}"
+    return "--compile needs g++ or clang++, and neither is installed"
+
+
+def _cache() -> str:
+    """The folder in which torch's compiler finds what it compiled before."""
+    return os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
 
 
 def _workers() -> str:

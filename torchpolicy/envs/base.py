@@ -72,6 +72,7 @@ class Environment:
             Gymnasium does.
         tensor_env: The environment itself if it is on tensors; otherwise None.
         first_observation: (*O), the first observation of an episode; None if the environment is on tensors.
+        note: A line for the user about how it is stepped; empty if there is nothing to say.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Environment:
     backend: str
     tensor_env: TensorEnv | None = None
     first_observation: Array | None = None
+    note: str = ""
 
     @property
     def on_tensors(self) -> bool:

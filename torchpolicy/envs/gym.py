@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import Space
-from gymnasium.envs.registration import find_highest_version, parse_env_id
+from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env_id
 from gymnasium.wrappers import TimeLimit
 
 from torchpolicy.base.checks import LONGEST_EPISODE, check_count
@@ -21,6 +21,12 @@ from torchpolicy.envs.base import RUNAWAY_STEPS, Environment, EnvSlots
 from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly
 from torchpolicy.policies.parts.encoders import Encoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
+
+SHARED = (
+    "slots share one MuJoCo data structure, which is faster, in Gymnasium's own environments of version 5 with their "
+    "own models and no wrappers"
+)
+"""Which MuJoCo environments the package steps itself."""
 
 GymFactory = Callable[..., GymEnv]
 
@@ -55,15 +61,17 @@ def gym_environment(
         observation_space, action_space = _supported_spaces(name, example)
         encoder = make_encoder(observation_space)
         first = _first_observation(name, example, encoder)
-        shared = _shared_slots(env, make, example) if backend != "gymnasium" else None
+        shared, note = None, ""
+        if backend != "gymnasium" and isinstance(env, str) and _is_mujoco(example.spec):
+            shared = _shared_slots(make, example)
+            note = "" if shared else f"Gymnasium steps {name}: {SHARED}"
         threshold = example.spec.reward_threshold if example.spec else None
         time_limit = _time_limit(example, max_episode_steps)
     finally:
         close_quietly(example)
     if shared is None and backend == "native":
         raise ValueError(
-            f"there is no native {name}: there are CartPole, Acrobot, both mountain cars and Pendulum, and Gymnasium's "
-            "MuJoCo environments of version 5 as they are, with their own models and no wrappers"
+            f"there is no native {name}: there are CartPole, Acrobot, both mountain cars and Pendulum, and {SHARED}"
         )
     return Environment(
         name=name,
@@ -74,6 +82,7 @@ def gym_environment(
         make_slots=shared or partial(GymSlots, make, encoder, time_limit or RUNAWAY_STEPS),
         backend="gymnasium" if shared is None else "native",
         first_observation=first,
+        note=note,
     )
 
 
@@ -106,15 +115,15 @@ def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
     return example
 
 
-def _shared_slots(
-    env: object, make: Callable[[], GymEnv], example: GymEnv
-) -> Callable[[int, np.dtype[Any]], EnvSlots] | None:
+def _is_mujoco(spec: EnvSpec | None) -> bool:
+    """Whether an environment is one of Gymnasium's MuJoCo environments."""
+    return spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
+
+
+def _shared_slots(make: Callable[[], GymEnv], example: GymEnv) -> Callable[[int, np.dtype[Any]], EnvSlots] | None:
     """What makes slots that share one MuJoCo data structure; None if the environment cannot be stepped in such."""
     limit = _time_limit(example, None)
-    entry_point = str(example.spec.entry_point) if example.spec else ""
-    if not isinstance(env, str) or limit is None or not entry_point.startswith("gymnasium.envs.mujoco"):
-        return None
-    if not hasattr(importlib.import_module("mujoco"), "mj_getState"):  # before MuJoCo 3.0
+    if limit is None or not hasattr(importlib.import_module("mujoco"), "mj_getState"):  # before MuJoCo 3.0
         return None
     from torchpolicy.envs.mujoco.make import MujocoSlots, robot_of  # needs the package mujoco, which is optional
 
@@ -172,7 +181,7 @@ def _make_by_id(name: str, max_episode_steps: int | None, args: dict[str, Any]) 
             raise gymnasium.error.Error(
                 f"{name} is not the whole name of an environment: did you mean {name}-v{latest}?"
             )
-    if spec is not None and "mujoco" in str(spec.entry_point) and importlib.util.find_spec("mujoco"):
+    if _is_mujoco(spec) and importlib.util.find_spec("mujoco"):
         # MuJoCo 4 warns about Gymnasium's own models, once for every copy
         importlib.import_module("mujoco").set_mju_user_warning(_drop_warning)
     return gymnasium.make(name, max_episode_steps, disable_env_checker=True, **args)

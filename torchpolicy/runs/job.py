@@ -129,7 +129,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         _memory(algorithm, vector, slots),
         config,
         _code_of(settings, policy),
-        _impurities(environment, strict=settings.strict),
+        _notes(environment, strict=settings.strict),
     )
 
 
@@ -237,9 +237,13 @@ def _code_of(settings: Settings, policy: Policy) -> dict[str, object]:
     return {"env": settings.env, "policy": None if policy.settings is not None else again}
 
 
-def _impurities(environment: Environment, *, strict: bool) -> list[str]:
-    """A line to tell the user if episodes depend on more than their seed and the actions."""
+def _notes(environment: Environment, *, strict: bool) -> list[str]:
+    """Lines to tell the user: how the environment is stepped, and whether its episodes are no pure functions.
+
+    Raises:
+        ValueError: If they are not, and `strict` forbids that.
+    """
     impure = check_environment(environment)
     if impure and strict:
         raise ValueError(f"{impure}; strict=True refuses that")
-    return [impure] if impure else []
+    return [note for note in (environment.note, impure) if note]
