@@ -217,30 +217,6 @@ def test_every_loop_that_is_compiled_counts_as_such() -> None:
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-COMPILE_ONCE = """
-import torch
-from torch._dynamo.utils import counters
-
-from torchpolicy import LinearPolicy, ParamVector
-from torchpolicy.envs.make import make_environment
-from torchpolicy.rollout.tensor import TensorRollout
-
-environment = make_environment("CartPole-v1")
-policy = LinearPolicy(*environment.spaces)
-with TensorRollout(environment, policy, slots=32, compile=True) as rollout:
-    rollout.play(torch.zeros(3, ParamVector(policy.net).dim), [1])
-print("found" if counters["aot_autograd"]["autograd_cache_hit"] else "new")
-"""
-
-
-@pytest.mark.slow
-def test_what_one_process_compiled_the_next_one_finds(tmp_path: Path) -> None:
-    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", COMPILE_ONCE]
-    runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
-    assert [run.stdout for run in runs] == ["new\n", "found\n"]
-
-
 def test_what_is_not_finite_is_found_in_a_compiled_loop() -> None:
     environment = make_environment("CartPole-v1", max_episode_steps=20)
     policy = LinearPolicy(*environment.spaces)
@@ -277,3 +253,28 @@ def test_what_was_compiled_goes_with_its_rollout() -> None:
     del stepper
     gc.collect()
     assert gone() is None
+
+
+COMPILE_ONCE = """
+import torch
+from torch._dynamo.utils import counters
+
+from torchpolicy import LinearPolicy, ParamVector
+from torchpolicy.envs.make import make_environment
+from torchpolicy.rollout.tensor import TensorRollout
+
+environment = make_environment("CartPole-v1")
+policy = LinearPolicy(*environment.spaces)
+with TensorRollout(environment, policy, slots=32, compile=True) as rollout:
+    rollout.play(torch.zeros(3, ParamVector(policy.net).dim), [1])
+print("found" if counters["aot_autograd"]["autograd_cache_hit"] else "new")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
+def test_what_one_process_compiled_the_next_one_finds(tmp_path: Path) -> None:
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", COMPILE_ONCE]
+    runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
+    assert [run.stdout for run in runs] == ["new\n", "found\n"]
