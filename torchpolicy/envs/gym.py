@@ -35,7 +35,8 @@ def gym_environment(
     env: str | GymFactory,
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
-    backend: str = "auto",
+    *,
+    shared: bool = True,
 ) -> Environment:
     """Describe a Gymnasium environment; one is made to look at.
 
@@ -44,10 +45,10 @@ def gym_environment(
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, instead of the one that a Gymnasium id has; a callable's environment
             keeps its own limit, too, and the shorter of the two holds.
-        backend: ``"gymnasium"``; ``"native"``, shared MuJoCo slots; or ``"auto"``, these where there are such.
+        shared: Whether slots may share one MuJoCo data structure, where they can.
 
     Raises:
-        ValueError: If it cannot be made, with Gymnasium's own reason, or has no such backend.
+        ValueError: If it cannot be made, with Gymnasium's own reason.
     """
     if max_episode_steps is not None:
         max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
@@ -61,26 +62,22 @@ def gym_environment(
         observation_space, action_space = _supported_spaces(name, example)
         encoder = make_encoder(observation_space)
         first = _first_observation(name, example, encoder)
-        shared, note = None, ""
-        if backend != "gymnasium" and isinstance(env, str) and _is_mujoco(example.spec):
-            shared = _shared_slots(make, example)
-            note = "" if shared else f"Gymnasium steps {name}: {SHARED}"
+        make_slots, note = None, ""
+        if shared and isinstance(env, str) and _is_mujoco(example.spec):
+            make_slots = _shared_slots(make, example)
+            note = "" if make_slots else f"Gymnasium steps {name}: {SHARED}"
         threshold = example.spec.reward_threshold if example.spec else None
         time_limit = _time_limit(example, max_episode_steps)
     finally:
         close_quietly(example)
-    if shared is None and backend == "native":
-        raise ValueError(
-            f"there is no native {name}: there are CartPole, Acrobot, both mountain cars and Pendulum, and {SHARED}"
-        )
     return Environment(
         name=name,
         observation_space=observation_space,
         action_space=action_space,
         reward_threshold=threshold,
         time_limit=time_limit,
-        make_slots=shared or partial(GymSlots, make, encoder, time_limit or RUNAWAY_STEPS),
-        backend="gymnasium" if shared is None else "native",
+        make_slots=make_slots or partial(GymSlots, make, encoder, time_limit or RUNAWAY_STEPS),
+        backend="native" if make_slots else "gymnasium",
         first_observation=first,
         note=note,
     )

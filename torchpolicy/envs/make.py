@@ -12,7 +12,7 @@ from torchpolicy.base.checks import LONGEST_EPISODE, check_choice, check_count
 from torchpolicy.base.discovery import entry, names
 from torchpolicy.base.user_code import blaming, import_name
 from torchpolicy.envs.base import Environment
-from torchpolicy.envs.gym import GymFactory, gym_environment
+from torchpolicy.envs.gym import SHARED, GymFactory, gym_environment
 from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.policies.parts.encoders import make_encoder
 from torchpolicy.policies.parts.heads import make_head
@@ -74,7 +74,10 @@ def make_environment(
         factory, on_tensors = twin, True
     if on_tensors:
         return tensor_environment(factory, env_args, max_episode_steps)
-    return gym_environment(factory, env_args, max_episode_steps, backend)
+    environment = gym_environment(factory, env_args, max_episode_steps, shared=backend != "gymnasium")
+    if backend == "native" and environment.backend != "native":
+        raise ValueError(f"there is no native {env}; there are {', '.join(sorted(twins()))}, and {SHARED}")
+    return environment
 
 
 def is_own_code(env: str) -> bool:
