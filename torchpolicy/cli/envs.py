@@ -6,6 +6,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from torchpolicy.cli.base import as_options, parse
+from torchpolicy.envs.gym import is_mujoco
 from torchpolicy.envs.make import twins
 from torchpolicy.runs.algorithms import algorithm_names
 from torchpolicy.runs.preset import presets_of
@@ -26,8 +27,8 @@ class EnvsOptions:
 
     The column threshold is the return at which an environment counts as solved, and limit is the largest number of
     steps in an episode. The column native marks environments that this package can also step itself, many at once on
-    tensors; the returns equal Gymnasium's "to the bit" or "nearly". The column presets names the algorithms that have
-    tuned settings for the environment.
+    tensors or in one MuJoCo data structure; the returns equal Gymnasium's "to the bit" or "nearly". The column presets
+    names the algorithms that have tuned settings for the environment.
 
     An environment from another package is named "package:Name-v0", which imports the package. An environment of your
     own is named "pkg.mod:callable".
@@ -71,8 +72,8 @@ def _heading(family: str) -> str:
 
 
 def _describe(spec: EnvSpec) -> str:
-    twin = twins().get(spec.id)
-    native = "" if twin is None else "to the bit" if twin.bit_equal else "nearly"
+    twin, shared = twins().get(spec.id), is_mujoco(spec) and spec.version == 5
+    native = "to the bit" if shared or (twin and twin.bit_equal) else "nearly" if twin else ""
     presets = " ".join(name for name in algorithm_names() if spec.id in presets_of(name))
     threshold = "" if spec.reward_threshold is None else f"{spec.reward_threshold:g}"
     return f"{spec.id:26} {threshold:>9} {spec.max_episode_steps or '':>6}  {native:10}  {presets}"

@@ -63,7 +63,7 @@ def gym_environment(
         encoder = make_encoder(observation_space)
         first = _first_observation(name, example, encoder)
         make_slots, note = None, ""
-        if shared and isinstance(env, str) and _is_mujoco(example.spec):
+        if shared and isinstance(env, str) and is_mujoco(example.spec):
             make_slots = _shared_slots(make, example)
             note = "" if make_slots else f"Gymnasium steps {name}: {SHARED}"
         threshold = example.spec.reward_threshold if example.spec else None
@@ -112,7 +112,7 @@ def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
     return example
 
 
-def _is_mujoco(spec: EnvSpec | None) -> bool:
+def is_mujoco(spec: EnvSpec | None) -> bool:
     """Whether an environment is one of Gymnasium's MuJoCo environments."""
     return spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
 
@@ -178,7 +178,7 @@ def _make_by_id(name: str, max_episode_steps: int | None, args: dict[str, Any]) 
             raise gymnasium.error.Error(
                 f"{name} is not the whole name of an environment: did you mean {name}-v{latest}?"
             )
-    if _is_mujoco(spec) and importlib.util.find_spec("mujoco"):
+    if is_mujoco(spec) and importlib.util.find_spec("mujoco"):
         # MuJoCo 4 warns about Gymnasium's own models, once for every copy
         importlib.import_module("mujoco").set_mju_user_warning(_drop_warning)
     return gymnasium.make(name, max_episode_steps, disable_env_checker=True, **args)
