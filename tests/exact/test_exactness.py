@@ -61,6 +61,19 @@ def test_every_search_is_exact_over_processes_and_resume(name: str) -> None:
     assert facts(tp.resume("part", generations=6)) == whole
 
 
+@pytest.mark.parametrize(
+    "name", ["Hopper-v5", *(pytest.param(f"{each}-v5", marks=pytest.mark.slow) for each in ("Ant", "Humanoid"))]
+)
+def test_mujoco_slots_are_exact_over_processes_and_resume(name: str) -> None:
+    """They also give what a run through Gymnasium does."""
+    arguments: dict[str, Any] = {"population": 40, "eval_episodes": 4, "eval_every": 2, "max_episode_steps": 60}
+    arguments |= {"policy_args": {"hidden": (8,)}, "preset": False, **ROBUST}
+    whole = facts(tp.train(name, "nes", generations=4, backend="gymnasium", **arguments))
+    assert facts(tp.train(name, "nes", generations=4, workers=2, backend="native", **arguments)) == whole
+    tp.train(name, "nes", generations=2, run_dir="part", workers=3, **arguments)
+    assert facts(tp.resume("part", generations=4)) == whole
+
+
 LOW_RANK = [*product(["nes", "pgpe", "ars"], ["native", "gymnasium"])]
 LOW_RANK_FAST = ("nes", "native"), ("ars", "gymnasium")
 
