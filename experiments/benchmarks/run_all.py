@@ -9,7 +9,15 @@ from pathlib import Path
 
 SCRIPTS = (
     *("peers.py", "cartpole.py", "cartpole.py --plot", "simulators.py", "slots.py", "shell.py", "ask_tell.py"),
-    *("deep_cem.py", "population_forward.py", "low_rank.py", "gymnasium_stepping.py", "processes.py", "checkpoints.py"),
+    *(
+        "deep_cem.py",
+        "population_forward.py",
+        "low_rank.py",
+        "gymnasium_stepping.py",
+        "mujoco_slots.py",
+        "processes.py",
+        "checkpoints.py",
+    ),
     "tables.py",
 )
 

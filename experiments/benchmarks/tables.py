@@ -41,6 +41,7 @@ TABLES = (
     Table("low_rank", "Noise of rank 1: asking and telling a million weights, seconds"),
     Table("low_rank", "Noise of rank 1: a run with ten million weights", ("whole_run",)),
     Table("gymnasium_stepping", "CartPole-v1 through Gymnasium: env steps a second"),
+    Table("mujoco_slots", "A population in MuJoCo environments, one core"),
     Table("processes", "Two processes against one and against bare stepping", ("results",)),
     Table("checkpoints", "Checkpoints"),
     Table("gpu", "On a GPU: goals", ("goals",)),
