@@ -114,13 +114,23 @@ def test_std_scale_is_of_each_layers_initial_scale() -> None:
             def on_start(self, run: Any) -> None:
                 spread.append(run.algorithm.std)
 
-        common = {"policy_args": {"hidden": (8,)}, "callbacks": [Look()], "generations": 1, "eval_episodes": 2}
-        tp.train("CartPole-v1", "cem", **common, **settings)
+        common: dict[str, Any] = {
+            "policy_args": {"hidden": (8,)},
+            "callbacks": [Look()],
+            "generations": 1,
+            "eval_episodes": 2,
+        }
+        tp.train("CartPole-v1", "cem", **(common | settings))
         return spread[0]
 
-    torch.testing.assert_close(first(std_scale=0.25), first() / 4)
+    torch.testing.assert_close(first(std_scale=0.25), first(std_scale=1.0) / 4)
+    torch.testing.assert_close(first(), first(std_scale=3**-0.5))
+    torch.testing.assert_close(
+        first(policy="linear", policy_args={}), first(policy="linear", policy_args={}, std_scale=1.0)
+    )
     assert len(first().unique()) == 2  # two layers
     torch.testing.assert_close(first(std=0.3), torch.full_like(first(), 0.3))
+    torch.testing.assert_close(first(std=0.3, std_scale=1.0), first(std=0.3))  # as old configurations say it
 
 
 def test_numpy_numbers_are_numbers() -> None:

@@ -124,7 +124,8 @@ def train(
         callbacks: Objects whose hooks are called along the way and may end the run (:mod:`torchpolicy.callbacks`).
             With workers, copies of them in the first process are called.
         **hyperparameters: Hyperparameters of the algorithm, by the names of its constructor. A `std` that is not
-            given is each layer's own initial scale (:meth:`ParamVector.initial_scale`), times `std_scale`.
+            given is each layer's own initial scale (:meth:`ParamVector.initial_scale`), times `std_scale`, which is
+            1 for a policy of one layer and 0.58 for a network with hidden layers unless it is given.
 
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.

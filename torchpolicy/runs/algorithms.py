@@ -18,9 +18,9 @@ from torchpolicy.vectors.params import ParamVector
 RUN_ARGUMENTS = ("center", "policy", "slices", "seed", "maximize")
 """Arguments of an algorithm that a run sets itself; the others are its hyperparameters."""
 
-STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, default=1.0, annotation=float)
+STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None)
 """A hyperparameter that a run adds to every algorithm with a std: the first std in units of each layer's initial
-scale."""
+scale. None stands for :func:`usual_scale`."""
 
 Algorithm = Search | Learner
 
@@ -165,13 +165,24 @@ def _made(algorithm: type[Algorithm], hyperparameters: Mapping[str, Any], policy
     return algorithm(vector.read(), seed=seed, **settings)
 
 
+def usual_scale(vector: ParamVector) -> float:
+    """The first std of a run in units of each layer's initial scale, which is the half-width b of U(-b, b).
+
+    1 for a policy of one layer; 1/sqrt(3), which is the standard deviation of U(-b, b), for a network with hidden
+    layers (``experiments/defaults.py`` is the study).
+    """
+    layers = sum(len(shape) > 1 for shape in vector.shapes.values())
+    return 1.0 if layers < 2 else 3**-0.5
+
+
 def _with_std(algorithm: type[Algorithm], given: Mapping[str, Any], vector: ParamVector) -> dict[str, Any]:
     """Hyperparameters with a std, where the algorithm has one and none is given: each layer's initial scale, scaled."""
     settings = dict(given)
-    scale = settings.pop(STD_SCALE.name, STD_SCALE.default)
+    scale = settings.pop(STD_SCALE.name, None)
     if "std" in hyperparameters_of(algorithm) and settings.get("std") is None:
+        scale = usual_scale(vector) if scale is None else scale
         check_range(STD_SCALE.name, scale, 0, inf, open_low=True)
         settings["std"] = vector.initial_scale() * scale
-    elif scale != STD_SCALE.default:
+    elif scale not in (None, 1.0):  # 1.0 was the default, and stands in the configurations of older runs
         raise ValueError("std_scale is of each layer's initial scale: leave std out, or std_scale")
     return settings
