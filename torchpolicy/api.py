@@ -104,8 +104,8 @@ def train(
         eval_every: Generations between held-out evaluations of the center, 10 if nothing is given. One comes early
             when the center's own score in training promises the target.
         preset: Whether to use the preset.
-        backend: ``"gymnasium"``; ``"native"``, our own twin of a Gymnasium id, on tensors; or ``"auto"``, the
-            twin if its returns are Gymnasium's to the last bit.
+        backend: ``"gymnasium"``; ``"native"``, our own twin of a Gymnasium id, on tensors or, for MuJoCo, in one shared
+            data structure; or ``"auto"``, the twin if its returns are Gymnasium's to the last bit.
         compile: Whether to step an environment on tensors in float32 and in one compiled graph. Compiling takes 5 to
             60 s and a C++ compiler, and results no longer equal Gymnasium's to the last bit. It pays for large
             populations.

@@ -27,7 +27,7 @@ EXTRAS = {  # a module, what it is for, and the extra that installs it
 
 @as_options
 class DoctorOptions:
-    """Print versions, processors, devices, the compiler and missing extras. Add this to a bug report."""
+    """Print versions, processors, devices, the compiler and missing extras. Add the output to a bug report."""
 
 
 def run(arguments: list[str]) -> None:

@@ -8,8 +8,8 @@ from torchpolicy.output.film import play
 class PlayOptions(RunOptions):
     """Show an episode of a run's policy in a window, and print its return.
 
-    It is the first episode that torchpolicy eval scores with the same seed. The callable of an environment of your own
-    must take the keyword render_mode.
+    It is the first episode that torchpolicy eval scores with the same seed. If the environment is your own, its
+    callable must take the keyword argument render_mode.
 
     For example: torchpolicy play runs/LunarLander-v3/xnes-s0-20261122-101420 --seed 3
     """

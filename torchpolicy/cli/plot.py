@@ -23,7 +23,7 @@ class PlotOptions:
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs.png")
     """The picture to write. The ending of its name determines the format: png, pdf or svg."""
     metric: str | None = None
-    """Metric to draw, a key of metrics.jsonl such as search/signal. If not set, the held-out return."""
+    """Metric to draw, a key of metrics.jsonl such as search/signal. If not set, the held-out return is drawn."""
 
 
 def run(arguments: list[str]) -> None:

@@ -13,8 +13,8 @@ from torchpolicy.output.film import record
 class RecordOptions(RunOptions):
     """Record an episode of a run's policy as a GIF or an MP4 film.
 
-    It is the first episode that torchpolicy eval scores with the same seed. The callable of an environment of your own
-    must take the keyword render_mode.
+    It is the first episode that torchpolicy eval scores with the same seed. If the environment is your own, its
+    callable must take the keyword argument render_mode.
 
     For example: torchpolicy record runs/LunarLander-v3/xnes-s0-20261122-101420 -o landing.gif
     """

@@ -12,7 +12,8 @@ from torchpolicy.runs.settings import MAY_CHANGE
 
 ABOUT = """Go on with a run from its newest checkpoint, as if it had never stopped.
 
-A run that is finished is left as it is, unless it is given a larger budget. What is not given stays as the run has it.
+A run that is finished is left as it is, unless it is given a larger budget. Options that are left out keep the run's
+values.
 
 For example: torchpolicy resume runs/LunarLander-v3/cem-s0-20261122-101420 --total-steps 5000000
 """
@@ -27,11 +28,11 @@ class ResumeOptions:
     workers: int = 1
     """Processes on this machine. Any number gives the same result."""
     env: str | None = None
-    """pkg.mod:callable, for a run in an environment of your own."""
+    """The run's environment, as pkg.mod:callable. Required if it was your own code."""
     env_args: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME=VALUE ...")] = None
-    """Keywords for the environment, for a run where they name code of your own."""
+    """Keyword arguments of the run's environment. Required where they were code of your own."""
     policy: str | None = None
-    """pkg.mod:factory, for a run of a policy of your own."""
+    """The function that made the run's policy, as pkg.mod:factory. Required if it was your own code."""
 
 
 def run(arguments: list[str]) -> None:

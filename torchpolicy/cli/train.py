@@ -25,16 +25,17 @@ EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --
 
 
 OF_STD = {
-    "std": "First standard deviation of all weights. If not set, each layer's initial scale times std_scale.",
+    "std": "First standard deviation of all weights. If not set, each layer's initial scale, which is "
+    "1 / sqrt(number of its inputs), times --std-scale.",
     "std_scale": "First standard deviation in units of each layer's initial scale. If not set, 1 for a policy of one "
     "layer, and 0.58 for a network with hidden layers.",
 }
 """Help for a std where a run is set up from the shell."""
 
 OF_POLICY = (
-    f"{', '.join(names('policies'))}, or pkg.mod:factory for one of your own, a function "
+    f"Policy: {', '.join(names('policies'))}, or one of your own as pkg.mod:factory, a function "
     "factory(observation_space, action_space) that returns a module or a torchpolicy.Policy. "
-    "If not set, mlp where --hidden is given, and linear otherwise."
+    "If not set: mlp if --hidden is given, otherwise the preset's policy, or linear if there is none."
 )
 """Help for a policy: every policy there is."""
 
@@ -42,15 +43,16 @@ OF_POLICY = (
 OWN: dict[str, tuple[Any, str]] = {
     "config": (
         Path | None,
-        "File of settings: a TOML, or a run's config.json, to train as that run did. Options count before it.",
+        "File of settings: a TOML file, or a run's config.json, to train as that run did. An option that is given "
+        "replaces the value in the file.",
     ),
     "hidden": (
         Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")],
-        "Units of each hidden layer of an mlp: 64 64, or 64,64.",
+        "Units of each hidden layer of an mlp, such as 64 64 or 64,64.",
     ),
     "from_run": (
         Annotated[Path | None, tyro.conf.arg(name="from")],
-        "Folder of another run: training goes on from its policy, whatever algorithm trained that.",
+        "Folder of another run: training goes on from its policy, whatever algorithm trained it.",
     ),
 }
 """Options of this command that are no settings: type and help."""
@@ -186,6 +188,6 @@ def _help(known: list[str]) -> str:
     for name in known:
         module = sys.modules[algorithm_class(name).__module__]
         lines.append(f"  {name:10} {(module.__doc__ or '').splitlines()[0]}")
-    lines += ["", "torchpolicy train ALGO --help lists the options of an algorithm. To begin with:", ""]
+    lines += ["", "torchpolicy train ALGO --help lists the options of an algorithm. To begin, type:", ""]
     lines += ["  torchpolicy train cem --env CartPole-v1"]
     return "\n".join(lines)

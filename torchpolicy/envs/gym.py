@@ -22,10 +22,7 @@ from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly
 from torchpolicy.policies.parts.encoders import Encoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
 
-SHARED = (
-    "slots share one MuJoCo data structure, which is faster, in Gymnasium's own environments of version 5 with their "
-    "own models and no wrappers"
-)
+SHARED = "Gymnasium's MuJoCo environments of version 5 with their own models and without wrappers"
 """Which MuJoCo environments the package steps itself."""
 
 GymFactory = Callable[..., GymEnv]
@@ -65,7 +62,11 @@ def gym_environment(
         make_slots, note = None, ""
         if shared and isinstance(env, str) and is_mujoco(example.spec):
             make_slots = _shared_slots(make, example)
-            note = "" if make_slots else f"Gymnasium steps {name}: {SHARED}"
+            note = (
+                ""
+                if make_slots
+                else f"Gymnasium steps {name}; the faster slots in one MuJoCo data structure are for {SHARED}"
+            )
         threshold = example.spec.reward_threshold if example.spec else None
         time_limit = _time_limit(example, max_episode_steps)
     finally:

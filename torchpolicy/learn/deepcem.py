@@ -44,8 +44,8 @@ class DeepCEM(Learner):
         policy: The policy that is improved, in place.
         percentile: Percentile of the scores that an episode must exceed to be in the elite, from 0 to 100. 70 makes
             the best 30 % the elite.
-        discount: Factor of a reward in the score for each step since the episode's start, from above 0 to 1. Below 1,
-            an early reward counts for more than a late one of the same size.
+        discount: Factor by which a reward counts for less in the score with every step since the episode's start, above
+            0 and at most 1. Below 1, an early reward counts for more than a late one of the same size.
         memory: Generations for which an elite episode is remembered and competes with new ones. 0 remembers none.
         per_start: Take the percentile separately among episodes with the same first observation. This needs Discrete
             observations.
@@ -55,10 +55,11 @@ class DeepCEM(Learner):
             same, so that long ones do not outweigh short ones.
         entropy_bonus: Weight of the policy's mean entropy, in nats, in the objective. Not allowed for Box actions,
             whose spread is fitted to the elite; use extra_std there.
-        optimizer: adam, or any class of torch.optim by its name; from Python also a callable from
-            (parameters, lr=) to an optimizer.
+        optimizer: Optimizer of the weights: adam, or any class of torch.optim by its name; from Python also a callable
+            from (parameters, lr=) to an optimizer.
         learning_rate: Learning rate of the optimizer.
-        extra_std: Standard deviation of the extra variance of Gaussian choices in the first generation.
+        extra_std: Standard deviation whose square is added to the variance of Gaussian choices, those for Box actions,
+            in the first generation.
         extra_std_decay: Factor by which extra_std shrinks in every generation.
         min_std: Smallest standard deviation of Gaussian choices.
         seed: Seed of the order of the minibatches.

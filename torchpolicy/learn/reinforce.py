@@ -1,4 +1,4 @@
-"""REINFORCE: up the gradient of the expected return, from whole episodes.
+"""REINFORCE: steps up the gradient of the expected return, estimated from whole episodes.
 
 Williams (1992), "Simple statistical gradient-following algorithms for connectionist reinforcement learning";
 reward-to-go and baselines as in Sutton & Barto (2018), "Reinforcement learning", section 13.4; leave-one-out after
@@ -50,18 +50,18 @@ class REINFORCE(Learner):
 
     Args:
         policy: The policy that is improved, in place.
-        discount: Factor of a reward for each step that it lies ahead, from 0 to 1.
+        discount: Factor by which a reward counts for less with every step that it lies ahead, from 0 to 1.
         baseline: What the reward to go is compared with. none: nothing, the plain form; mean: the mean return of the
-            episodes; step: the mean over the other episodes that still go on at that time; leave_one_out: the mean over
-            all other episodes at that time, where those that have ended count zero.
-        standardize: Divide the advantages by their root mean square in earlier batches (in the first, its own), so that
-            the scale of rewards does not matter. The present batch does not count, or one with rare high returns
-            would weigh less than others because of them.
-        entropy_bonus: What a nat of entropy is worth, at each step, in units of the advantages. With Box actions it is
-            the entropy of the Gaussian, before the choice is squashed into its bounds.
+            episodes; step: the mean over the other episodes that still go on at the same step; leave_one_out: the mean
+            over all other episodes at the same step, where those that have ended count as zero.
+        standardize: Divide the advantages, which are the rewards to go less the baseline, by their root mean square in
+            earlier generations (in the first generation, by its own), so that the scale of rewards does not matter.
+            The present generation does not count: otherwise rare high returns would make it weigh less than others.
+        entropy_bonus: Weight of a nat of the policy's entropy at each step, in units of the advantages. With Box
+            actions it is the entropy of the Gaussian, before the choice is squashed into its bounds.
         min_std: Smallest standard deviation of a Gaussian policy.
-        optimizer: adam, or any class of torch.optim by its name; from Python also a callable from
-            (parameters, lr=) to an optimizer.
+        optimizer: Optimizer of the weights: adam, or any class of torch.optim by its name; from Python also a callable
+            from (parameters, lr=) to an optimizer.
         learning_rate: Learning rate of the optimizer.
         seed: Unused: this learner draws no random numbers.
 

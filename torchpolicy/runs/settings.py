@@ -66,16 +66,16 @@ class Settings:
     algorithm: str | Algorithm = setting(
         MISSING, "Search or learner that trains the policy.", option=None, recorded=False
     )
-    env_args: Mapping[str, Any] | None = setting(None, "Keywords for the environment.", option=tuple[str, ...])
+    env_args: Mapping[str, Any] | None = setting(None, "Keyword arguments of the environment.", option=tuple[str, ...])
     policy: Policy | nn.Module | PolicyFactory | str | None = setting(
         None, "Policy to train.", option=str | None, preset=True, recorded=False
     )
     policy_args: Mapping[str, Any] | None = setting(
-        None, "Keywords for the policy.", option=tuple[str, ...], preset=True, recorded=False
+        None, "Keyword arguments of the policy.", option=tuple[str, ...], preset=True, recorded=False
     )
     normalize_observations: bool | None = setting(
         None,
-        "Bring observations to mean 0 and std 1, by what the candidates saw. Off unless the preset or the policy of "
+        "Bring observations to mean 0 and std 1, as measured in training. Off unless the preset or the policy of "
         "--from does it.",
         preset=True,
     )
@@ -91,43 +91,45 @@ class Settings:
     generations: int | None = setting(None, "Budget of generations.", preset=True, resume=True)
     total_steps: int | None = setting(
         None,
-        "Budget of environment steps in training. One million if no budget is given.",
+        "Budget of environment steps in training. A new run without any budget gets one million.",
         preset=True,
         resume=True,
     )
     seconds: float | None = setting(None, "Budget of wall-clock time in seconds.", preset=True, resume=True)
     tolerance: float | None = setting(
         None,
-        "Stop when the held-out scores have stayed within this range for --tolerance-generations.",
+        "Stop when the held-out scores have differed by less than this for --tolerance-generations generations.",
         resume=True,
     )
     tolerance_generations: int = setting(
-        50, "Generations that the held-out scores must stay within --tolerance before the run stops.", resume=True
+        50,
+        "Number of generations for which the held-out scores must stay within --tolerance before the run stops.",
+        resume=True,
     )
     episodes: int | None = setting(
         None,
-        "Episodes that each candidate plays in a generation, or that a learner learns from. 1 for candidates, and the "
-        "learner's own number, unless the preset says otherwise.",
+        "Episodes that each candidate plays in a generation, or that a learner learns from. Unless the preset says "
+        "otherwise, the default is 1 for a candidate, and each learner has a default of its own.",
         preset=True,
     )
     reevaluate: int | None = setting(
         None,
-        "Additional episodes that the best quarter of the candidates plays, to be ranked again. 0 unless the preset "
-        "says otherwise.",
+        "Additional episodes that the best quarter of the candidates plays, to be ranked again; for searches only. 0 "
+        "unless the preset says otherwise.",
         otherwise=0,
         preset=True,
     )
     failed: Literal["dropped", "worst"] | None = setting(
         None,
-        "What becomes of a candidate with a failed episode: dropped leaves it out of the update, worst gives it the "
-        "lowest score of its generation. dropped unless the preset says otherwise.",
+        "What becomes of a candidate with a failed episode, for searches only: dropped leaves it out of the update, "
+        "worst gives it the lowest score of its generation. The default is dropped, unless the preset says otherwise.",
         otherwise="dropped",
         preset=True,
     )
     step_penalty: float | None = setting(
         None,
-        "Amount that is subtracted from the return for each step, in training only: where an environment pays for "
-        "being alive, its survival bonus. 0 unless the preset says otherwise.",
+        "Amount that is subtracted from the return for each step, in training only; for searches only. It can cancel "
+        "the reward that an environment pays for being alive. 0 unless the preset says otherwise.",
         otherwise=0.0,
         preset=True,
     )
@@ -145,13 +147,13 @@ class Settings:
     )
     preset: bool = setting(
         True,
-        "Fill in what is not given from the preset of the algorithm for the environment, where there is one.",
+        "Take settings that are not given from the preset of the algorithm for the environment, if there is one.",
         recorded=False,
     )
     backend: Literal["auto", "gymnasium", "native"] = setting(
         "auto",
-        "Which implementation of the environment to step. gymnasium: Gymnasium's. native: our own, on tensors. auto: "
-        "our own where its returns equal Gymnasium's to the last bit.",
+        "Implementation of the environment. gymnasium: Gymnasium's; native: our own, on tensors or, for MuJoCo, in one "
+        "shared data structure; auto: our own if its returns equal Gymnasium's to the last bit, otherwise Gymnasium's.",
     )
     compile: bool = setting(
         False,
@@ -160,7 +162,7 @@ class Settings:
     workers: int = setting(1, "Processes on this machine. Any number gives the same result.", recorded=False)
     device: str | torch.device = setting(
         "cpu",
-        "Device that computes networks and environments on tensors: cpu, cuda, or cuda:1 for one of several.",
+        "Device for the policy, the search and environments on tensors: cpu, cuda, or cuda:1 for one of several GPUs.",
         option=str,
     )
     max_episode_steps: int | None = setting(
@@ -174,7 +176,8 @@ class Settings:
     log_dir: str | Path = setting("runs", "Folder in which run folders are made.", option=Path, recorded=False)
     run_dir: str | Path | None = setting(
         None,
-        "The run's folder itself. If it already holds a run of the same configuration, that run is resumed.",
+        "Folder of this run, instead of a new one in --log-dir. If it already holds a run of the same configuration, "
+        "that run is resumed.",
         option=Path | None,
         recorded=False,
     )

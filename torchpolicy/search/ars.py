@@ -20,7 +20,7 @@ from torchpolicy.vectors.shaping import pair_differences
 
 
 class ARS(GaussianSearch):
-    """Steps along random directions, each as far as its two ends differ in score.
+    """Steps along random directions, along each in proportion to how much its two ends differ in score.
 
     Example::
 
@@ -46,13 +46,13 @@ class ARS(GaussianSearch):
         top_directions: b, the number of pairs that the step is made of. If not set, all n of them.
         std: Standard deviation of the first samples, the paper's nu, one number or (D,).
         learning_rate: Learning rate, the paper's alpha. If not set, a fifth of the mean of std. Where std has a number
-            for each weight, steps are in its proportions: delta times std over its mean.
+            for each weight, the step of each weight is in proportion to its std.
         learning_rate_decay: Factor that the learning rate is multiplied by after every generation.
         std_decay: Factor that std is multiplied by after every generation.
         min_std: Floor of a std that decays, in units of the first std.
         noise_rank: Rank of the noise in each weight matrix, for large networks: all candidates then share one product
-            with the center's matrix, and `ask` returns a `Population` instead of a tensor. If not set, every weight
-            has noise of its own.
+            with the center's matrix (in Python, `ask` then returns a `Population` instead of a tensor). If not set,
+            every weight has noise of its own.
         slices: Where each tensor lies in the center, ``ParamVector(module).slices``; needed with `noise_rank`.
 
     Attributes:

@@ -42,11 +42,11 @@ class CEM(GaussianSearch):
     Arguments that are not described here are those of every search, :class:`Search` and :class:`GaussianSearch`.
 
     Args:
-        elite_fraction: Share of the candidates that the Gaussian is fitted to.
+        elite_fraction: Share of the candidates that form the elite: the best ones, to which the Gaussian is fitted.
         extra_variance: Variance that is added to that of the elite, in units of the first variance. It keeps a noisy
             search from freezing too early. (Szita & Lorincz: 0.04 constant, or 0.05 decreasing.)
-        extra_variance_decay: What the extra variance loses every generation until it is 0; with 0 it is constant.
-            (Szita & Lorincz: 0.001.)
+        extra_variance_decay: Amount that the extra variance loses in every generation until none is left. With a
+            decay of 0 it stays constant. (Szita & Lorincz: 0.001.)
         smoothing: Share of the old mean in the new one.
         std_smoothing: Share of the old std in the new one.
         min_std: Floor of std, in units of the first std.

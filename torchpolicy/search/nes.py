@@ -51,13 +51,13 @@ class NES(GaussianSearch):
     Arguments that are not described here are those of every search, :class:`Search` and :class:`GaussianSearch`.
 
     Args:
-        population: P, the number of candidates in a generation; even where they are mirrored.
+        population: P, the number of candidates in a generation. It must be even if they are mirrored.
         learning_rate: Learning rate of the optimizer, in units of the weights. If not set, the one whose first step is
             a fifth as long as the noise: a fifth of the mean of std with adam. (The first step is a twentieth as long
             with sgd and others whose steps grow with the gradient, and a thirtieth with clipup.)
         baseline: What a score is compared with: the score of the center, the mean score, the mean in units of the
             scores' standard deviation (standardized), or the other scores by their order (ranks).
-        mirrored: Whether candidates come in pairs, center + std eps and center - std eps.
+        mirrored: Whether candidates come in pairs: the same noise is added to the center and subtracted from it.
         optimizer: Optimizer of the center: clipup, or any class of torch.optim by its name; from Python also a
             callable from (parameters, lr=) to an optimizer.
         weight_decay: Pull of the center towards 0, in units of the gradient.
@@ -65,8 +65,8 @@ class NES(GaussianSearch):
         std_decay: Factor that std is multiplied by after every generation.
         min_std: Floor of a std that decays, in units of the first std.
         noise_rank: Rank of the noise in each weight matrix, for large networks: all candidates then share one product
-            with the center's matrix, and `ask` returns a `Population` instead of a tensor. If not set, every weight
-            has noise of its own.
+            with the center's matrix (in Python, `ask` then returns a `Population` instead of a tensor). If not set,
+            every weight has noise of its own.
         slices: Where each tensor lies in the center, ``ParamVector(module).slices``; needed with `noise_rank`.
 
     Attributes:

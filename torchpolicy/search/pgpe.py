@@ -1,4 +1,4 @@
-"""Policy gradients with parameter-based exploration, by default with ClipUp.
+"""Policy gradients with parameter-based exploration, by default with the optimizer ClipUp.
 
 Sehnke, Osendorfer, Rueckstiess, Graves, Peters & Schmidhuber (2010), "Parameter-exploring policy gradients";
 Toklu, Liskowski & Srivastava (2020), "ClipUp: a simple and powerful optimizer for distribution-based policy evolution".
@@ -50,10 +50,10 @@ class PGPE(GaussianSearch):
     Args:
         population: P, the number of candidates in a generation; even, because they come in mirrored pairs.
         learning_rate: Learning rate of the center's optimizer. If not set, |std| / 30 with clipup, whose fastest step
-            is then |std| / 15, as in the paper; with others the one whose first step is a fifth as long as the noise,
-            or a twentieth with sgd and others whose steps grow with the gradient.
+            is then |std| / 15, as in the paper. With another optimizer, the one whose first step is a fifth as long as
+            the noise, or a twentieth as long if its steps grow with the gradient, as those of sgd do.
         std_learning_rate: Learning rate of std.
-        std_max_change: Share of itself that an entry of std may change by in a generation.
+        std_max_change: Largest change of an entry of std in a generation, as a share of that entry.
         baseline: What a score is compared with: the mean score, the mean in units of the scores' standard deviation
             (standardized), or the other scores by their order (ranks).
         optimizer: Optimizer of the center: clipup, or any class of torch.optim by its name; from Python also a
@@ -61,8 +61,8 @@ class PGPE(GaussianSearch):
         learning_rate_decay: Factor that the learning rate is multiplied by after every generation.
         min_std: Floor of std, in units of the first std.
         noise_rank: Rank of the noise in each weight matrix, for large networks: all candidates then share one product
-            with the center's matrix, and `ask` returns a `Population` instead of a tensor. If not set, every weight
-            has noise of its own.
+            with the center's matrix (in Python, `ask` then returns a `Population` instead of a tensor). If not set,
+            every weight has noise of its own.
         slices: Where each tensor lies in the center, ``ParamVector(module).slices``; needed with `noise_rank`.
 
     Attributes:
