@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import torchpolicy as tp
+from torchpolicy.base.errors import CodeError
 from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.mujoco.make import ROBOTS
 from torchpolicy.rollout.make import make_rollout
@@ -154,3 +155,81 @@ def test_what_was_changed_goes_through_gymnasium(env: Any, args: dict[str, Any],
     assert bool(environment.note) == isinstance(env, str)
     with pytest.raises(ValueError, match="there is no native"):
         make_environment(env, args, backend="native")
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("Hopper-v5", {"healthy_state_range": np.array([-100.0, 100.0])}),
+        ("Hopper-v5", {"healthy_state_range": (np.full(10, -2.0), np.full(10, 2.0))}),
+        ("Ant-v5", {"contact_cost_weight": np.float32(0.1), "healthy_z_range": [0.2, 1.0]}),
+    ],
+)
+def test_unusual_arguments_are_gymnasiums_too(name: str, args: dict[str, Any]) -> None:
+    compare(name, args, np.float32, episodes=4, steps=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("Ant-v5", {"contact_force_range": (np.full(6, -1.0), np.full(6, 1.0))}),
+        ("Hopper-v5", {"healthy_reward": 10**30}),
+        ("InvertedDoublePendulum-v5", {"healthy_reward": np.array([1.0])}),
+        ("Ant-v5", {"main_body": "nonsense"}),
+        ("Hopper-v5", {"healthy_reward": None}),
+        ("Humanoid-v5", {"contact_cost_range": (0,)}),
+        ("Humanoid-v5", {"frame_skip": -1}),
+    ],
+)
+def test_arguments_that_do_not_suit_arrays_go_through_gymnasium(name: str, args: dict[str, Any]) -> None:
+    assert make_environment(name, args).backend == "gymnasium"
+
+
+def test_a_method_that_was_changed_goes_through_gymnasium(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gymnasium.envs.mujoco.hopper_v5.HopperEnv._get_rew", lambda *_: (42.0, {}))
+    assert make_environment("Hopper-v5").backend == "gymnasium"
+
+
+def test_the_order_of_actions_in_memory_does_not_matter() -> None:
+    one, other = (make_environment("Ant-v5").make_slots(4, np.dtype(np.float64)) for _ in range(2))
+    rng = np.random.default_rng(0)
+    for slot in range(4):
+        one.reset(slot, slot)
+        other.reset(slot, slot)
+    for _ in range(20):
+        actions = rng.uniform(-1, 1, (4, 8)).astype(np.float32)
+        one.step([0, 1, 2, 3], actions)
+        other.step([0, 1, 2, 3], np.asfortranarray(actions))
+        np.testing.assert_array_equal(one.rewards, other.rewards)
+
+
+@pytest.mark.parametrize("action", [np.nan, np.inf, 1e6, 1e200])
+def test_absurd_actions_do_in_a_slot_what_they_do_alone(action: float) -> None:
+    """MuJoCo sets a state that is not finite back to its beginning, and other slots stay as they are."""
+    slots = make_environment("HalfCheetah-v5").make_slots(2, np.dtype(np.float64))
+    single = [gymnasium.make("HalfCheetah-v5", disable_env_checker=True) for _ in range(2)]
+    for slot, env in enumerate(single):
+        slots.reset(slot, slot)
+        env.reset(seed=slot)
+    actions = np.zeros((2, 6))
+    actions[0] = action
+    for _ in range(5):
+        slots.step([0, 1], actions)
+        for slot, env in enumerate(single):
+            with np.errstate(over="ignore", invalid="ignore"):
+                observation, reward, *_ = env.step(actions[slot])
+            np.testing.assert_array_equal(slots.observations[slot], observation)
+            np.testing.assert_array_equal(slots.rewards[slot], reward)
+
+
+def test_an_environment_that_cannot_be_made_again_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots: Any = make_environment("Hopper-v5").make_slots(1, np.dtype(np.float64))
+    slots.reset(0, 0)
+
+    def fail(*_: Any) -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr(slots._robot, "advance", fail)
+    monkeypatch.setattr(slots, "_make", fail)
+    with pytest.raises(CodeError, match="making the environment failed: OSError: gone"):
+        slots.step([0], np.zeros((1, 3), np.float32))

@@ -44,12 +44,12 @@ class EnvSlots(ABC):
         """Step the environments of `slots`, and no others.
 
         Args:
-            slots: Slots with an episode in progress.
+            slots: Slots with an episode in progress, in ascending order.
             actions: (S, …), one for each slot; only those of `slots` are read.
 
         Returns:
-            The slots whose episode ended with this step, terminated or truncated, and those whose
-            environment failed, with the reason.
+            The slots whose episode ended with this step, terminated or truncated, in ascending order, and those
+            whose environment failed, with the reason.
         """
 
     @abstractmethod

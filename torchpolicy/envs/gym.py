@@ -11,18 +11,17 @@ import gymnasium
 import numpy as np
 from gymnasium import Space
 from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env_id
-from gymnasium.wrappers import TimeLimit
 
 from torchpolicy.base.checks import LONGEST_EPISODE, check_count
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, blaming, in_a_line
-from torchpolicy.envs.base import RUNAWAY_STEPS, Environment, EnvSlots
-from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly
+from torchpolicy.envs.base import Environment, EnvSlots
+from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly, time_limit
 from torchpolicy.policies.parts.encoders import Encoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
 
-SHARED = "Gymnasium's MuJoCo environments of version 5 with their own models and without wrappers"
+SHARED = "Gymnasium's own MuJoCo environments of version 5, unchanged, on MuJoCo 3.0 or later"
 """Which MuJoCo environments the package steps itself."""
 
 GymFactory = Callable[..., GymEnv]
@@ -62,13 +61,10 @@ def gym_environment(
         make_slots, note = None, ""
         if shared and isinstance(env, str) and is_mujoco(example.spec):
             make_slots = _shared_slots(make, example)
-            note = (
-                ""
-                if make_slots
-                else f"Gymnasium steps {name}; the faster slots in one MuJoCo data structure are for {SHARED}"
-            )
+            if make_slots is None:
+                note = f"Gymnasium steps {name}; the faster slots in one MuJoCo data structure are for {SHARED}"
         threshold = example.spec.reward_threshold if example.spec else None
-        time_limit = _time_limit(example, max_episode_steps)
+        limits = [limit for limit in (time_limit(example), max_episode_steps) if limit is not None]
     finally:
         close_quietly(example)
     return Environment(
@@ -76,8 +72,8 @@ def gym_environment(
         observation_space=observation_space,
         action_space=action_space,
         reward_threshold=threshold,
-        time_limit=time_limit,
-        make_slots=make_slots or partial(GymSlots, make, encoder, time_limit or RUNAWAY_STEPS),
+        time_limit=min(limits, default=None),
+        make_slots=make_slots or partial(GymSlots, make, encoder, max_episode_steps if callable(env) else None),
         backend="native" if make_slots else "gymnasium",
         first_observation=first,
         note=note,
@@ -115,12 +111,13 @@ def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
 
 def is_mujoco(spec: EnvSpec | None) -> bool:
     """Whether an environment is one of Gymnasium's MuJoCo environments."""
-    return spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco")
+    entry = None if spec is None else spec.entry_point
+    return str(getattr(entry, "__module__", entry)).startswith("gymnasium.envs.mujoco")
 
 
 def _shared_slots(make: Callable[[], GymEnv], example: GymEnv) -> Callable[[int, np.dtype[Any]], EnvSlots] | None:
     """What makes slots that share one MuJoCo data structure; None if the environment cannot be stepped in such."""
-    limit = _time_limit(example, None)
+    limit = time_limit(example)
     if limit is None or not hasattr(importlib.import_module("mujoco"), "mj_getState"):  # before MuJoCo 3.0
         return None
     from torchpolicy.envs.mujoco.make import MujocoSlots, robot_of  # needs the package mujoco, which is optional
@@ -187,16 +184,6 @@ def _make_by_id(name: str, max_episode_steps: int | None, args: dict[str, Any]) 
 
 def _drop_warning(text: str) -> None:
     """Do nothing with a warning that the user can do nothing about."""
-
-
-def _time_limit(env: GymEnv, asked: int | None) -> int | None:
-    """Steps after which a wrapper truncates an episode, or that were asked for; None if no limit is known."""
-    limits = [] if asked is None else [asked]
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, TimeLimit):
-            limits.append(env._max_episode_steps)
-        env = env.env
-    return min(limits, default=None)
 
 
 def _first_observation(name: str, env: GymEnv, encoder: Encoder) -> Array:

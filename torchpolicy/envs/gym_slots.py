@@ -10,10 +10,11 @@ import gymnasium
 import numpy as np
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
+from torchpolicy.base.checks import LONGEST_EPISODE
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, in_a_line, is_exhausted, shortly
-from torchpolicy.envs.base import EnvSlots
+from torchpolicy.envs.base import RUNAWAY_STEPS, EnvSlots
 from torchpolicy.policies.parts.encoders import Encoder, ObservationError
 
 GymEnv = gymnasium.Env[Any, Any]
@@ -36,17 +37,20 @@ class GymSlots(EnvSlots):
     Args:
         make: Makes one environment.
         encoder: Checks its observations.
-        time_limit: Steps after which an episode is truncated, if the environment does not do so earlier.
+        time_limit: Steps after which an episode is truncated, if the environment does not do so earlier; None where
+            its wrappers alone decide.
         count: S, the number of slots.
         dtype: The dtype that observations are kept in.
     """
 
-    def __init__(self, make: Callable[[], GymEnv], encoder: Encoder, time_limit: int, count: int, dtype: Any) -> None:
+    def __init__(
+        self, make: Callable[[], GymEnv], encoder: Encoder, time_limit: int | None, count: int, dtype: Any
+    ) -> None:
         self._make = make
         self._encoder = encoder
         self._time_limit = time_limit
         self._envs: list[GymEnv | None] = [None] * count
-        self._played: list[GymEnv | None] = [None] * count  # the same without wrappers that only watch over steps
+        self._stepped: list[GymEnv | None] = [None] * count  # the same without wrappers that only watch over steps
         self._limits = np.zeros(count, np.int64)
         self._steps = np.zeros(count, np.int64)  # of the episode in each slot
         self._told = False  # whether there was a warning about an environment that did not close
@@ -57,7 +61,9 @@ class GymSlots(EnvSlots):
     def reset(self, slot: int, seed: int) -> str | None:
         place = "making the environment"
         try:
-            env = self._played[slot] or self._open(slot)
+            env = self._envs[slot]
+            if env is None:
+                env = self._open(slot)
             place = "reset"
             _forget(env)
             observation, _ = env.reset(seed=seed)
@@ -78,7 +84,7 @@ class GymSlots(EnvSlots):
         failed: dict[int, str] = {}
         came: list[Any] = []
         earned: list[Any] = []
-        envs = self._played
+        envs = self._stepped
         for slot in slots:
             answer: Any = NOTHING
             try:
@@ -116,13 +122,15 @@ class GymSlots(EnvSlots):
     def _open(self, slot: int) -> GymEnv:
         """Make the environment of a slot."""
         env = self._envs[slot] = self._make()
-        played, limit = unwrap(env)
-        self._played[slot], self._limits[slot] = played, min(limit or self._time_limit, self._time_limit)
-        return played
+        self._stepped[slot], *limits = without_limits(env)
+        known = [limit for limit in (*limits, self._time_limit) if limit is not None]
+        self._limits[slot] = min(known, default=RUNAWAY_STEPS if time_limit(env) is None else LONGEST_EPISODE)
+        return env
 
     def _cut_off(self, slots: list[int], ended: list[int]) -> list[int]:
         """The slots that have ended, and those that have reached their limit, in their order."""
         late = [slot for slot in slots if self._steps[slot] >= self._limits[slot] and slot not in ended]
+        late = [slot for slot in late if self._envs[slot] is not None]  # one that failed has none
         self.truncated[late] = True
         return sorted(ended + late)
 
@@ -178,22 +186,30 @@ class GymSlots(EnvSlots):
 
     def _drop(self, slot: int) -> None:
         """Close the environment of a slot, whose next episode gets a new one."""
-        env, self._envs[slot], self._played[slot] = self._envs[slot], None, None
+        env, self._envs[slot], self._stepped[slot] = self._envs[slot], None, None
         if env is not None:
             self._told |= close_quietly(env, silent=self._told)
 
 
-def unwrap(env: GymEnv) -> tuple[GymEnv, int | None]:
+def without_limits(env: GymEnv) -> tuple[GymEnv, int | None]:
     """An environment without Gymnasium's outermost time limits and checks of order, and the shortest of these limits.
 
     The slots keep both by themselves, and a step is faster without the wrappers.
     """
-    limit = None
-    while isinstance(env, gymnasium.Wrapper) and type(env) in (TimeLimit, OrderEnforcing):
-        if isinstance(env, TimeLimit):
-            limit = min(limit or env._max_episode_steps, env._max_episode_steps)
+    limits = []
+    while isinstance(env, TimeLimit | OrderEnforcing) and type(env) in (TimeLimit, OrderEnforcing):
+        limits += [env._max_episode_steps] if isinstance(env, TimeLimit) else []
         env = env.env
-    return env, limit
+    return env, min(limits, default=None)
+
+
+def time_limit(env: GymEnv) -> int | None:
+    """The shortest time limit that an environment's wrappers have, in their own steps; None if no wrapper has one."""
+    limits = []
+    while isinstance(env, gymnasium.Wrapper):
+        limits += [env._max_episode_steps] if isinstance(env, TimeLimit) else []
+        env = env.env
+    return min(limits, default=None)
 
 
 def close_quietly(env: GymEnv, *, silent: bool = False) -> bool:

@@ -5,10 +5,7 @@ from typing import Any
 import numpy as np
 
 from torchpolicy.base.types import Array
-from torchpolicy.envs.mujoco.base import Robot, Where, cost_of
-
-FORCE_AND_TORQUE = 6
-"""Numbers of external force for each body, of which the first is the world."""
+from torchpolicy.envs.mujoco.base import FORCE_AND_TORQUE, Robot, Where, cost_of
 
 
 class Ant(Robot):

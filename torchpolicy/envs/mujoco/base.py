@@ -17,6 +17,9 @@ STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 CONSTANT = ctypes.pythonapi.PyFloat_GetMax
 """A function in C without arguments that always returns the same number."""
 
+FORCE_AND_TORQUE = 6
+"""Numbers of external force for each body, of which the first is the world."""
+
 Where = slice | list[int]
 """Some slots: their numbers, or all."""
 
@@ -26,7 +29,7 @@ def untimed() -> Iterator[None]:
     """Keep MuJoCo from timing itself for a while.
 
     Its Python package makes it look at the clock some twenty times a step, which takes up to a quarter of it. Here
-    it sees a clock that stands still. ``MjData.timer`` is all that this changes.
+    it sees a clock that stands still. ``MjData.timer`` is all that this changes, for all threads of the process.
     """
     before = mujoco.get_mjcb_time()
     mujoco.set_mjcb_time(CONSTANT)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from torchpolicy.base.types import Array
-from torchpolicy.envs.mujoco.base import Robot, Where, cost_of, never
+from torchpolicy.envs.mujoco.base import FORCE_AND_TORQUE, Robot, Where, cost_of, never
 
 
 class Figure(Robot):
@@ -24,7 +24,7 @@ class Figure(Robot):
         ends = np.cumsum([data.cinert[1:].size, data.cvel[1:].size, data.qfrc_actuator[6:].size, data.cfrc_ext.size])
         parts = [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
         self._forces = parts[-1]
-        parts[-1] = slice(ends[2] + 6, ends[3])  # the world's are not observed
+        parts[-1] = slice(ends[2] + FORCE_AND_TORQUE, ends[3])  # the world's are not observed
         included = (
             env._include_cinert_in_observation,
             env._include_cvel_in_observation,

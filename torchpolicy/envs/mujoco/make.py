@@ -4,9 +4,11 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-from gymnasium.wrappers import OrderEnforcing, TimeLimit
+import numpy as np
 
+from torchpolicy.base.types import Array
+from torchpolicy.base.user_code import STOPS
+from torchpolicy.envs.gym_slots import GymEnv, without_limits
 from torchpolicy.envs.mujoco.ant import Ant
 from torchpolicy.envs.mujoco.arm import Pusher, Reacher
 from torchpolicy.envs.mujoco.base import Robot
@@ -35,27 +37,51 @@ ROBOTS: dict[str, type[Robot]] = {
 
 MODULE = "gymnasium.envs.mujoco."
 
+TRIED = 3
+"""Steps that are compared before an environment is taken."""
 
-def robot_of(env: gymnasium.Env[Any, Any]) -> type[Robot] | None:
+
+def robot_of(env: GymEnv) -> type[Robot] | None:
     """What steps an environment in shared slots; None for one that Gymnasium has to step.
 
-    The environment has to be Gymnasium's own class with its own model, under no wrappers but those that every
-    environment has, and draw nothing on the screen.
+    The environment has to be Gymnasium's own class with its own model, under no wrappers but limits of time and order.
+    It draws nothing on the screen, and its first steps are the same in both ways: an unusual argument may make one of
+    them fail.
     """
-    inner: Any = env.unwrapped
+    inner: Any = without_limits(env)[0]
     kind = type(inner)
     robot = ROBOTS.get(f"{kind.__module__.removeprefix(MODULE)}.{kind.__qualname__}")
-    if robot is None or not kind.__module__.startswith(MODULE) or inner.render_mode == "human":
+    if robot is None or not kind.__module__.startswith(MODULE) or inner.render_mode == "human" or inner.frame_skip < 1:
         return None
     model = Path(inspect.getfile(kind)).parent / "assets" / inspect.signature(kind).parameters["xml_file"].default
-    usual = Path(inner.fullpath) == model and _wrappers(env) == [TimeLimit, OrderEnforcing]
-    return robot if usual else None
+    return robot if Path(inner.fullpath) == model and _agree(robot, inner) else None
 
 
-def _wrappers(env: gymnasium.Env[Any, Any]) -> list[type[Any]]:
-    """The kinds of an environment's wrappers, from the outside in."""
-    found: list[type[Any]] = []
-    while isinstance(env, gymnasium.Wrapper):
-        found.append(type(env))
-        env = env.env
-    return found
+def _agree(kind: type[Robot], env: Any) -> bool:
+    """Whether the first steps of an episode are Gymnasium's when they are stepped in a shared slot."""
+    actions = np.random.default_rng(0).uniform(-1, 1, (TRIED, *env.action_space.shape)).astype(env.action_space.dtype)
+    try:
+        robot = kind(env, 1)
+        robot.reset(0, seed=0)
+        shared = [_step(robot, action[None]) for action in actions]
+        env.reset(seed=0)
+        for action, (observation, reward, terminated) in zip(actions, shared, strict=True):
+            expected = env.step(action)
+            same = np.array_equal(observation, expected[0]) and np.shape(expected[1]) == ()
+            if not same or reward != expected[1] or terminated != bool(expected[2]):
+                return False
+    except STOPS:
+        raise
+    except BaseException:  # whatever an argument brings about: Gymnasium's own step will say it
+        return False
+    return True
+
+
+def _step(robot: Robot, actions: Array) -> tuple[Array, float, bool]:
+    """Observation, reward and end of a step of the only slot."""
+    everything = slice(None)
+    before = robot.place(everything).copy()
+    robot.ctrl[:] = actions
+    robot.advance(0)
+    (reward,), (terminated,) = robot.judge(everything, before, actions)
+    return robot.observe(everything)[0].copy(), float(reward), bool(terminated)

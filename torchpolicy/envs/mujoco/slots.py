@@ -8,8 +8,9 @@ import numpy as np
 
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.types import Array
-from torchpolicy.base.user_code import STOPS, in_a_line, is_exhausted
+from torchpolicy.base.user_code import STOPS, blaming, in_a_line, is_exhausted
 from torchpolicy.envs.base import EnvSlots
+from torchpolicy.envs.gym_slots import close_quietly
 from torchpolicy.envs.mujoco.base import Robot, untimed
 
 
@@ -33,8 +34,9 @@ class MujocoSlots(EnvSlots):
         self.truncated: Array = np.zeros(count, bool)
 
     def _open(self, count: int) -> Robot:
-        self._env = self._make()
-        return self._kind(self._env.unwrapped, count)
+        with blaming("making the environment failed"):
+            self._env = self._make()
+            return self._kind(self._env.unwrapped, count)
 
     def reset(self, slot: int, seed: int) -> str | None:
         try:
@@ -53,7 +55,7 @@ class MujocoSlots(EnvSlots):
             return [], {}
         failed: dict[int, str] = {}
         where = slots if len(slots) < len(self.rewards) else slice(None)
-        actions = actions[where]
+        actions = np.ascontiguousarray(actions[where])  # sums of a row depend on the order in memory
         before = self._robot.place(where).copy()
         self._robot.ctrl[where] = actions
         with untimed():
@@ -71,7 +73,7 @@ class MujocoSlots(EnvSlots):
         self.truncated[where] = ~terminated
         self._steps[where] += 1
         over = terminated | (self._steps[where] >= self._time_limit)
-        ended = [slots[i] for i in over.nonzero()[0]] if over.any() else []
+        ended = [slots[i] for i in over.nonzero()[0] if slots[i] not in failed] if over.any() else []
         return ended, failed
 
     def _give_up(self, place: str, error: BaseException) -> str:
@@ -89,4 +91,4 @@ class MujocoSlots(EnvSlots):
         return f"{place} raised {in_a_line(error)}\n{''.join(traceback.format_exception(error))}"
 
     def close(self) -> None:
-        self._env.close()
+        close_quietly(self._env)

@@ -1,6 +1,5 @@
 """Robots that fall: Hopper and Walker2d."""
 
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -31,9 +30,8 @@ class Walker(Robot):
         (low_z, high_z), (low_angle, high_angle) = self.env._healthy_z_range, self.env._healthy_angle_range
         z, angle = self.qpos[where, 1], self.qpos[where, 2]
         healthy: Array = (low_z < z) & (z < high_z) & (low_angle < angle) & (angle < high_angle)
-        if self._state_range not in (None, (-inf, inf)):
+        if self._state_range is not None:
             low, high = self._state_range
-            positions, velocities = self.qpos[where, 2:], self.qvel[where]
-            healthy &= ((low < positions) & (positions < high)).all(1)
-            healthy &= ((low < velocities) & (velocities < high)).all(1)
+            state = np.concatenate((self.qpos[where, 2:], self.qvel[where]), 1)
+            healthy &= ((low < state) & (state < high)).all(1)
         return healthy
