@@ -123,7 +123,7 @@ def rows_of(question: str) -> list[dict[str, Any]]:
     return rows
 
 
-def fill(question: str, envs: list[str], values: list[float] | None, jobs: int) -> None:
+def fill(question: str, envs: list[str], values: list[float] | None, jobs: int, seeds: int) -> None:
     """Run the missing rows, seed by seed, and save each row when it is finished."""
     asked = [
         case
@@ -135,7 +135,7 @@ def fill(question: str, envs: list[str], values: list[float] | None, jobs: int) 
     there = [[row[key] for key in keys] for row in rows]
     RESULTS.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        wanted = [(env, case, seed) for seed in SEEDS for env in envs for case in asked]
+        wanted = [(env, case, seed) for seed in SEEDS[:seeds] for env in envs for case in asked]
         missing = [each for each in wanted if [each[0], *each[1].values(), each[2]] not in there]
         for done in as_completed([pool.submit(run, question, *each) for each in missing]):
             rows.append(done.result())
@@ -172,13 +172,14 @@ def main() -> None:
     running.add_argument("--env", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     running.add_argument("--values", nargs="+", type=float, help="the values to run; all by default")
     running.add_argument("--jobs", type=int, default=2, help="number of runs at a time")
+    running.add_argument("--seeds", type=int, default=len(SEEDS), help="number of seeds")
     commands.add_parser("table")
     arguments = parser.parse_args()
     if arguments.command == "table":
         for question in ("std", "population", "warm_up"):
             table(question)
         return
-    fill(arguments.question, arguments.env, arguments.values, arguments.jobs)
+    fill(arguments.question, arguments.env, arguments.values, arguments.jobs, arguments.seeds)
 
 
 if __name__ == "__main__":

@@ -111,8 +111,8 @@ def main() -> None:
         row = compare(case, arguments.repeats, arguments.generations)
         print(row, flush=True)
         rows = [old for old in rows if any(old[key] != row[key] for key in ("env", "units", "normalized"))] + [row]
-    head = {**describe(), "peers": versions()}
-    arguments.out.write_text(json.dumps({**head, "rows": rows}, indent=2) + "\n")
+        head = {**describe(), "peers": versions()}
+        arguments.out.write_text(json.dumps({**head, "rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
