@@ -69,12 +69,12 @@ def test_a_missing_time_limit_is_said_once_an_episode_is_long(
     assert "time limit" not in capsys.readouterr().err
     monkeypatch.setattr("torchpolicy.training.watch.LONG_STEPS", 300)
     monkeypatch.setattr("torchpolicy.training.watch.RUNAWAY_STEPS", 500)
-    monkeypatch.setattr("torchpolicy.envs.gym.RUNAWAY_STEPS", 400)
+    monkeypatch.setattr("torchpolicy.envs.gym_slots.RUNAWAY_STEPS", 400)
     quick(Endless, generations=2, population=2)
     err = capsys.readouterr().err
     assert err.count("an episode of Endless took 400 steps, and no time limit is known") == 1
     assert "cut off after 500 steps, as" not in err
-    monkeypatch.setattr("torchpolicy.envs.gym.RUNAWAY_STEPS", 500)
+    monkeypatch.setattr("torchpolicy.envs.gym_slots.RUNAWAY_STEPS", 500)
     result = quick(Endless, generations=2, population=2)
     assert capsys.readouterr().err.count("an episode of Endless was cut off after 500 steps, as at a time limit") == 1
     assert result.evaluation.mean == 500

@@ -180,7 +180,7 @@ def test_weights_that_overflow_fail_before_the_environment_is_stepped() -> None:
 
 
 def test_an_episode_that_never_ends_is_cut_off_and_its_return_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchpolicy.envs.gym.RUNAWAY_STEPS", 500)
+    monkeypatch.setattr("torchpolicy.envs.gym_slots.RUNAWAY_STEPS", 500)
     assert base.RUNAWAY_STEPS == 100_000
     environment = gym_environment(Endless)
     assert environment.time_limit is None

@@ -8,7 +8,6 @@ import platform
 import shutil
 
 import torch
-from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from torchpolicy.base.version import __version__
 from torchpolicy.cli.base import as_options, parse
@@ -66,6 +65,8 @@ def _compiler() -> str:
 
 def _cache() -> str:
     """The folder in which torch's compiler finds what it compiled before."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # imports the compiler, which takes a second
+
     return os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())
 
 
