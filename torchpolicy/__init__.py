@@ -26,8 +26,10 @@ from torchpolicy.runs.trained import evaluate, load
 from torchpolicy.search.ars import ARS
 from torchpolicy.search.base import Search
 from torchpolicy.search.cem import CEM
+from torchpolicy.search.cmaes import CMAES
 from torchpolicy.search.nes import NES
 from torchpolicy.search.pgpe import PGPE
+from torchpolicy.search.sepcma import SepCMA
 from torchpolicy.search.snes import SNES
 from torchpolicy.search.xnes import XNES
 from torchpolicy.vectors.clipup import ClipUp
@@ -36,6 +38,7 @@ from torchpolicy.vectors.params import ParamVector
 __all__ = [
     "ARS",
     "CEM",
+    "CMAES",
     "NES",
     "PGPE",
     "REINFORCE",
@@ -56,6 +59,7 @@ __all__ = [
     "Rollout",
     "RunError",
     "Search",
+    "SepCMA",
     "TensorEnv",
     "TensorRollout",
     "__version__",

@@ -14,7 +14,7 @@ Shaping = Callable[[Tensor], Tensor]
 
 def centered_ranks(scores: Tensor) -> Tensor:
     """Ranks of scores (N,), spread evenly over -1/2 (worst) to 1/2 (best). Salimans et al. (2017)."""
-    return _by_rank(scores, torch.linspace(-0.5, 0.5, len(scores), dtype=torch.float64))
+    return by_rank(scores, torch.linspace(-0.5, 0.5, len(scores), dtype=torch.float64))
 
 
 def utilities(scores: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def utilities(scores: Tensor) -> Tensor:
     count = len(scores)
     places = torch.arange(count, 0, -1, dtype=torch.float64)  # N (worst) to 1 (best)
     values = (torch.log(torch.tensor(count / 2 + 1, dtype=torch.float64)) - places.log()).clamp(min=0)
-    return _by_rank(scores, values / values.sum() - 1 / count)
+    return by_rank(scores, values / values.sum() - 1 / count)
 
 
 def minus_mean(scores: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def chance_of(baseline: str, count: int) -> float | None:
     return None
 
 
-def _by_rank(scores: Tensor, values: Tensor) -> Tensor:
+def by_rank(scores: Tensor, values: Tensor) -> Tensor:
     """One of the `values` (N,), worst to best, for each score by its rank; equal scores share the mean of theirs."""
     _, group, sizes = torch.unique(scores, return_inverse=True, return_counts=True)
     ends = sizes.cumsum(0)
