@@ -150,7 +150,7 @@ def test_a_policy_of_ones_own_is_handed_on_with_its_factory(
         ("", "torchpolicy 0"),
         ("trian cem", "unknown command 'trian'; did you mean 'train'?"),
         ("train", "name an algorithm first"),
-        ("train cme --env CartPole-v1", "unknown algorithm 'cme'; did you mean 'cem'?"),
+        ("train cemm --env CartPole-v1", "unknown algorithm 'cemm'; did you mean 'cem'?"),
         ("train cem --env CartPol-v1", "Did you mean: `CartPole`?"),
         ("train cem --env CartPole-v1 --popultion 5", "unknown option --popultion; did you mean '--population'?"),
         ("train cem --env CartPole-v1 --population many", "--population takes a whole number, got many"),
