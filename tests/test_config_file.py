@@ -119,7 +119,7 @@ def test_weights_that_were_given_are_asked_for(capsys: pytest.CaptureFixture[str
         ("run.toml", 'env = "CartPole-v1"\nalgorithm = "cem"\npopulation = 3', "hyperparameters have a table"),
         ("run.toml", 'env = "CartPole-v1"', "train what?"),
         ("run.toml", 'algorithm = "cem"', "run.toml: lacks env"),
-        ("run.toml", 'algorithm = "cme"', "unknown algorithm 'cme'; did you mean 'cem'?"),
+        ("run.toml", 'algorithm = "cemm"', "unknown algorithm 'cemm'; did you mean 'cem'?"),
         (
             "run.toml",
             'env = "CartPole-v1"\nalgorithm = "cem"\nhyperparameters = 3',

@@ -15,7 +15,7 @@ import torchpolicy as tp
     ("arguments", "message"),
     [
         ({"env": "CartPol-v1"}, "Did you mean: `CartPole`"),
-        ({"algorithm": "cme"}, "unknown algorithm 'cme'; did you mean 'cem'"),
+        ({"algorithm": "cemm"}, "unknown algorithm 'cemm'; did you mean 'cem'"),
         ({"popsize": 5}, r"unknown argument 'popsize' for CEM.*its hyperparameters are population"),
         ({"popultion": 5}, "did you mean 'population'"),
         ({"elite_fraction": 0}, "elite_fraction must be a number in"),
