@@ -179,6 +179,18 @@ def test_a_run_that_would_take_more_memory_than_there_is_is_refused(
     assert not Path("run").exists()
 
 
+def test_matrices_of_a_search_count_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,282 weights: vectors take less than a MiB, a covariance 13."""
+    monkeypatch.setattr("torchpolicy.base.memory.machine_memory", lambda: 50 * 2**20)
+    common: dict[str, Any] = {"policy_args": {"hidden": (32, 32)}, "generations": 1, "eval_episodes": 2}
+    tp.train("CartPole-v1", "sepcma", **common)
+    for name in ("cmaes", "xnes"):
+        with pytest.raises(
+            ValueError, match=r"this would take about 0\.\d GiB of memory, and this machine has 0\.0 GiB"
+        ):
+            tp.train("CartPole-v1", name, **common)
+
+
 def test_a_module_too_large_for_the_machine_is_refused_before_it_is_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchpolicy.base.memory.machine_memory", lambda: 1000)
     monkeypatch.setattr(

@@ -72,8 +72,10 @@ def _heading(family: str) -> str:
 
 
 def _describe(spec: EnvSpec) -> str:
-    twin, shared = twins().get(spec.id), is_mujoco(spec) and spec.version == 5
-    native = "to the bit" if shared or (twin and twin.bit_equal) else "nearly" if twin else ""
+    twin = twins().get(spec.id)
+    native = "" if twin is None else "to the bit" if twin.bit_equal else "nearly"
+    if is_mujoco(spec) and spec.version == 5:
+        native = "to the bit"
     presets = " ".join(name for name in algorithm_names() if spec.id in presets_of(name))
     threshold = "" if spec.reward_threshold is None else f"{spec.reward_threshold:g}"
     return f"{spec.id:26} {threshold:>9} {spec.max_episode_steps or '':>6}  {native:10}  {presets}"

@@ -57,6 +57,10 @@ class EnvSlots(ABC):
         """Release the environments."""
 
 
+MakeSlots = Callable[[int, np.dtype[Any]], EnvSlots]
+"""(Number of slots, dtype of observations) -> slots."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """An environment that episodes can be played in.
@@ -80,7 +84,7 @@ class Environment:
     action_space: Space[Any]
     reward_threshold: float | None
     time_limit: int | None
-    make_slots: Callable[[int, np.dtype[Any]], EnvSlots]
+    make_slots: MakeSlots
     backend: str
     tensor_env: TensorEnv | None = None
     first_observation: Array | None = None

@@ -16,7 +16,7 @@ from torchpolicy.base.checks import LONGEST_EPISODE, check_count
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, blaming, in_a_line
-from torchpolicy.envs.base import Environment, EnvSlots
+from torchpolicy.envs.base import Environment, MakeSlots
 from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly, time_limit
 from torchpolicy.policies.parts.encoders import Encoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
@@ -115,15 +115,14 @@ def is_mujoco(spec: EnvSpec | None) -> bool:
     return str(getattr(entry, "__module__", entry)).startswith("gymnasium.envs.mujoco")
 
 
-def _shared_slots(make: Callable[[], GymEnv], example: GymEnv) -> Callable[[int, np.dtype[Any]], EnvSlots] | None:
+def _shared_slots(make: Callable[[], GymEnv], example: GymEnv) -> MakeSlots | None:
     """What makes slots that share one MuJoCo data structure; None if the environment cannot be stepped in such."""
     limit = time_limit(example)
     if limit is None or not hasattr(importlib.import_module("mujoco"), "mj_getState"):  # before MuJoCo 3.0
         return None
-    from torchpolicy.envs.mujoco.make import MujocoSlots, robot_of  # needs the package mujoco, which is optional
+    from torchpolicy.envs.mujoco.make import shared_slots  # needs the package mujoco, which is optional
 
-    robot = robot_of(example)
-    return None if robot is None else partial(MujocoSlots, make, robot, limit)
+    return shared_slots(make, example, limit)
 
 
 def _check_second(name: str, make: Callable[[], GymEnv], example: GymEnv) -> None:

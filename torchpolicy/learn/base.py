@@ -42,6 +42,7 @@ class Learner(ABC):
         population: 1, because one policy plays.
         noise_rank: None, because no noise is added to the weights.
         drawn: 0, likewise.
+        matrices: 0, because it keeps none.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -52,6 +53,7 @@ class Learner(ABC):
     population: ClassVar[int] = 1
     noise_rank: ClassVar[None] = None
     drawn: ClassVar[int] = 0
+    matrices: ClassVar[int] = 0
 
     def __init__(
         self,

@@ -200,9 +200,10 @@ def _slots_of(settings: Settings, algorithm: Algorithm, plan: Plan, environment:
 
 
 def _memory(algorithm: Algorithm, vector: ParamVector, slots: int) -> int:
-    """Bytes that a run takes, about: a population, the weights in all slots, and vectors as long as the policy's."""
+    """Bytes that a run takes, about: a population, the weights in all slots, vectors and matrices of the search."""
     copies = (algorithm.drawn + slots) * numbers_each(vector.slices, algorithm.noise_rank)
-    return (copies + VECTORS * vector.dim) * vector.dtype.itemsize
+    matrices = algorithm.matrices * vector.dim**2 * torch.float64.itemsize
+    return (copies + VECTORS * vector.dim) * vector.dtype.itemsize + matrices
 
 
 def _record(

@@ -33,6 +33,7 @@ class Search(ABC):
         generation: How many times the search was told.
         generator: The search's own random stream.
         noise_rank: The rank of the noise in each matrix; None unless the search has noise of a low rank.
+        matrices: About how many matrices of D x D float64 numbers it holds at a time, at most.
         episodes: Episodes that each candidate plays in a generation, unless the run sets another number.
         has_candidates: Whether there are candidates with scores of their own; a learner has none.
 
@@ -41,6 +42,7 @@ class Search(ABC):
     """
 
     noise_rank: int | None = None
+    matrices: ClassVar[int] = 0
     episodes: ClassVar[int] = 1
     has_candidates: ClassVar[bool] = True
 

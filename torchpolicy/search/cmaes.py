@@ -71,6 +71,8 @@ class CMAES(Search):
         initial_std: (D,) float64, standard deviation of the first samples.
     """
 
+    matrices = 14
+
     def __init__(
         self,
         center: Tensor,

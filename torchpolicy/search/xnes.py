@@ -60,6 +60,8 @@ class XNES(Search):
         initial_std: (D,) float64, standard deviation of the first samples.
     """
 
+    matrices = 25
+
     def __init__(
         self,
         center: Tensor,

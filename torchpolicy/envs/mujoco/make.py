@@ -1,13 +1,15 @@
 """Which of Gymnasium's MuJoCo environments have slots that share one data structure."""
 
 import inspect
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS
+from torchpolicy.envs.base import MakeSlots
 from torchpolicy.envs.gym_slots import GymEnv, without_limits
 from torchpolicy.envs.mujoco.ant import Ant
 from torchpolicy.envs.mujoco.arm import Pusher, Reacher
@@ -17,8 +19,6 @@ from torchpolicy.envs.mujoco.pendulum import DoublePendulum, Pendulum
 from torchpolicy.envs.mujoco.runner import Runner
 from torchpolicy.envs.mujoco.slots import MujocoSlots
 from torchpolicy.envs.mujoco.walker import Walker
-
-__all__ = ["MujocoSlots", "robot_of"]
 
 ROBOTS: dict[str, type[Robot]] = {
     "ant_v5.AntEnv": Ant,
@@ -41,29 +41,37 @@ TRIED = 3
 """Steps that are compared before an environment is taken."""
 
 
-def robot_of(env: GymEnv) -> type[Robot] | None:
-    """What steps an environment in shared slots; None for one that Gymnasium has to step.
+def shared_slots(make: Callable[[], GymEnv], example: GymEnv, limit: int) -> MakeSlots | None:
+    """What makes slots that share one data structure; None where Gymnasium has to step the environment.
 
     The environment has to be Gymnasium's own class with its own model, under no wrappers but limits of time and order.
     It draws nothing on the screen, and its first steps are the same in both ways: an unusual argument may make one of
     them fail.
+
+    Args:
+        make: Makes an environment.
+        example: One that it made.
+        limit: Its time limit in steps.
     """
-    inner: Any = without_limits(env)[0]
+    inner: Any = without_limits(example)[0]
     kind = type(inner)
     robot = ROBOTS.get(f"{kind.__module__.removeprefix(MODULE)}.{kind.__qualname__}")
     if robot is None or not kind.__module__.startswith(MODULE) or inner.render_mode == "human" or inner.frame_skip < 1:
         return None
     model = Path(inspect.getfile(kind)).parent / "assets" / inspect.signature(kind).parameters["xml_file"].default
-    return robot if Path(inner.fullpath) == model and _agree(robot, inner) else None
+    usual = Path(inner.fullpath) == model and _agree(partial(MujocoSlots, lambda: example, robot, limit), inner)
+    return partial(MujocoSlots, make, robot, limit) if usual else None
 
 
-def _agree(kind: type[Robot], env: Any) -> bool:
+def _agree(make_slots: MakeSlots, env: Any) -> bool:
     """Whether the first steps of an episode are Gymnasium's when they are stepped in a shared slot."""
     actions = np.random.default_rng(0).uniform(-1, 1, (TRIED, *env.action_space.shape)).astype(env.action_space.dtype)
     try:
-        robot = kind(env, 1)
-        robot.reset(0, seed=0)
-        shared = [_step(robot, action[None]) for action in actions]
+        slots, shared = make_slots(1, np.dtype(np.float64)), []
+        slots.reset(0, 0)
+        for action in actions:
+            slots.step([0], action[None])
+            shared.append((slots.observations[0].copy(), float(slots.rewards[0]), not slots.truncated[0]))
         env.reset(seed=0)
         for action, (observation, reward, terminated) in zip(actions, shared, strict=True):
             expected = env.step(action)
@@ -75,13 +83,3 @@ def _agree(kind: type[Robot], env: Any) -> bool:
     except BaseException:  # whatever an argument brings about: Gymnasium's own step will say it
         return False
     return True
-
-
-def _step(robot: Robot, actions: Array) -> tuple[Array, float, bool]:
-    """Observation, reward and end of a step of the only slot."""
-    everything = slice(None)
-    before = robot.place(everything).copy()
-    robot.ctrl[:] = actions
-    robot.advance(0)
-    (reward,), (terminated,) = robot.judge(everything, before, actions)
-    return robot.observe(everything)[0].copy(), float(reward), bool(terminated)
