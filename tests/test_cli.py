@@ -225,3 +225,14 @@ def test_ctrl_c_exits_130() -> None:
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", algorithm_names())
+def test_the_example_in_the_help_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", name, "--help"])
+    help_page = " ".join(capsys.readouterr().out.split())
+    found = re.search(r"For example: torchpolicy (train .+?) --total-steps 2000000 --workers 2 ", help_page)
+    assert found
+    quick = ["--generations", "1", "--eval-episodes", "2", "--max-episode-steps", "5", "--no-preset"]
+    assert main([*found[1].split(), *quick]) == 0

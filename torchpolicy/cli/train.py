@@ -21,7 +21,7 @@ from torchpolicy.runs.config_file import algorithm_in, read_settings
 from torchpolicy.runs.settings import Settings
 from torchpolicy.runs.trained import load
 
-EXAMPLE = "--env LunarLander-v3 --hidden 64 64 --seed 1 --total-steps 2000000 --workers 2"
+EXAMPLE = "--env LunarLander-v3 {policy} --seed 1 --total-steps 2000000 --workers 2"
 
 
 OF_STD = {
@@ -168,10 +168,11 @@ def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
     hyperparameters: Any = as_options(
         make_dataclass("Hyperparameters", options, namespace={"__doc__": f"Hyperparameters of {name}."})
     )
+    example = EXAMPLE.format(policy="--policy linear" if algorithm.matrices else "--hidden 64 64")
     return make_dataclass(
         name,
         [("run", _run_options()), ("hyperparameters", hyperparameters, field(default_factory=hyperparameters))],
-        namespace={"__doc__": f"{described.short_description}\n\nFor example: torchpolicy train {name} {EXAMPLE}"},
+        namespace={"__doc__": f"{described.short_description}\n\nFor example: torchpolicy train {name} {example}"},
     )
 
 

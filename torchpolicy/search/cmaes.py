@@ -4,7 +4,7 @@ Hansen (2016), "The CMA evolution strategy: a tutorial", arXiv 1604.00772, with 
 update. Numbers in parentheses are the tutorial's.
 """
 
-from math import exp, sqrt
+from math import sqrt
 from typing import Any
 
 import torch
@@ -121,7 +121,7 @@ class CMAES(Search):
         path = torch.outer(self.paths.center_path, self.paths.center_path)
         learned = rates.rank_one * path + rates.rank_mu * (steps.T * signed) @ steps
         self.covariance = kept * self.covariance + learned  # (47)
-        self.scale *= exp(min(1.0, rates.scale_rate / rates.damping * (stretch - 1)))  # (44)
+        self.scale *= rates.growth(stretch)  # (44)
         at_floor = self._keep_within_bounds()
         self.age += 1
         if 10 * self.dim * self.age * (rates.rank_one + rates.rank_mu) >= 1:

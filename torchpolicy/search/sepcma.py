@@ -4,7 +4,6 @@ Ros & Hansen (2008), "A simple modification in CMA-ES achieving linear time and 
 parentheses are those of Hansen's tutorial (2016), arXiv 1604.00772.
 """
 
-from math import exp
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from torchpolicy.vectors.std import clamp_std
 
 
 class SepCMA(GaussianSearch):
-    """:class:`CMAES` with a diagonal covariance, for vectors of any length.
+    """Learns the width along each axis as CMA-ES learns a covariance, for vectors of any length.
 
     Example::
 
@@ -83,7 +82,7 @@ class SepCMA(GaussianSearch):
         stretch, learns = self.paths.follow(mean, whitened, rates, self.generation)  # (43), (45)
         learned = rates.rank_one * self.paths.center_path.square() + rates.rank_mu * squares / unit.square()
         self.variances = (1 - rates.kept_less(learns) - rates.rank_mu) * self.variances + learned  # (47)
-        self.scale *= exp(min(1.0, rates.scale_rate / rates.damping * (stretch - 1)))  # (44)
+        self.scale *= rates.growth(stretch)  # (44)
         std, at_floor = clamp_std(self.std, self.initial_std, self.min_std)
         self.variances = (std / (self.scale * self.initial_std)).square()
         return {

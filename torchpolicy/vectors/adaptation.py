@@ -5,7 +5,7 @@ Hansen (2016), "The CMA evolution strategy: a tutorial", arXiv 1604.00772, table
 
 from dataclasses import dataclass
 from functools import cache
-from math import sqrt
+from math import exp, sqrt
 from typing import Any
 
 import torch
@@ -35,6 +35,10 @@ class Adaptation:
     rank_one: float
     rank_mu: float
     expected: float
+
+    def growth(self, stretch: float) -> float:
+        """The factor by which the scale grows (44), where p_s is `stretch` times as long as expected; e at most."""
+        return exp(min(1.0, self.scale_rate / self.damping * (stretch - 1)))
 
     def kept_less(self, learns: float) -> float:
         """How much less of C is kept for the path's outer product; less of that where the path is not learned from."""
