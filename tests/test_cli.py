@@ -229,6 +229,7 @@ def test_ctrl_c_exits_130() -> None:
 
 @pytest.mark.parametrize("name", algorithm_names())
 def test_the_example_in_the_help_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("Box2D")
     with pytest.raises(SystemExit):
         main(["train", name, "--help"])
     help_page = " ".join(capsys.readouterr().out.split())
