@@ -16,6 +16,7 @@ from torchpolicy.base.schedule import Geometric
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
+from torchpolicy.vectors.auto_rate import AutoRate
 from torchpolicy.vectors.gaussian import draw
 from torchpolicy.vectors.noise import make_noise
 from torchpolicy.vectors.params import Slices
@@ -54,7 +55,8 @@ class NES(GaussianSearch):
         population: P, the number of candidates in a generation. It must be even if they are mirrored.
         learning_rate: Learning rate of the optimizer, in units of the weights. If not set, the one whose first step is
             a fifth as long as the noise: a fifth of the mean of std with adam. (The first step is a twentieth as long
-            with sgd and others whose steps grow with the gradient, and a thirtieth with clipup.)
+            with sgd and others whose steps grow with the gradient, and a thirtieth with clipup.) With auto, it is that
+            one times a factor that follows the signal-to-noise ratio of the gradient (Nomura et al. 2024).
         baseline: What a score is compared with: the score of the center, the mean score, the mean in units of the
             scores' standard deviation (standardized), or the other scores by their order (ranks).
         mirrored: Whether candidates come in pairs: the same noise is added to the center and subtracted from it.
@@ -79,7 +81,7 @@ class NES(GaussianSearch):
         *,
         population: int = 64,
         std: float | Tensor = 1.0,
-        learning_rate: float | None = None,
+        learning_rate: float | Literal["auto"] | None = None,
         baseline: Literal["center", "mean", "standardized", "ranks"] = "ranks",
         mirrored: bool = True,
         optimizer: str | OptimizerFactory = "adam",
@@ -112,12 +114,13 @@ class NES(GaussianSearch):
         self.ascent = Ascent.with_default(
             optimizer,
             self.center,
-            learning_rate,
+            None if learning_rate == "auto" else learning_rate,
             noise=mean_std * sqrt(self.dim),
             chance=None if chance is None else chance / (sqrt(self.population) * mean_std),
             candidates=self.population,
         )
         self.learning_rate = self.ascent.learning_rate
+        self.auto = AutoRate(self.center) if learning_rate == "auto" else None
 
     @property
     def std(self) -> Tensor:
@@ -141,12 +144,16 @@ class NES(GaussianSearch):
         r = self.initial_std / self.initial_std.mean()
         gradient = deviations / (len(weights) * self.std * self.std.mean())  # (1), with respect to center / r
         rate = self.learning_rate * self._rate_factor.at(self.generation)
+        if self.auto is not None:
+            rate *= self.auto.follow(gradient * self.std.mean())[0]
         scaled, decay = self.center / r, self.weight_decay * self.center * r
         self.center = self.center + r * (self.ascent.step(scaled, gradient - decay, rate) - scaled)  # (2)
         return {
             "search/std_mean": float(self.std.mean()),
             "search/gradient_norm": float(torch.linalg.vector_norm(gradient)),
+            "search/learning_rate": rate,
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"ascent": self.ascent.state_dict()}
+        own: dict[str, Any] = {} if self.auto is None else {"auto": self.auto.state_dict()}
+        return super().state_dict() | own | {"ascent": self.ascent.state_dict()}

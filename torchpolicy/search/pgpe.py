@@ -15,6 +15,7 @@ from torchpolicy.base.schedule import Geometric
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.ascent import Ascent, OptimizerFactory, is_clipup
+from torchpolicy.vectors.auto_rate import AutoRate
 from torchpolicy.vectors.noise import make_noise
 from torchpolicy.vectors.params import Slices
 from torchpolicy.vectors.population import Candidates, Population
@@ -51,7 +52,8 @@ class PGPE(GaussianSearch):
         population: P, the number of candidates in a generation; even, because they come in mirrored pairs.
         learning_rate: Learning rate of the center's optimizer. If not set, |std| / 30 with clipup, whose fastest step
             is then |std| / 15, as in the paper. With another optimizer, the one whose first step is a fifth as long as
-            the noise, or a twentieth as long if its steps grow with the gradient, as those of sgd do.
+            the noise, or a twentieth as long if its steps grow with the gradient, as those of sgd do. With auto, it is
+            that one times a factor that follows the signal-to-noise ratio of the gradient (Nomura et al. 2024).
         std_learning_rate: Learning rate of std.
         std_max_change: Largest change of an entry of std in a generation, as a share of that entry.
         baseline: What a score is compared with: the mean score, the mean in units of the scores' standard deviation
@@ -75,7 +77,7 @@ class PGPE(GaussianSearch):
         *,
         population: int = 64,
         std: float | Tensor = 1.0,
-        learning_rate: float | None = None,
+        learning_rate: float | Literal["auto"] | None = None,
         std_learning_rate: float = 0.1,
         std_max_change: float = 0.2,
         baseline: Literal["mean", "standardized", "ranks"] = "ranks",
@@ -106,12 +108,13 @@ class PGPE(GaussianSearch):
         self.ascent = Ascent.with_default(
             optimizer,
             self.center,
-            learning_rate,
+            None if learning_rate == "auto" else learning_rate,
             noise=length,
             chance=None if chance is None else chance * length / sqrt(self.dim * self.population),
             candidates=self.population,
         )
         self.learning_rate = self.ascent.learning_rate
+        self.auto = AutoRate(self.center) if learning_rate == "auto" else None
 
     def _sample(self) -> Candidates:
         return self._draw(self.std)
@@ -123,6 +126,8 @@ class PGPE(GaussianSearch):
         gradient = first / len(weights)  # (1), half of the sum over both sides, for n = N / 2 pairs
         std_gradient = (second / len(weights) - float(over_mean.mean()) * self.std**2) / self.std  # (2)
         rate = self.learning_rate * self._rate_factor.at(self.generation)
+        if self.auto is not None:
+            rate *= self.auto.follow(gradient / self.std)[0]
         r = self._proportions
         self.center = self.ascent.step(self.center / r, gradient / r, rate) * r  # (3)
         limit = self.std_max_change * self.std
@@ -132,6 +137,7 @@ class PGPE(GaussianSearch):
             "search/std_mean": float(self.std.mean()),
             "search/std_floor": at_floor,
             "search/gradient_norm": float(torch.linalg.vector_norm(gradient)),
+            "search/learning_rate": rate,
         }
 
     @property
@@ -142,4 +148,5 @@ class PGPE(GaussianSearch):
         return self.initial_std / self.initial_std.mean()
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"std": self.std.clone(), "ascent": self.ascent.state_dict()}
+        own: dict[str, Any] = {} if self.auto is None else {"auto": self.auto.state_dict()}
+        return super().state_dict() | own | {"std": self.std.clone(), "ascent": self.ascent.state_dict()}

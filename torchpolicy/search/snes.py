@@ -5,7 +5,7 @@ section 3.5 and table 1.
 """
 
 from math import inf, log, sqrt
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
+from torchpolicy.vectors.auto_rate import AutoRate
 from torchpolicy.vectors.population import Candidates, Population
 from torchpolicy.vectors.shaping import utilities
 from torchpolicy.vectors.std import clamp_std
@@ -40,7 +41,8 @@ class SNES(GaussianSearch):
     Args:
         population: P, the number of candidates in a generation. If not set, the paper's 4 + floor(3 ln D) for D
             weights, which suits scores without noise.
-        learning_rate: Learning rate of the center.
+        learning_rate: Learning rate of the center. With auto it is a factor that follows the signal-to-noise ratio of
+            the center's steps (Nomura et al. 2024), 1 at first; as it falls, the Gaussian gets wider.
         std_learning_rate: Learning rate of std. If not set, the paper's (3 + ln D) / (5 sqrt D) for D weights.
         min_std: Floor of std, in units of the first std.
 
@@ -54,22 +56,23 @@ class SNES(GaussianSearch):
         *,
         population: int | None = None,
         std: float | Tensor = 1.0,
-        learning_rate: float = 1.0,
+        learning_rate: float | Literal["auto"] = 1.0,
         std_learning_rate: float | None = None,
         min_std: float = 1e-8,
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
         super().__init__(center, population=population, std=std, seed=seed, maximize=maximize)
-        check_range("learning_rate", learning_rate, 0, inf, open_low=True)
+        self.learning_rate = 1.0 if learning_rate == "auto" else learning_rate
+        check_range("learning_rate", self.learning_rate, 0, inf, open_low=True)
         if std_learning_rate is None:
             std_learning_rate = (3 + log(self.dim)) / (5 * sqrt(self.dim))
         check_range("std_learning_rate", std_learning_rate, 0, inf)
         check_range("min_std", min_std, 0, 1, open_low=True)
-        self.learning_rate = learning_rate
         self.std_learning_rate = std_learning_rate
         self.min_std = min_std
         self.std = self.initial_std.clone()
+        self.auto = AutoRate(self.center) if learning_rate == "auto" else None
 
     def _sample(self) -> Candidates:
         return self._draw(self.std)
@@ -77,14 +80,19 @@ class SNES(GaussianSearch):
     def _update(self, candidates: Population, scores: Tensor) -> Metrics:
         weights = utilities(scores)  # u
         first, second = candidates.weighted_sums(weights, weights)  # sum u std s, sum u (std s)^2
-        self.center = self.center + self.learning_rate * first  # (1)
         exponent = self.std_learning_rate / 2 * (second / self.std**2 - float(weights.sum()))
-        self.std, at_floor = clamp_std(self.std * exponent.exp(), self.initial_std, self.min_std)  # (2)
+        rate, wider = self.learning_rate, 1.0
+        if self.auto is not None:
+            rate, wider = self.auto.follow(first / self.std)
+        self.center = self.center + rate * first  # (1)
+        self.std, at_floor = clamp_std(self.std * exponent.exp() * wider, self.initial_std, self.min_std)  # (2)
         return {
             "search/std_mean": float(self.std.mean()),
             "search/std_floor": at_floor,
             "search/gradient_norm": float(torch.linalg.vector_norm(first / self.std)),
+            "search/learning_rate": rate,
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"std": self.std.clone()}
+        own: dict[str, Any] = {} if self.auto is None else {"auto": self.auto.state_dict()}
+        return super().state_dict() | own | {"std": self.std.clone()}

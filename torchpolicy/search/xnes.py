@@ -5,7 +5,7 @@ Wierstra et al. (2014), "Natural evolution strategies", section 3.4 and table 1.
 """
 
 from math import inf, log, sqrt
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.base import Search
+from torchpolicy.vectors.auto_rate import AutoRate
 from torchpolicy.vectors.shaping import utilities
 from torchpolicy.vectors.std import check_std, clamp_std
 
@@ -50,7 +51,8 @@ class XNES(Search):
         population: P, the number of candidates in a generation. If not set, the paper's 4 + floor(3 ln D) for D
             weights, which suits scores without noise.
         std: Standard deviation of the first samples, one number or (D,); A begins as its diagonal matrix.
-        learning_rate: Learning rate of the center.
+        learning_rate: Learning rate of the center. With auto it is a factor that follows the signal-to-noise ratio of
+            the center's steps (Nomura et al. 2024), 1 at first; as it falls, the Gaussian gets wider.
         shape_learning_rate: Learning rate of the Gaussian's shape, A. If not set, the paper's
             (9 + 3 ln D) / (5 D sqrt D) for D weights.
         min_std: Floor of the standard deviation along each axis, in units of the first one.
@@ -68,7 +70,7 @@ class XNES(Search):
         *,
         population: int | None = None,
         std: float | Tensor = 1.0,
-        learning_rate: float = 1.0,
+        learning_rate: float | Literal["auto"] = 1.0,
         shape_learning_rate: float | None = None,
         min_std: float = 1e-8,
         seed: int = 0,
@@ -77,16 +79,17 @@ class XNES(Search):
         super().__init__(center, population=population, seed=seed, maximize=maximize)
         if self.dim > LARGEST:
             raise ValueError(f"XNES keeps a matrix of D x D, for D at most {LARGEST}, got {self.dim}: take SNES")
-        check_range("learning_rate", learning_rate, 0, inf, open_low=True)
+        self.learning_rate = 1.0 if learning_rate == "auto" else learning_rate
+        check_range("learning_rate", self.learning_rate, 0, inf, open_low=True)
         if shape_learning_rate is None:
             shape_learning_rate = (9 + 3 * log(self.dim)) / (5 * self.dim * sqrt(self.dim))
         check_range("shape_learning_rate", shape_learning_rate, 0, inf)
         check_range("min_std", min_std, 0, 1, open_low=True)
-        self.learning_rate = learning_rate
         self.shape_learning_rate = shape_learning_rate
         self.min_std = min_std
         self.initial_std = check_std(std, self.center).double()
         self.transform = self.initial_std.diag()
+        self.auto = AutoRate(self.initial_std) if learning_rate == "auto" else None
 
     @property
     def std(self) -> Tensor:
@@ -105,10 +108,15 @@ class XNES(Search):
         lengths = torch.linalg.vector_norm(noise, dim=1, keepdim=True)
         rounded = lengths > sqrt(self.dim) + 6  # where A is narrower than the last bits of the candidates
         noise = noise * ((sqrt(self.dim) + 6) / lengths).clamp(max=1)
-        step = self.learning_rate * self.transform @ (weights @ noise)
-        self.center = self.center + step.to(self.center)  # (1)
         gradient = (noise.T * weights) @ noise - weights.sum() * torch.eye(self.dim).to(noise)  # (3)
-        self.transform = self.transform @ torch.linalg.matrix_exp(self.shape_learning_rate / 2 * gradient)  # (2)
+        rate, wider = self.learning_rate, 1.0
+        if self.auto is not None:
+            rate, wider = self.auto.follow(weights @ noise)
+        step = rate * self.transform @ (weights @ noise)
+        self.center = self.center + step.to(self.center)  # (1)
+        self.transform = (
+            wider * self.transform @ torch.linalg.matrix_exp(self.shape_learning_rate / 2 * gradient)
+        )  # (2)
         if rounded.any():
             left, widths, right = torch.linalg.svd(self.transform)
             self.transform = left * widths.clamp(min=NARROWEST * float(widths[0])) @ right
@@ -118,7 +126,10 @@ class XNES(Search):
             "search/std_mean": float(std.mean()),
             "search/std_floor": at_floor,
             "search/gradient_norm": float(torch.linalg.vector_norm(weights @ noise)),
+            "search/learning_rate": rate,
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"transform": self.transform.clone(), "initial_std": self.initial_std.clone()}
+        own: dict[str, Any] = {} if self.auto is None else {"auto": self.auto.state_dict()}
+        own |= {"transform": self.transform.clone(), "initial_std": self.initial_std.clone()}
+        return super().state_dict() | own
