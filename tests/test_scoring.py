@@ -41,15 +41,16 @@ class Walk(gymnasium.Env[Any, Any]):
         return self._observe(), 2.0, action == 1, self._steps == 20, {}
 
 
-def play(env: Any, generation: int = 1, **plan: Any) -> tuple[Any, Rollout, torch.Tensor]:
+def play(env: Any, generation: int = 1, **settings: Any) -> tuple[Any, Rollout, torch.Tensor]:
+    plan: Any = Plan(seed=0, **settings)
     environment = gym_environment(env)
     policy = tp.LinearPolicy(*environment.spaces)
-    if plan.get("normalize_observations"):
+    if plan.normalize_observations:
         policy.normalize()
     vector = tp.ParamVector(policy.net)
     candidates = torch.randn(POPULATION, vector.dim, generator=torch.Generator().manual_seed(0))
     with Rollout(environment, policy) as rollout:
-        return score(rollout, Plan(seed=0, **plan), candidates, vector.read(), generation), rollout, candidates
+        return score(rollout, plan, candidates, vector.read(), generation, plan.episodes), rollout, candidates
 
 
 def test_the_step_penalty_is_subtracted_for_each_step_of_the_score_alone() -> None:
@@ -170,7 +171,7 @@ def test_a_candidate_that_fails_when_played_again_has_failed() -> None:
     never = torch.zeros(POPULATION, tp.ParamVector(policy.net).dim)
     never[:, -2] = 1.0  # the bias of action 0
     with Rollout(environment, policy) as rollout:
-        fine = score(rollout, Plan(seed=0, reevaluate=1), never, never[0], 1)
+        fine = score(rollout, Plan(seed=0, reevaluate=1), never, never[0], 1, 1)
         assert not fine.failures
 
         original = rollout.play
@@ -180,7 +181,7 @@ def test_a_candidate_that_fails_when_played_again_has_failed() -> None:
             return original(played, *arguments, **options)
 
         rollout.play = second_fails  # type: ignore[method-assign]
-        failed = score(rollout, Plan(seed=0, reevaluate=1), never, never[0], 1)
+        failed = score(rollout, Plan(seed=0, reevaluate=1), never, never[0], 1, 1)
     lost = np.flatnonzero(np.isnan(failed.scores)).tolist()
     assert len(lost) == 2
     assert sorted(failure.candidate for failure in failed.failures) == lost

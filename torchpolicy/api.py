@@ -42,12 +42,13 @@ def train(
     seconds: float | None = None,
     tolerance: float | None = None,
     tolerance_generations: int = 50,
-    episodes: int | None = None,
+    episodes: int | Literal["auto"] | None = None,
     reevaluate: int | None = None,
     failed: Literal["dropped", "worst"] | None = None,
     step_penalty: float | None = None,
     eval_episodes: int | None = None,
     eval_every: int | None = None,
+    keep: Literal["best", "last"] | None = None,
     preset: bool = True,
     backend: Literal["auto", "gymnasium", "native"] = "auto",
     compile: bool = False,
@@ -91,7 +92,9 @@ def train(
             `tolerance_generations`.
         tolerance_generations: Generations that the held-out scores must stay within `tolerance`.
         episodes: E, episodes that each candidate plays in a generation; its score is their mean return. A learner's
-            policy plays as many with sampled actions. If nothing is given it is 1, or the learner's own number
+            policy plays as many with sampled actions. With ``"auto"``, a search plays more of them when the update's
+            directions from two halves of the episodes disagree, and fewer when they agree (1 to 32), and brings
+            scores to the same spread in each episode. If nothing is given it is 1, or the learner's own number
             (`Learner.episodes`).
         reevaluate: Additional episodes that the best quarter of the candidates plays. Among themselves they are then
             ranked by all the episodes that they played, which helps against luck. 0 if nothing is given.
@@ -103,6 +106,8 @@ def train(
         eval_episodes: Episodes of each held-out evaluation. 100 if nothing is given.
         eval_every: Generations between held-out evaluations of the center, 10 if nothing is given. One comes early
             when the center's own score in training promises the target.
+        keep: ``"best"``, the default: at the end the policy with the best held-out score is tested and saved; or
+            ``"last"``: the last one. The test's episodes are others, so its score is not biased.
         preset: Whether to use the preset.
         backend: ``"gymnasium"``; ``"native"``, our own twin of a Gymnasium id, on tensors or, for MuJoCo, in one shared
             data structure; or ``"auto"``, the twin if its returns are Gymnasium's to the last bit.

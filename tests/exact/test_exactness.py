@@ -112,6 +112,17 @@ def test_every_learner_is_tried_for_exactness() -> None:
     assert {name for name, _, _ in LEARNERS} == set(names("learn"))
 
 
+@pytest.mark.parametrize("name", ["snes", "nes"])
+def test_what_tunes_itself_is_exact_over_processes_and_resume(name: str) -> None:
+    arguments: dict[str, Any] = {"population": 10, "eval_episodes": 4, "eval_every": 2, "max_episode_steps": 40}
+    arguments |= {"episodes": "auto", "learning_rate": "auto"}
+    whole = tp.train("CartPole-v1", name, generations=6, **arguments)
+    assert len({row["rollout/episodes_each"] for row in whole.metrics}) > 1
+    assert facts(tp.train("CartPole-v1", name, generations=6, workers=2, **arguments)) == facts(whole)
+    tp.train("CartPole-v1", name, generations=3, run_dir="part", workers=3, **arguments)
+    assert facts(tp.resume("part", generations=6)) == facts(whole)
+
+
 def test_hyperparameters_in_words_are_resumed() -> None:
     arguments = {"baseline": "mean", "optimizer": "rmsprop", "population": 10, "eval_episodes": 4}
     whole = facts(tp.train("CartPole-v1", "nes", generations=4, **arguments))

@@ -61,7 +61,7 @@ def _told(search: Any, generations: int) -> Tensor:
     for _ in range(generations):
         candidates = search.ask()
         told = search.tell(candidates, -(candidates - 1).abs().sum(1))
-        assert 0 < told["search/learning_rate"]
+        assert told["search/learning_rate"] > 0
     center: Tensor = search.center
     return center
 

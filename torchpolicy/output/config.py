@@ -43,7 +43,7 @@ FIELDS: dict[str, Kind] = {
     "initial_weights": one_of("given", "of the seed"),
     "net": table_of(list_of(whole())),
     "seed": Kind("a whole number >= 0", lambda value: type(value) is int and value >= 0),
-    "episodes": whole(1),
+    "episodes": Kind("a whole number >= 1 or auto", lambda value: value == "auto" or whole(1).fits(value)),
     "target": maybe(number()),
     "generations": maybe(whole(1)),
     "total_steps": maybe(whole(1)),
@@ -56,6 +56,7 @@ FIELDS: dict[str, Kind] = {
     "normalize_observations": FLAG,
     "eval_episodes": whole(1),
     "eval_every": whole(1),
+    "keep": one_of("best", "last"),
     "checkpoint_seconds": number(0),
     "slots": whole(1),
     "backend": one_of("gymnasium", "native"),
@@ -67,7 +68,7 @@ FIELDS: dict[str, Kind] = {
 }
 """All fields of a ``config.json``, and what each may be."""
 
-SINCE: dict[str, Any] = {"failed": "dropped"}
+SINCE: dict[str, Any] = {"failed": "dropped", "keep": "last"}
 """Fields that runs of earlier versions lack, and the values that those runs had."""
 
 OLD_NAMES = {"survival_bonus": "step_penalty"}

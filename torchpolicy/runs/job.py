@@ -38,6 +38,9 @@ from torchpolicy.vectors.params import ParamVector
 DEFAULT_TOTAL_STEPS = 1_000_000
 """Budget of environment steps of a run that was given no budget at all."""
 
+FEW = 4
+"""Episodes of a candidate that play side by side where their number changes."""
+
 VECTORS = 35
 """Vectors as long as the policy's weights that a run holds at its peak: the search's, a checkpoint's and so on. It was
 measured."""
@@ -173,6 +176,8 @@ def _plan_of(settings: Settings, kind: type[Algorithm], environment: Environment
         chosen["total_steps"], goal = DEFAULT_TOTAL_STEPS, environment.reward_threshold
     if settings.episodes is None:
         chosen["episodes"] = kind.episodes
+    elif settings.episodes == "auto" and not kind.has_candidates:
+        raise ValueError(f"{kind.__name__} has no candidates: episodes='auto' is for searches")
     if settings.normalize_observations is None:
         chosen["normalize_observations"] = policy.normalizer is not None
     return Plan(**chosen | {"target": _target_of(settings.target, auto=goal)})
@@ -195,7 +200,8 @@ def _target_of(target: float | str | None, auto: float | None) -> float | None:
 
 def _slots_of(settings: Settings, algorithm: Algorithm, plan: Plan, environment: Environment, policy: Policy) -> int:
     """Episodes that the rollout plays side by side."""
-    at_once = max(plan.episodes * algorithm.population, plan.eval_episodes)
+    episodes = FEW if isinstance(plan.episodes, str) else plan.episodes
+    at_once = max(episodes * algorithm.population, plan.eval_episodes)
     return choose_slots(environment, policy, at_once, compile=settings.compile, noise_rank=algorithm.noise_rank)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.errors import CheckpointError
-from torchpolicy.base.fields import FLAG, TABLE, TEXT, Kind, check_fields, list_of, maybe, number, whole
+from torchpolicy.base.fields import FLAG, TABLE, TEXT, Kind, check_fields, list_of, maybe, number, record_of, whole
 from torchpolicy.output.blueprint import misfits
 from torchpolicy.output.config import check_identity
 from torchpolicy.output.writers.jsonl import NAME as METRICS
@@ -56,10 +56,15 @@ STATE: dict[str, Kind] = {
     "diagnosis": TABLE,
     "callbacks": TABLE,
     "elapsed": number(0),
+    "best": record_of({"score": maybe(number()), "generation": whole(), "policy": TABLE}),
+    "way": TABLE,
     "algorithm": TABLE,
     "policy": TABLE,
 }
 """The fields of :meth:`Trainer.state_dict`, and what each may be."""
+
+NEW = ("best", "way")
+"""Fields that checkpoints of earlier versions lack."""
 
 
 class Stateful(Protocol):
@@ -111,15 +116,28 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
     Raises:
         ValueError: If it cannot. The message names the first field that is wrong.
     """
-    check_fields(state, STATE, STATE)
+    check_fields(state, STATE, [name for name in STATE if name not in NEW])
     if len(state["budget"]) != len(trainer.plan.budget):
         raise ValueError(f"budget should have {len(trainer.plan.budget)} entries, got {len(state['budget'])}")
-    odd = [name for name, value in state["policy"].items() if not isinstance(value, Tensor)]
-    problems = [f"{name} is no tensor" for name in odd] or misfits(trainer.policy, state["policy"])
-    if problems:
-        raise ValueError(f"policy: {'; '.join(problems)}")
+    _check_policy("policy", trainer, state["policy"])
+    if state.get("best", {}).get("policy"):
+        _check_policy("best", trainer, state["best"]["policy"])
+    if "way" in state:
+        _check_part("way", trainer.way, state["way"])
     _check_part("algorithm", trainer.algorithm, state["algorithm"])
     _check_part("diagnosis", trainer.watch.diagnosis, state["diagnosis"])
+
+
+def _check_policy(name: str, trainer: Trainer, state: Mapping[str, Any]) -> None:
+    """See that a trainer's policy can take a state.
+
+    Raises:
+        ValueError: If it cannot. The message begins with the state's name.
+    """
+    odd = [field for field, value in state.items() if not isinstance(value, Tensor)]
+    problems = [f"{field} is no tensor" for field in odd] or misfits(trainer.policy, state)
+    if problems:
+        raise ValueError(f"{name}: {'; '.join(problems)}")
 
 
 def _check_part(name: str, part: Stateful, state: Mapping[str, Any]) -> None:

@@ -106,10 +106,11 @@ class Settings:
         "Number of generations for which the held-out scores must stay within --tolerance before the run stops.",
         resume=True,
     )
-    episodes: int | None = setting(
+    episodes: int | Literal["auto"] | None = setting(
         None,
-        "Episodes that each candidate plays in a generation, or that a learner learns from. Unless the preset says "
-        "otherwise, the default is 1 for a candidate, and each learner has a default of its own.",
+        "Episodes that each candidate plays in a generation, or that a learner learns from. With auto, a search plays "
+        "as many as it turns out to need. Unless the preset says otherwise, the default is 1 for a candidate, and each "
+        "learner has a default of its own.",
         preset=True,
     )
     reevaluate: int | None = setting(
@@ -143,6 +144,13 @@ class Settings:
         None,
         "Generations between held-out evaluations. 10 unless the preset says otherwise.",
         otherwise=10,
+        preset=True,
+    )
+    keep: Literal["best", "last"] | None = setting(
+        None,
+        "Policy that is tested and saved at the end: the one with the best held-out score, or the last. It is the best "
+        "unless the preset says otherwise.",
+        otherwise="best",
         preset=True,
     )
     preset: bool = setting(

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from time import perf_counter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torchpolicy.rollout.outcome import Failure
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.search.base import Search
 from torchpolicy.training.diagnosis import signal, spread, ties
+from torchpolicy.training.need import EpisodesByNeed
 from torchpolicy.training.plan import Plan
 from torchpolicy.training.scoring import describe, normalize, score
 from torchpolicy.vectors.params import ParamVector
@@ -63,6 +64,7 @@ class Way(ABC):
     def __init__(self, rollout: Rollout, plan: Plan) -> None:
         self.rollout = rollout
         self.plan = plan
+        self.need = EpisodesByNeed() if plan.episodes == "auto" else None
 
     @abstractmethod
     def improve(self, generation: int) -> Generation:
@@ -74,6 +76,19 @@ class Way(ABC):
         Raises:
             RunError: If the update made weights that are not finite.
         """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is remembered from generation to generation."""
+        return {} if self.need is None else {"need": self.need.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: If it does not fit.
+        """
+        if self.need is not None:
+            self.need.load_state_dict(state.get("need", {}))
 
     @staticmethod
     def _check_finite(center: Tensor, generation: int) -> None:
@@ -96,15 +111,20 @@ class AskPlayTell(Way):
 
     def improve(self, generation: int) -> Generation:
         search, laps = self.search, Laps(self.rollout)
+        episodes = int(self.plan.episodes) if self.need is None else self.need.at(generation)
         candidates = search.ask()
         laps.end("ask")
-        scored = score(self.rollout, self.plan, candidates, search.center, generation)
+        scored = score(self.rollout, self.plan, candidates, search.center, generation, episodes)
         laps.end("rollout")
         scores = torch.from_numpy(scored.scores)
         diagnosis = {
             "search/signal": signal(candidates, scores, search.center, mirrored=search.mirrored),
             "search/ties": ties(scores),
         }
+        if self.need is not None:
+            each = torch.from_numpy(scored.each_episode)
+            self.need.measure(candidates, each, search.center, mirrored=search.mirrored)
+            diagnosis |= {"rollout/episodes_each": float(episodes), "search/episode_signal": self.need.ratio}
         laps.skip()
         update = search.tell(candidates, scores)
         self.vector.write(search.center)
@@ -137,7 +157,7 @@ class PlayLearn(Way):
 
     def improve(self, generation: int) -> Generation:
         plan, laps = self.plan, Laps(self.rollout)
-        seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes)
+        seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, int(plan.episodes))
         outcome, episodes = self.rollout.collect(seeds, observe=plan.normalize_observations)
         laps.end("rollout")
         update = self.learner.learn(episodes)

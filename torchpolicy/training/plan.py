@@ -28,7 +28,8 @@ class Plan:
 
     Attributes:
         seed: Root of the seeds of all episodes.
-        episodes: E, episodes for each candidate in a generation, or for a learner's policy.
+        episodes: E, episodes for each candidate in a generation, or for a learner's policy. auto: as many as a search
+            turns out to need; see :class:`torchpolicy.training.need.EpisodesByNeed`.
         target: Held-out score at which the run stops. The lower end of the center's interval has to reach it on two
             sets of episodes. None: go on until the budget is used up.
         generations: Budget of generations.
@@ -44,6 +45,7 @@ class Plan:
         normalize_observations: Whether the policy's normaliser learns from what candidates see.
         eval_episodes: Episodes of each held-out evaluation.
         eval_every: Generations between validations.
+        keep: Which policy is tested and saved at the end: the one with the best held-out score, or the last.
         checkpoint_seconds: Seconds between checkpoints; longer where they would take more than 1 % of the time. 0
             writes one after every generation, however long that takes.
 
@@ -52,7 +54,7 @@ class Plan:
     """
 
     seed: int
-    episodes: int = 1
+    episodes: int | str = 1
     target: float | None = None
     generations: int | None = None
     total_steps: int | None = None
@@ -65,11 +67,18 @@ class Plan:
     normalize_observations: bool = False
     eval_episodes: int = 100
     eval_every: int = 10
+    keep: str = "best"
     checkpoint_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "eval_episodes"):
-            check_count(name, getattr(self, name), at_least=1, at_most=MOST_EPISODES)
+        if isinstance(self.episodes, str):
+            check_choice("episodes", self.episodes, ("auto",))
+        else:
+            check_count("episodes", self.episodes, at_least=1, at_most=MOST_EPISODES)
+        check_count("eval_episodes", self.eval_episodes, at_least=1, at_most=MOST_EPISODES)
+        if self.reevaluate and self.episodes == "auto":
+            raise ValueError("reevaluate does not go with episodes='auto', which plays more episodes where they help")
+        check_choice("keep", self.keep, ("best", "last"))
         for name in ("eval_every", "tolerance_generations"):
             check_count(name, getattr(self, name), at_least=1)
         check_count("reevaluate", self.reevaluate, at_least=0, at_most=MOST_EPISODES)

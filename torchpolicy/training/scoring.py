@@ -4,12 +4,14 @@ from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
+import torch
 from torch import Tensor, finfo
 
 from torchpolicy.base.seeding import Stream, episode_seeds
 from torchpolicy.base.types import Array, Metrics
 from torchpolicy.rollout.outcome import Failure, Outcome
 from torchpolicy.rollout.slots import Rollout
+from torchpolicy.training.need import standardized_mean
 from torchpolicy.training.plan import Plan
 from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.population import Candidates
@@ -33,6 +35,7 @@ class Scored:
         failures: Failed episodes of the candidates, and of the center, whose number is P.
         env_steps: Environment steps of all episodes.
         returns: (P, E), the returns of the candidates.
+        each_episode: (P, E) float64, the score of each candidate in each episode.
         metrics: Scalars about the generation, except ``rollout/env_steps``.
     """
 
@@ -41,10 +44,13 @@ class Scored:
     failures: list[Failure]
     env_steps: int
     returns: Array
+    each_episode: Array
     metrics: Metrics
 
 
-def score(rollout: Rollout, plan: Plan, candidates: Candidates, center: Tensor, generation: int) -> Scored:
+def score(
+    rollout: Rollout, plan: Plan, candidates: Candidates, center: Tensor, generation: int, episodes: int
+) -> Scored:
     """Play the candidates of a generation and score them.
 
     Every few generations the center plays the same episodes; its score is not told to the search. The policy's
@@ -52,23 +58,27 @@ def score(rollout: Rollout, plan: Plan, candidates: Candidates, center: Tensor, 
 
     Args:
         rollout: Plays the candidates.
-        plan: The episodes of each candidate, and how they are scored.
+        plan: How they are scored.
         candidates: (P, D), as the search returned them.
         center: (D,), the search's center.
         generation: Number of generations before this one.
+        episodes: E, the episodes of each candidate.
     """
     candidates = as_population(candidates, center)
     population = len(candidates)
     players = candidates.with_center() if generation % CENTER_EVERY == 0 else candidates
-    seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, plan.episodes + plan.reevaluate)
-    outcome = rollout.play(players, seeds[: plan.episodes], observe=plan.normalize_observations)
+    seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, episodes + plan.reevaluate)
+    outcome = rollout.play(players, seeds[:episodes], observe=plan.normalize_observations)
     outcomes, failures = [outcome], outcome.failures
-    every = _mean_scores(outcome, plan.step_penalty)
+    each_episode = _scores(outcome, plan.step_penalty)
+    every = each_episode.mean(1)
     scores = every[:population].copy()
+    if plan.episodes == "auto":
+        scores = standardized_mean(torch.from_numpy(each_episode[:population])).numpy()
     if plan.reevaluate:
         best = _best(scores)
-        again = rollout.play(candidates[best], seeds[plan.episodes :], observe=plan.normalize_observations)
-        sums = plan.episodes * scores[best] + plan.reevaluate * _mean_scores(again, plan.step_penalty)
+        again = rollout.play(candidates[best], seeds[episodes:], observe=plan.normalize_observations)
+        sums = episodes * scores[best] + plan.reevaluate * _scores(again, plan.step_penalty).mean(1)
         scores[best] = _dealt(scores[best], sums)
         failures = failures + [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
         outcomes.append(again)
@@ -93,13 +103,14 @@ def score(rollout: Rollout, plan: Plan, candidates: Candidates, center: Tensor, 
         failures=failures,
         env_steps=sum(each.env_steps for each in outcomes),
         returns=outcome.returns[:population],
+        each_episode=each_episode[:population],
         metrics=metrics,
     )
 
 
-def _mean_scores(outcome: Outcome, step_penalty: float) -> Array:
-    """(P,), mean over the episodes of the return less a bonus for each step."""
-    scores: Array = (outcome.returns - step_penalty * outcome.lengths).mean(1)
+def _scores(outcome: Outcome, step_penalty: float) -> Array:
+    """(P, E), the return of each episode less a bonus for each step."""
+    scores: Array = outcome.returns - step_penalty * outcome.lengths
     return scores
 
 

@@ -2,6 +2,8 @@
 
 from math import isfinite
 
+from torch import Tensor
+
 from torchpolicy.base.seeding import Stream
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
@@ -56,16 +58,17 @@ class Validation:
             and self.evaluate(Stream.CONFIRMATION, generation).ci[0] >= target
         )
 
-    def evaluate(self, stream: Stream, generation: int) -> Evaluation:
-        """Score the center.
+    def evaluate(self, stream: Stream, generation: int, vector: Tensor | None = None) -> Evaluation:
+        """Score the center, or other weights.
 
         Args:
             stream: Which held-out episodes to play. Those of the test are the same in every generation.
             generation: Generations done.
+            vector: (D,), the weights; None for the center.
         """
         return evaluate_vector(
             self._rollout,
-            self._algorithm.center,
+            self._algorithm.center if vector is None else vector,
             seed=self._plan.seed,
             stream=stream,
             episodes=self._plan.eval_episodes,
