@@ -40,6 +40,7 @@ ENVS = {
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "snes": {"algorithm": "snes"},
+    "snes_episodes": {"algorithm": "snes", "episodes": "auto"},
     "nes": {"algorithm": "nes"},
     "pgpe": {"algorithm": "pgpe"},
 }

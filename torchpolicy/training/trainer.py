@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from torchpolicy.base.errors import RunError
 from torchpolicy.base.seeding import Stream
@@ -20,7 +19,6 @@ from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.search.base import Search
-from torchpolicy.training.best import Best
 from torchpolicy.training.callbacks import Callback
 from torchpolicy.training.calling import Callbacks
 from torchpolicy.training.diagnosis import distributions
@@ -56,7 +54,6 @@ class Trainer:
         env_steps: Environment steps of training, in all sessions.
         ended: Whether a callback ended the run, in this session or in an earlier one with the same budget.
         validation: The held-out scores of the center, and whether one of them reached the target.
-        best: The policy with the best of these scores, which is tested and saved unless the plan keeps the last.
         way: How a generation improves the policy.
         watch: Looks at every generation, and tells what fails or stands still.
     """
@@ -83,13 +80,11 @@ class Trainer:
         self.env_steps = 0
         self.ended = False
         self.validation = Validation(algorithm, rollout, plan)
-        self.best = Best()
         self.way = way_of(algorithm, rollout, plan)
         self.watch = Watch(rollout.environment, self.way)
         self._callbacks = Callbacks(callbacks, rollout.group)
         folder = None if run_dir is None or rollout.group.rank != 0 else run_dir / "checkpoints"
         self._recovery = Recovery(folder, about or {}, plan.checkpoint_seconds)
-        self._closing: Evaluation | None = None  # of the last generation, if that was not due
         self._promise = nan  # of the present generation
         self._written = self._compiling = 0.0  # seconds of the last generation's writing, of compiling already told
         self._elapsed = 0.0  # seconds of the sessions before
@@ -131,8 +126,7 @@ class Trainer:
                 self._callbacks.call("on_generation_end", self, metrics)
                 over = self._is_over()
                 if over and not validated:
-                    self._closing = self._evaluate(Stream.VALIDATION)
-                    metrics |= held_out(self._closing) | {CLOSING: 1.0}
+                    metrics |= held_out(self._evaluate(Stream.VALIDATION)) | {CLOSING: 1.0}
                 self._tell(done, metrics, over=over)
                 self._keep(over=over)
                 self._written = time.perf_counter() - begin
@@ -142,13 +136,12 @@ class Trainer:
             raise
 
     def test(self) -> Evaluation:
-        """Score the policy that the run keeps on episodes that are used for nothing else.
-
-        The policy gets the weights with the best held-out score, unless the plan keeps the last. The algorithm is left
-        as it is.
-        """
-        self._take_best()
-        evaluation = self._evaluate(Stream.TEST, ParamVector(self.policy.net).read())
+        """Score the policy that the run keeps, whose weights it gets, on episodes that are used for nothing else."""
+        with self.watch.naming(self.generation, self.report.note):
+            kept = self.validation.keep_best(self.generation)
+            evaluation = self.validation.test()
+        if kept:
+            self.report.note(kept)
         low, high = evaluation.ci
         metrics = {"test/mean_reward": evaluation.mean, "test/ci_low": low, "test/ci_high": high}
         metrics["rollout/env_steps"] = self.env_steps
@@ -177,7 +170,7 @@ class Trainer:
             "diagnosis": self.watch.diagnosis.state_dict(),
             "callbacks": self._callbacks.state_dict(),
             "elapsed": self._seconds(),
-            "best": self.best.state_dict(),
+            "best": self.validation.best.state_dict(),
             "way": self.way.state_dict(),
             "algorithm": self.algorithm.state_dict(),
             "policy": {name: tensor.clone() for name, tensor in self.policy.state_dict().items()},
@@ -195,25 +188,9 @@ class Trainer:
         self.watch.diagnosis.load_state_dict(state["diagnosis"])
         self._callbacks.load_state_dict(state["callbacks"])
         if "best" in state:  # which earlier versions did not keep
-            self.best.load_state_dict(state["best"])
+            self.validation.best.load_state_dict(state["best"])
             self.way.load_state_dict(state["way"])
         self._elapsed, self._started = state["elapsed"], time.monotonic()
-
-    def _take_best(self) -> None:
-        """Give the policy the weights with the best held-out score, if those of the last generation score less.
-
-        A score of the last generation that was not due is no part of the state: a run that goes on has never seen it.
-        """
-        best = self.best
-        if best.score is None or best.generation == self.generation:
-            return
-        last = self._closing or self._evaluate(Stream.VALIDATION)
-        if not last.mean >= best.score:
-            scores = f"{best.score:.5g}, against {last.mean:.5g} at the end"
-            self.report.note(
-                f"kept: the policy of generation {best.generation}, with the best held-out score ({scores})"
-            )
-            self.policy.load_state_dict(best.policy)
 
     def _begin(self) -> None:
         """Start the clock and the callbacks, and see that all processes begin with the same weights."""
@@ -255,19 +232,12 @@ class Trainer:
         metrics |= held_out(evaluation)
         with self.watch.naming(self.generation, self.report.note):
             self.validation.take(evaluation, self.generation)
-        self._consider(evaluation)
         return True
 
-    def _consider(self, evaluation: Evaluation) -> None:
-        """Keep the policy if this held-out score of the center is the best."""
-        if self.plan.keep == "best":
-            reached = self.validation.reached
-            self.best.take(evaluation.mean, self.generation, self.policy.state_dict(), final=reached)
-
-    def _evaluate(self, stream: Stream, vector: Tensor | None = None) -> Evaluation:
-        """Score the center, or other weights (D,), on the held-out episodes of a stream."""
+    def _evaluate(self, stream: Stream) -> Evaluation:
+        """Score the center on the held-out episodes of a stream."""
         with self.watch.naming(self.generation, self.report.note):
-            return self.validation.evaluate(stream, self.generation, vector)
+            return self.validation.evaluate(stream, self.generation)
 
     def _check_agreement(self) -> None:
         if self.generation % AGREEMENT == 0 and not self.rollout.group.agree(self.algorithm.center):

@@ -11,7 +11,9 @@ from torchpolicy.output.writers.base import HELD_OUT
 from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.search.base import Search
+from torchpolicy.training.best import Best
 from torchpolicy.training.plan import Plan
+from torchpolicy.vectors.params import ParamVector
 
 
 class Validation:
@@ -25,12 +27,15 @@ class Validation:
     Attributes:
         reached: Whether the target was reached.
         scores: (generation, held-out score) of every validation, in all sessions.
+        best: The policy with the best of these scores; empty if the plan keeps the last policy.
     """
 
     def __init__(self, algorithm: Search | Learner, rollout: Rollout, plan: Plan) -> None:
         self._algorithm, self._rollout, self._plan = algorithm, rollout, plan
         self.reached = False
         self.scores: list[tuple[int, float]] = []
+        self.best = Best()
+        self._latest: tuple[int, Evaluation] | None = None  # the last held-out evaluation, and its generation
 
     @property
     def settled(self) -> bool:
@@ -58,21 +63,55 @@ class Validation:
             and self.evaluate(Stream.CONFIRMATION, generation).ci[0] >= target
         )
 
-    def evaluate(self, stream: Stream, generation: int, vector: Tensor | None = None) -> Evaluation:
-        """Score the center, or other weights.
+        if self._plan.keep == "best":
+            policy = self._rollout.policy.state_dict()
+            self.best.take(evaluation.mean, generation, policy, final=self.reached)
+
+    def evaluate(self, stream: Stream, generation: int) -> Evaluation:
+        """Score the center.
 
         Args:
-            stream: Which held-out episodes to play. Those of the test are the same in every generation.
+            stream: Which held-out episodes to play.
             generation: Generations done.
-            vector: (D,), the weights; None for the center.
         """
+        evaluation = self._play(self._algorithm.center, stream, generation)
+        if stream is Stream.VALIDATION:
+            self._latest = generation, evaluation
+        return evaluation
+
+    def keep_best(self, generation: int) -> str | None:
+        """Give the policy the weights with the best held-out score, if those of the last generation score less.
+
+        A score of the last generation that was not due is no part of any state: a run that goes on has never seen it.
+
+        Args:
+            generation: Generations done.
+
+        Returns:
+            What there is to tell the user; None if the last policy is kept.
+        """
+        best = self.best
+        if best.score is None or best.generation == generation:
+            return None
+        if self._latest is not None and self._latest[0] == generation:
+            last = self._latest[1].mean
+        else:
+            last = self.evaluate(Stream.VALIDATION, generation).mean
+        if last >= best.score:
+            return None
+        self._rollout.policy.load_state_dict(best.policy)
+        scores = f"{best.score:.5g}, against {last:.5g} at the end"
+        return f"kept: the policy of generation {best.generation}, with the best held-out score ({scores})"
+
+    def test(self) -> Evaluation:
+        """Score the policy on the episodes of the test, which are the same in every generation."""
+        return self._play(ParamVector(self._rollout.policy.net).read(), Stream.TEST, 0)
+
+    def _play(self, vector: Tensor, stream: Stream, generation: int) -> Evaluation:
+        """Score weights (D,) on the episodes of a stream."""
+        seed, episodes = self._plan.seed, self._plan.eval_episodes
         return evaluate_vector(
-            self._rollout,
-            self._algorithm.center if vector is None else vector,
-            seed=self._plan.seed,
-            stream=stream,
-            episodes=self._plan.eval_episodes,
-            generation=0 if stream is Stream.TEST else generation,
+            self._rollout, vector, seed=seed, stream=stream, episodes=episodes, generation=generation
         )
 
 
