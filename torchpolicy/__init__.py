@@ -24,11 +24,13 @@ from torchpolicy.runs.config_file import read_settings
 from torchpolicy.runs.result import Result
 from torchpolicy.runs.trained import evaluate, load
 from torchpolicy.search.ars import ARS
+from torchpolicy.search.ask import Ask
 from torchpolicy.search.base import Search
 from torchpolicy.search.cem import CEM
 from torchpolicy.search.cmaes import CMAES
 from torchpolicy.search.nes import NES
 from torchpolicy.search.pgpe import PGPE
+from torchpolicy.search.restarts import Restarts
 from torchpolicy.search.sepcma import SepCMA
 from torchpolicy.search.snes import SNES
 from torchpolicy.search.xnes import XNES
@@ -44,6 +46,7 @@ __all__ = [
     "REINFORCE",
     "SNES",
     "XNES",
+    "Ask",
     "CheckpointError",
     "ClipUp",
     "DeepCEM",
@@ -55,6 +58,7 @@ __all__ = [
     "ParamVector",
     "Policy",
     "ResidualPolicy",
+    "Restarts",
     "Result",
     "Rollout",
     "RunError",

@@ -49,6 +49,7 @@ def train(
     eval_episodes: int | None = None,
     eval_every: int | None = None,
     keep: Literal["best", "last"] | None = None,
+    restarts: bool | None = None,
     preset: bool = True,
     backend: Literal["auto", "gymnasium", "native"] = "auto",
     compile: bool = False,
@@ -108,6 +109,8 @@ def train(
             when the center's own score in training promises the target.
         keep: ``"best"``, the default: at the end the policy with the best held-out score is tested and saved; or
             ``"last"``: the last one. The test's episodes are others, so its score is not biased.
+        restarts: Whether a search begins again, from a fresh center and with twice the population, where it has
+            converged or its scores have stood still for 50 generations (:class:`Restarts`). The budget goes on.
         preset: Whether to use the preset.
         backend: ``"gymnasium"``; ``"native"``, our own twin of a Gymnasium id, on tensors or, for MuJoCo, in one shared
             data structure; or ``"auto"``, the twin if its returns are Gymnasium's to the last bit.

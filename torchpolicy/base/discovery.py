@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-NO_ENTRIES = ("base", "gaussian", "make")
-"""Files that are no entries: ``base`` and ``gaussian`` hold what entries share, and ``make`` chooses among them."""
+NO_ENTRIES = ("ask", "base", "gaussian", "make", "restarts")
+"""Files that are no entries: ``base`` and ``gaussian`` hold what entries share, ``make`` chooses among them, and
+``ask`` and ``restarts`` are wrapped around something else."""
 
 
 @cache

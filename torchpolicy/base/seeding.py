@@ -21,6 +21,7 @@ class Stream(IntEnum):
     ACTION = 6  # noise of sampled actions, derived from the episode's seed
     EVALUATION = 7  # episodes that a user scores, draws or shows; never those of a run's test
     CALLBACK = 8  # episodes that callbacks score during a run
+    RESTARTS = 9  # where searches that are begun again start
 
 
 FIRST_SEEDS = {

@@ -37,6 +37,7 @@ class Learner(ABC):
         generation: How many times :meth:`learn` was called.
         generator: The learner's own random stream.
         episodes: Episodes that a generation takes, unless the run sets another number.
+        resumable: True, because its state is all that it needs to go on.
         has_candidates: False: there is one policy, and only its episodes have scores. Settings that are about
             candidates (`reevaluate`, `step_penalty`, `failed`) do not apply to a learner.
         population: 1, because one policy plays.
@@ -50,6 +51,7 @@ class Learner(ABC):
 
     episodes: ClassVar[int] = 100
     has_candidates: ClassVar[bool] = False
+    resumable: ClassVar[bool] = True
     population: ClassVar[int] = 1
     noise_rank: ClassVar[None] = None
     drawn: ClassVar[int] = 0

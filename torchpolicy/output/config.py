@@ -57,6 +57,7 @@ FIELDS: dict[str, Kind] = {
     "eval_episodes": whole(1),
     "eval_every": whole(1),
     "keep": one_of("best", "last"),
+    "restarts": FLAG,
     "checkpoint_seconds": number(0),
     "slots": whole(1),
     "backend": one_of("gymnasium", "native"),
@@ -68,7 +69,7 @@ FIELDS: dict[str, Kind] = {
 }
 """All fields of a ``config.json``, and what each may be."""
 
-SINCE: dict[str, Any] = {"failed": "dropped", "keep": "last"}
+SINCE: dict[str, Any] = {"failed": "dropped", "keep": "last", "restarts": False}
 """Fields that runs of earlier versions lack, and the values that those runs had."""
 
 OLD_NAMES = {"survival_bonus": "step_penalty"}

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from functools import partial
 from math import inf, isfinite
 from typing import Any
 
@@ -13,10 +14,11 @@ from torchpolicy.base.discovery import entry, names
 from torchpolicy.learn.base import Learner
 from torchpolicy.policies.base import Policy
 from torchpolicy.search.base import Search
+from torchpolicy.search.restarts import Restarts
 from torchpolicy.vectors.params import ParamVector
 
-RUN_ARGUMENTS = ("center", "policy", "slices", "seed", "maximize")
-"""Arguments of an algorithm that a run sets itself; the others are its hyperparameters."""
+RUN_ARGUMENTS = ("center", "policy", "slices", "seed", "maximize", "bounds")
+"""Arguments of an algorithm that a run sets itself, or that weights do not need; the others are its hyperparameters."""
 
 STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None)
 """A hyperparameter that a run adds to every algorithm with a std: the first std in units of each layer's initial
@@ -122,7 +124,12 @@ def check_place(algorithm: str | Algorithm, device: torch.device) -> None:
 
 
 def make_algorithm(
-    algorithm: str | Algorithm, hyperparameters: Mapping[str, Any], policy: Policy, seed: int
+    algorithm: str | Algorithm,
+    hyperparameters: Mapping[str, Any],
+    policy: Policy,
+    seed: int,
+    *,
+    restarts: bool = False,
 ) -> Algorithm:
     """The algorithm that trains a policy.
 
@@ -131,12 +138,15 @@ def make_algorithm(
         hyperparameters: Its hyperparameters, for an algorithm that is named.
         policy: The policy. A search is over the weights of its net.
         seed: Seed of the algorithm's own random stream, for one that is named.
+        restarts: Whether a search that is named begins again where it stalls.
 
     Raises:
         ValueError: If the algorithm does not fit the policy, or cannot be made.
     """
     if isinstance(algorithm, str):
-        return _made(algorithm_class(algorithm), hyperparameters, policy, seed)
+        return _made(algorithm_class(algorithm), hyperparameters, policy, seed, restarts=restarts)
+    if restarts:
+        raise ValueError("restarts go with a search chosen by name: put yours into a torchpolicy.Restarts")
     if hyperparameters:
         raise ValueError(f"hyperparameters go with an algorithm chosen by name, got {', '.join(hyperparameters)}")
     if isinstance(algorithm, Learner):
@@ -151,7 +161,9 @@ def make_algorithm(
     return algorithm
 
 
-def _made(algorithm: type[Algorithm], hyperparameters: Mapping[str, Any], policy: Policy, seed: int) -> Algorithm:
+def _made(
+    algorithm: type[Algorithm], hyperparameters: Mapping[str, Any], policy: Policy, seed: int, *, restarts: bool
+) -> Algorithm:
     """A new algorithm for a policy."""
     for name, value in hyperparameters.items():
         if isinstance(value, float) and isfinite(value) and abs(value) > torch.finfo(policy.dtype).max:
@@ -162,7 +174,14 @@ def _made(algorithm: type[Algorithm], hyperparameters: Mapping[str, Any], policy
     settings = _with_std(algorithm, hyperparameters, vector)
     if "slices" in inspect.signature(algorithm).parameters:
         settings["slices"] = vector.slices
+    if restarts:
+        return Restarts(partial(_again, algorithm, settings), vector.read(), seed=seed)
     return algorithm(vector.read(), seed=seed, **settings)
+
+
+def _again(algorithm: type[Search], settings: dict[str, Any], **changed: Any) -> Search:
+    """A search of that kind, with other settings where they have changed."""
+    return algorithm(**settings | changed)
 
 
 def usual_scale(vector: ParamVector) -> float:

@@ -210,4 +210,7 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, float) and not isfinite(value):
         return str(value)
-    return value if isinstance(value, bool | int | float | str | None) else {"is": repr(value)}
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    shown = repr(value)
+    return {"is": name_of(value) if " at 0x" in shown else shown}  # an address differs from process to process

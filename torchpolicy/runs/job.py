@@ -112,7 +112,8 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
     vector = ParamVector(policy.net)
     check_memory(VECTORS * vector.dim * vector.dtype.itemsize, 1, device)  # before trying it out, which takes some
     check_policy(policy, environment.first_observation)
-    algorithm = make_algorithm(settings.algorithm, settings.hyperparameters or {}, policy, settings.seed)
+    given = settings.hyperparameters or {}
+    algorithm = make_algorithm(settings.algorithm, given, policy, settings.seed, restarts=bool(settings.restarts))
     slots = _slots_of(settings, algorithm, plan, environment, policy)
     config = {
         "preset": preset,
@@ -148,9 +149,11 @@ def _kind_of(settings: Settings) -> type[Algorithm]:
 
 def _check_candidates(settings: Settings, kind: type[Algorithm]) -> None:
     """Refuse settings of candidates for an algorithm that has none."""
-    asked = settings.reevaluate or settings.step_penalty or settings.failed != "dropped"
+    asked = settings.reevaluate or settings.step_penalty or settings.failed != "dropped" or settings.restarts
     if asked and not kind.has_candidates:
-        raise ValueError(f"{kind.__name__} has no candidates: reevaluate, step_penalty and failed are for searches")
+        raise ValueError(
+            f"{kind.__name__} has no candidates: reevaluate, step_penalty, failed and restarts are for searches"
+        )
 
 
 def _policy_of(settings: Settings, environment: Environment, device: torch.device) -> Policy:
@@ -216,7 +219,8 @@ def _record(
     settings: Settings, algorithm: Algorithm, environment: Environment, policy: Policy, plan: Plan
 ) -> dict[str, Any]:
     """The settings as plain values."""
-    known, given = hyperparameters_of(type(algorithm)), settings.hyperparameters or {}
+    kind, given = _kind_of(settings), settings.hyperparameters or {}
+    known = hyperparameters_of(kind)
     if isinstance(settings.algorithm, str):
         recorded = {name: given.get(name, known[name].default) for name in known}
         recorded |= {"std": given.get("std")} if "std" in known else {}  # None: each layer's own
@@ -226,11 +230,12 @@ def _record(
         "env": name_of(settings.env),
         "env_args": dict(settings.env_args or {}),
         "max_episode_steps": settings.max_episode_steps,
-        "algorithm": type(algorithm).__name__.lower(),
+        "algorithm": kind.__name__.lower(),
         "hyperparameters": recorded,
         "policy": policy.settings,
         "net": {name: list(tensor.shape) for name, tensor in policy.net.state_dict().items()},
         **asdict(plan),
+        "restarts": bool(settings.restarts),
         "backend": environment.backend,
         "compile": settings.compile,
         "device": str(settings.device),

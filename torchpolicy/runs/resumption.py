@@ -107,6 +107,8 @@ def resume(trainer: Trainer, run_dir: Path, identity: str | None) -> tuple[bool,
         )
     if state is not None:
         read_rows(run_dir, state["env_steps"])
+        if not trainer.algorithm.resumable and not trainer.reasons:
+            raise CheckpointError(f"{run_dir}: cannot go on, because its optimizer has no state_dict to be saved by")
     return state is not None, refused
 
 

@@ -153,6 +153,12 @@ class Settings:
         otherwise="best",
         preset=True,
     )
+    restarts: bool | None = setting(
+        None,
+        "Begin the search again, from a fresh center and with twice the population, where it has converged or its "
+        "scores have stood still for 50 generations; for searches only. Off unless the preset says otherwise.",
+        preset=True,
+    )
     preset: bool = setting(
         True,
         "Take settings that are not given from the preset of the algorithm for the environment, if there is one.",
@@ -199,7 +205,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_count("workers", self.workers, at_least=1, at_most=MOST_PROCESSES)
-        for name in ("preset", "compile", "strict", "normalize_observations"):
+        for name in ("preset", "compile", "strict", "normalize_observations", "restarts"):
             if (flag := getattr(self, name)) not in (True, False, None):
                 raise ValueError(f"{name} must be True or False, got {flag!r}")
         for name in ("log_dir", "run_dir"):

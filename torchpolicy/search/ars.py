@@ -13,6 +13,7 @@ from torchpolicy.base.checks import check_count, check_range
 from torchpolicy.base.schedule import Geometric
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.noise import make_noise
 from torchpolicy.vectors.params import Slices
 from torchpolicy.vectors.population import Candidates, Population
@@ -74,9 +75,12 @@ class ARS(GaussianSearch):
         slices: Slices | None = None,
         seed: int = 0,
         maximize: bool = True,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         noise = make_noise(noise_rank, slices, mirrored=True)
-        super().__init__(center, population=population, std=std, noise=noise, seed=seed, maximize=maximize)
+        super().__init__(
+            center, population=population, std=std, noise=noise, seed=seed, maximize=maximize, bounds=bounds
+        )
         if top_directions is not None and check_count("top_directions", top_directions, at_least=1) > population // 2:
             raise ValueError(f"top_directions must be at most half the population {population}, got {top_directions}")
         self._rate_factor = Geometric("learning_rate", learning_rate_decay)

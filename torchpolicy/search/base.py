@@ -10,6 +10,7 @@ from torch import Tensor, finfo
 from torchpolicy.base.checks import LARGEST_POPULATION, check_count, check_seed
 from torchpolicy.base.seeding import Stream, derive_seed
 from torchpolicy.base.types import Metrics
+from torchpolicy.vectors.bounds import Bound, Bounds
 from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.population import Candidates, Population
 
@@ -27,6 +28,8 @@ class Search(ABC):
         seed: Seed of the search's own random stream; no global one is touched.
         maximize: Whether higher scores are better.
         mirrored: Whether candidates come in pairs, rows 2i and 2i + 1 on either side of the center.
+        bounds: The lower and the upper bound of every entry, each a number or (D,), for whoever searches for other
+            things than weights. Candidates beyond them are reflected. There are none if not set.
 
     Attributes:
         center: (D,), the point that the search recommends; never the luckiest sample.
@@ -36,6 +39,7 @@ class Search(ABC):
         matrices: About how many matrices of D x D float64 numbers it holds at a time, at most.
         episodes: Episodes that each candidate plays in a generation, unless the run sets another number.
         has_candidates: Whether there are candidates with scores of their own; a learner has none.
+        resumable: Whether its state is all that it needs to go on.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -45,6 +49,7 @@ class Search(ABC):
     matrices: ClassVar[int] = 0
     episodes: ClassVar[int] = 1
     has_candidates: ClassVar[bool] = True
+    resumable: bool = True
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class Search(ABC):
         seed: int = 0,
         maximize: bool = True,
         mirrored: bool = False,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         if not isinstance(center, Tensor) or center.ndim != 1 or not len(center) or not center.is_floating_point():
             found = f"{center.dtype} {tuple(center.shape)}" if isinstance(center, Tensor) else type(center).__name__
@@ -68,6 +74,7 @@ class Search(ABC):
             raise ValueError(f"population must be even, for mirrored pairs, got {population}")
         self.mirrored = mirrored
         self.maximize = maximize
+        self.bounds = None if bounds is None else Bounds(bounds, self.center)
         self.generation = 0
         self.generator = torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.SEARCH))
 
@@ -83,7 +90,10 @@ class Search(ABC):
 
     def ask(self) -> Candidates:
         """Draw candidates, (P, D): a tensor, or with `noise_rank` a population, which is never written out in full."""
-        return self._sample()
+        candidates = self._sample()
+        if self.bounds is not None and isinstance(candidates, Tensor):
+            return self.bounds.reflect(candidates)
+        return candidates
 
     @torch.no_grad()
     def tell(self, candidates: Candidates, scores: Tensor) -> Metrics:
@@ -121,6 +131,8 @@ class Search(ABC):
         metrics = None
         if len(scores) >= 2 and not (scores == scores[0]).all():
             metrics = self._update(self._for_update(told), scores if self.maximize else -scores)
+        if self.bounds is not None:
+            self.center = self.bounds.clamp(self.center)
         self.generation += 1
         return (metrics or {}) | {
             "search/step_norm": float(torch.linalg.vector_norm(self.center - before)),

@@ -13,6 +13,7 @@ from torchpolicy.base.checks import check_range
 from torchpolicy.base.schedule import Linear
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.gaussian import mean_and_variance
 from torchpolicy.vectors.population import Candidates, Population
 
@@ -69,8 +70,9 @@ class CEM(GaussianSearch):
         min_std: float = 1e-8,
         seed: int = 0,
         maximize: bool = True,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize)
+        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize, bounds=bounds)
         check_range("elite_fraction", elite_fraction, 0, 1, open_low=True)
         self._extra = Linear("extra_variance", extra_variance, extra_variance_decay)
         check_range("smoothing", smoothing, 0, 1)

@@ -14,6 +14,7 @@ from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.base import Search
 from torchpolicy.vectors.adaptation import Paths, adaptation
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.shaping import by_rank
 from torchpolicy.vectors.std import check_std, clamp_std
 
@@ -51,7 +52,8 @@ class CMAES(Search):
                   + c_1 p_c p_c^T + c_mu sum_k v_k y_k y_k^T                        (47)
 
     v_k is w_k where that is positive, and w_k D / |C^(-1/2) y_k|^2 otherwise (46). h is 0 while p_s is too long for C
-    to learn from p_c, and 1 otherwise. C is decomposed again once enough of it is new.
+    to learn from p_c, and 1 otherwise. C is decomposed again once enough of it is new. With `bounds`, negative weights
+    are left out.
 
     It suits D of up to about 1,000; for longer vectors, :class:`SepCMA` learns the diagonal alone.
 
@@ -82,8 +84,9 @@ class CMAES(Search):
         min_std: float = 1e-12,
         seed: int = 0,
         maximize: bool = True,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize)
+        super().__init__(center, population=population, seed=seed, maximize=maximize, bounds=bounds)
         if self.dim > LARGEST:
             raise ValueError(f"CMAES keeps a matrix of D x D, for D at most {LARGEST}, got {self.dim}: take SepCMA")
         check_range("min_std", min_std, 0, 1, open_low=True)
@@ -109,6 +112,8 @@ class CMAES(Search):
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
         rates = adaptation(len(scores), self.dim)
         weights = by_rank(scores, rates.weights).to(self.axes)  # w_k
+        if self.bounds is not None:  # reflected candidates did not go the ways that would be unlearned
+            weights = weights.clamp(min=0)
         steps = (candidates.double() - self.center.double()) / (self.scale * self.initial_std)  # y_k
         lengths = torch.linalg.vector_norm(self._whiten(steps), dim=1)
         longest = sqrt(self.dim) + 6  # beyond chance: the candidates were rounded

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from torchpolicy.search.base import Search
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.noise import DenseNoise, Noise
 from torchpolicy.vectors.population import Candidates, Population
 from torchpolicy.vectors.std import check_std
@@ -37,10 +38,14 @@ class GaussianSearch(Search):
         noise: Noise | None = None,
         seed: int,
         maximize: bool,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         self.noise = noise or DenseNoise()
-        super().__init__(center, population=population, seed=seed, maximize=maximize, mirrored=self.noise.mirrored)
+        mirrored = self.noise.mirrored
+        super().__init__(center, population=population, seed=seed, maximize=maximize, mirrored=mirrored, bounds=bounds)
         self.noise_rank = self.noise.rank
+        if bounds is not None and self.noise_rank:
+            raise ValueError("bounds do not go with noise_rank: candidates of a low rank are never written out in full")
         self.initial_std = check_std(std, self.center)
         self.noise.check_std(self.initial_std)
 

@@ -17,6 +17,7 @@ from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
 from torchpolicy.vectors.auto_rate import AutoRate
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.gaussian import draw
 from torchpolicy.vectors.noise import make_noise
 from torchpolicy.vectors.params import Slices
@@ -93,9 +94,12 @@ class NES(GaussianSearch):
         slices: Slices | None = None,
         seed: int = 0,
         maximize: bool = True,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         noise = make_noise(noise_rank, slices, mirrored=mirrored)
-        super().__init__(center, population=population, std=std, noise=noise, seed=seed, maximize=maximize)
+        super().__init__(
+            center, population=population, std=std, noise=noise, seed=seed, maximize=maximize, bounds=bounds
+        )
         check_choice("baseline", baseline, ["center", *SHAPINGS])
         if baseline == "center" and mirrored:
             raise ValueError("baseline 'center' cancels out in mirrored pairs: take mirrored=False with it")

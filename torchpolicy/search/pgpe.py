@@ -16,6 +16,7 @@ from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.ascent import Ascent, OptimizerFactory, is_clipup
 from torchpolicy.vectors.auto_rate import AutoRate
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.noise import make_noise
 from torchpolicy.vectors.params import Slices
 from torchpolicy.vectors.population import Candidates, Population
@@ -88,9 +89,12 @@ class PGPE(GaussianSearch):
         slices: Slices | None = None,
         seed: int = 0,
         maximize: bool = True,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         noise = make_noise(noise_rank, slices, mirrored=True)
-        super().__init__(center, population=population, std=std, noise=noise, seed=seed, maximize=maximize)
+        super().__init__(
+            center, population=population, std=std, noise=noise, seed=seed, maximize=maximize, bounds=bounds
+        )
         check_range("std_learning_rate", std_learning_rate, 0, inf)
         check_range("std_max_change", std_max_change, 0, 1)
         check_choice("baseline", baseline, SHAPINGS)

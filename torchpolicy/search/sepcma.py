@@ -13,6 +13,7 @@ from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.adaptation import Paths, adaptation
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.population import Candidates, Population
 from torchpolicy.vectors.shaping import by_rank
 from torchpolicy.vectors.std import clamp_std
@@ -55,8 +56,9 @@ class SepCMA(GaussianSearch):
         min_std: float = 1e-12,
         seed: int = 0,
         maximize: bool = True,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize)
+        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize, bounds=bounds)
         check_range("min_std", min_std, 0, 1, open_low=True)
         self.min_std = min_std
         self.scale = 1.0

@@ -14,6 +14,7 @@ from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.auto_rate import AutoRate
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.population import Candidates, Population
 from torchpolicy.vectors.shaping import utilities
 from torchpolicy.vectors.std import clamp_std
@@ -61,8 +62,9 @@ class SNES(GaussianSearch):
         min_std: float = 1e-8,
         seed: int = 0,
         maximize: bool = True,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize)
+        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize, bounds=bounds)
         self.learning_rate = 1.0 if learning_rate == "auto" else learning_rate
         check_range("learning_rate", self.learning_rate, 0, inf, open_low=True)
         if std_learning_rate is None:

@@ -14,6 +14,7 @@ from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.base import Search
 from torchpolicy.vectors.auto_rate import AutoRate
+from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.shaping import utilities
 from torchpolicy.vectors.std import check_std, clamp_std
 
@@ -75,8 +76,9 @@ class XNES(Search):
         min_std: float = 1e-8,
         seed: int = 0,
         maximize: bool = True,
+        bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize)
+        super().__init__(center, population=population, seed=seed, maximize=maximize, bounds=bounds)
         if self.dim > LARGEST:
             raise ValueError(f"XNES keeps a matrix of D x D, for D at most {LARGEST}, got {self.dim}: take SNES")
         self.learning_rate = 1.0 if learning_rate == "auto" else learning_rate

@@ -1,0 +1,179 @@
+"""A search that begins again where it stalls, with twice the population.
+
+Auger & Hansen (2005), "A restart CMA evolution strategy with increasing population size".
+"""
+
+from collections.abc import Callable
+from statistics import median
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from torchpolicy.base.checks import check_choice, check_count
+from torchpolicy.base.seeding import Stream, derive_seed
+from torchpolicy.base.types import Metrics
+from torchpolicy.search.base import Search
+from torchpolicy.vectors.population import Candidates
+
+CONVERGED, LOW = 1e-11, 1e-6
+"""The largest std, in units of the first one, of a search that has converged; and the largest floor that counts as
+convergence where std has come down to it, because higher floors are meant to be stayed at."""
+
+DOUBLINGS = 4
+"""How often the population is doubled at most: larger ones leave no time to get anywhere."""
+
+
+class Restarts(Search):
+    """Any search, begun again with twice the population whenever it has converged or stands still.
+
+    Example::
+
+        search = Restarts(partial(CMAES, std=2.0, maximize=False), torch.zeros(10))
+        for _ in range(300):
+            candidates = search.ask()
+            search.tell(candidates, ((candidates - 3) ** 2).sum(1))
+        print(search.center)
+
+    A search stands still if the median of the scores of its last `patience` generations is no better than that of the
+    `patience` generations before. It has converged if its std is 1e-11 of the first one, or at its floor, everywhere.
+    What else can be asked of a search is answered by the present one.
+
+    Args:
+        make: What makes a search: a function of `center`, `seed` and, from the second search on, `population`, given by
+            these names, such as ``partial(SNES, std=0.5)``.
+        center: (D,), where the first search starts.
+        start: Where the others start: ``"fresh"``, at a random point around the first center, as far away as the first
+            std is wide, or ``"best"``, at the center whose generation had the best median score.
+        patience: Generations over which the medians are taken.
+        seed: Seed of all searches and of fresh centers.
+
+    Attributes:
+        inner: The present search.
+        restarts: The number of restarts.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Search],
+        center: Tensor,
+        *,
+        start: Literal["fresh", "best"] = "fresh",
+        patience: int = 50,
+        seed: int = 0,
+    ) -> None:
+        check_choice("start", start, ("fresh", "best"))
+        check_count("patience", patience, at_least=2)
+        self.inner = make(center=center, seed=seed)
+        self.start, self.patience = start, patience
+        self.generation = self.restarts = 0
+        self.generator = torch.Generator().manual_seed(derive_seed(seed, Stream.RESTARTS))
+        self._make, self._seed = make, seed
+        self._first = center.detach().clone()
+        self._width = getattr(self.inner, "initial_std", torch.ones_like(center)).to(center)
+        self._population = self.inner.population  # of the first search
+        self._medians: list[float] = []  # of the scores of the present search's last generations, higher is better
+        self.best_center = self._first.clone()
+        self.best_median: float | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # which a copy does not have yet
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    @property
+    def center(self) -> Tensor:  # type: ignore[override]
+        """(D,), the center of the present search."""
+        return self.inner.center
+
+    @property
+    def noise_rank(self) -> int | None:  # type: ignore[override]
+        """The rank of the noise in each matrix, if it is low."""
+        return self.inner.noise_rank
+
+    @property
+    def matrices(self) -> int:  # type: ignore[override]
+        """As of the search."""
+        return self.inner.matrices
+
+    @property
+    def drawn(self) -> int:
+        """Noise vectors that the largest generation holds in memory."""
+        each = self.inner.drawn / self.inner.population
+        return int(each * self._population * 2**DOUBLINGS)
+
+    def ask(self) -> Candidates:
+        return self.inner.ask()
+
+    @torch.no_grad()
+    def tell(self, candidates: Candidates, scores: Tensor) -> Metrics:
+        metrics = self.inner.tell(candidates, scores)
+        self.generation += 1
+        self._look(torch.as_tensor(scores, dtype=torch.float64).cpu())
+        metrics |= {"search/population": float(self.inner.population)}
+        if self._stands_still() or self._has_converged():
+            self._restart()
+        return metrics | {"search/restarts": float(self.restarts)}
+
+    def _look(self, scores: Tensor) -> None:
+        """Remember the median of the scores (N,) of a generation."""
+        fine = scores[scores.isfinite()]
+        if len(fine):
+            middle = float(fine.median()) * (1 if self.inner.maximize else -1)
+            self._medians = [*self._medians, middle][-2 * self.patience :]
+            if self.best_median is None or middle > self.best_median:
+                self.best_center, self.best_median = self.center.clone(), middle
+
+    def _stands_still(self) -> bool:
+        before, lately = self._medians[: self.patience], self._medians[self.patience :]
+        return len(lately) == self.patience and median(lately) <= median(before)
+
+    def _has_converged(self) -> bool:
+        std, floor = getattr(self.inner, "std", None), getattr(self.inner, "min_std", 0.0)
+        least = max(CONVERGED, floor * (1 + 1e-6) if floor <= LOW else 0.0)
+        return isinstance(std, Tensor) and bool((std.to(self._width) <= least * self._width).all())
+
+    def _restart(self) -> None:
+        """Begin a new search."""
+        self.restarts += 1
+        center = self.best_center
+        if self.start == "fresh":
+            noise = torch.randn(len(self._first), generator=self.generator, dtype=torch.float64)
+            center = self._first + self._width * noise.to(self._first)
+        self.inner = self._new(center)
+        self._medians = []
+
+    def _new(self, center: Tensor) -> Search:
+        """The search after so many restarts."""
+        population = self._population * 2 ** min(self.restarts, DOUBLINGS)
+        return self._make(center=center, seed=self._seed + self.restarts, population=population)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generation": self.generation,
+            "restarts": self.restarts,
+            "generator": self.generator.get_state(),
+            "medians": list(self._medians),
+            "best_center": self.best_center.clone(),
+            "best_median": self.best_median,
+            "inner": self.inner.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if state.keys() != self.state_dict().keys():
+            raise ValueError(f"not the state of a search with restarts: it has {sorted(state)}")
+        self.restarts = check_count("restarts", state["restarts"], at_least=0)
+        self.inner = self._new(self._first) if self.restarts else self._make(center=self._first, seed=self._seed)
+        self.inner.load_state_dict(state["inner"])
+        self.generation, self._medians = state["generation"], list(state["medians"])
+        self.best_center, self.best_median = state["best_center"].to(self._first, copy=True), state["best_median"]
+        self.generator.set_state(state["generator"])
+
+    def _sample(self) -> Candidates:
+        return self.inner._sample()
+
+    def _update(self, candidates: Any, scores: Tensor) -> Metrics | None:
+        return self.inner._update(candidates, scores)
