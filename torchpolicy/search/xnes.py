@@ -70,7 +70,7 @@ class XNES(Search):
         std: float | Tensor = 1.0,
         learning_rate: float = 1.0,
         shape_learning_rate: float | None = None,
-        min_std: float = 1e-8,
+        min_std: float = 1e-12,
         seed: int = 0,
         maximize: bool = True,
     ) -> None:
