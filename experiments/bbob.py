@@ -12,7 +12,6 @@ python experiments/bbob.py table                       prints the tables of all 
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,15 +54,14 @@ def solve(name: str, function: int, dim: int, instances: int, budget: int) -> li
 
 def measure(name: str, function: int, dim: int, instances: int) -> dict[str, Any]:
     """All runs of a search on a function, as a row of the results."""
-    begin, budget = time.monotonic(), BUDGETS[dim]
+    budget = BUDGETS[dim]
     if name in OURS:
         runs = solve(name, function, dim, instances, budget)
     else:
         peer = PEERS[name]
         runs = run_peer(peer, f"bbob_{peer}", name, function, dim, instances, budget)["runs"]
     head = {key: describe()[key] for key in ("commit", "date")}
-    seconds = round(time.monotonic() - begin, 1)
-    return {**head, "function": function, "dim": dim, "budget": budget, "seconds": seconds, "runs": runs}
+    return {**head, "function": function, "dim": dim, "budget": budget, "runs": runs}
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
