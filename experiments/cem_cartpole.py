@@ -1,4 +1,4 @@
-"""Ten seeds of CEM with default settings on CartPole-v1, started from the shell; policies are scored from their files.
+"""Ten seeds of CEM with its preset on CartPole-v1, started from the shell; policies are scored from their files.
 
 python experiments/cem_cartpole.py
 """

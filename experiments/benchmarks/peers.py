@@ -20,6 +20,7 @@ SCRIPTS = Path(__file__).parent / "peer_scripts"
 GYMNASIUM = "gymnasium[box2d,classic-control,mujoco]"
 
 REQUIREMENTS = {
+    "cmaes": ["cma==4.5.0", "cmaes==0.13.1", "numpy"],
     "envpool": ["envpool", GYMNASIUM],
     "evotorch": ["evotorch==0.6.1", "torch==2.13.0", f"{GYMNASIUM}==1.4.0"],
     "gymnax": ["gymnax==1.0.1", "jax==0.10.2", "six"],  # six it imports and does not name
@@ -68,7 +69,8 @@ def run_ourselves(script: str, *arguments: object) -> dict[str, Any]:
 
 def versions() -> dict[str, list[str]]:
     """The versions of the packages that affect the results, by peer."""
-    wanted = {"envpool", "evotorch", "gymnasium", "gymnax", "jax", "ray", "sb3-contrib", "scikit-learn", "torch"}
+    wanted = {"cma", "cmaes", "envpool", "evotorch", "gymnasium", "gymnax", "jax", "ray", "sb3-contrib"}
+    wanted |= {"scikit-learn", "torch"}
     found = {}
     for name in REQUIREMENTS:
         python = FOLDER / name / "bin" / "python"

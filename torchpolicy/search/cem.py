@@ -4,6 +4,7 @@ Rubinstein (1999), "The cross-entropy method for combinatorial and continuous op
 Szita & Lorincz (2006), "Learning Tetris using the noisy cross-entropy method".
 """
 
+from math import sqrt
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ from torchpolicy.search.gaussian import GaussianSearch
 from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.gaussian import mean_and_variance
 from torchpolicy.vectors.population import Candidates, Population
+from torchpolicy.vectors.std import SMALLEST
+
+SLOWEST, FASTEST = 0.1, 0.2
+"""Bounds of the rate at which std follows the elite's, where no smoothing is set."""
 
 
 class CEM(GaussianSearch):
@@ -38,7 +43,14 @@ class CEM(GaussianSearch):
 
     The variance is the unbiased one: that of few elites is too small otherwise, a shrinkage by itself.
     Refitting std at once (s = 0, the textbook's form) shrinks it faster than the mean can travel,
-    and the search stops short of an optimum a few std away; hence the strong smoothing.
+    and the search stops short of an optimum a few std away. Hence s is large, and larger still along
+    those axes on which the mean is travelling. Unless `std_smoothing` is set,
+
+        s    =  1 - rate max(0, 1 - 2 m^2),                   m = (mean(elite) - mean) / std (4)
+        rate =  K / (K + 8 sqrt D), but between 0.1 and 0.2                                  (5)
+
+    for D weights, with the mean and the std that the candidates were drawn with. The fewer elites a std is
+    estimated from, and the more weights there are, the more generations are averaged.
 
     Arguments that are not described here are those of every search, :class:`Search` and :class:`GaussianSearch`.
 
@@ -49,7 +61,8 @@ class CEM(GaussianSearch):
         extra_variance_decay: Amount that the extra variance loses in every generation until none is left. With a
             decay of 0 it stays constant. (Szita & Lorincz: 0.001.)
         smoothing: Share of the old mean in the new one.
-        std_smoothing: Share of the old std in the new one.
+        std_smoothing: Share of the old std in the new one. If not set, between 0.8 and 0.9, depending on the number of
+            elites and weights, and up to 1 for a weight whose mean is moving.
         min_std: Floor of std, in units of the first std.
 
     Attributes:
@@ -66,8 +79,8 @@ class CEM(GaussianSearch):
         extra_variance: float = 0.0,
         extra_variance_decay: float = 0.0,
         smoothing: float = 0.0,
-        std_smoothing: float = 0.92,
-        min_std: float = 1e-8,
+        std_smoothing: float | None = None,
+        min_std: float = 1e-12,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
@@ -76,7 +89,8 @@ class CEM(GaussianSearch):
         check_range("elite_fraction", elite_fraction, 0, 1, open_low=True)
         self._extra = Linear("extra_variance", extra_variance, extra_variance_decay)
         check_range("smoothing", smoothing, 0, 1)
-        check_range("std_smoothing", std_smoothing, 0, 1)
+        if std_smoothing is not None:
+            check_range("std_smoothing", std_smoothing, 0, 1)
         check_range("min_std", min_std, 0, 1)
         self.elite_fraction = elite_fraction
         self.extra_variance = extra_variance
@@ -93,14 +107,21 @@ class CEM(GaussianSearch):
         size = max(2, round(self.elite_fraction * len(scores)))
         mean, variance = mean_and_variance(candidates.dense(), self._elite(scores, size))
         extra = self._extra.at(self.generation) * self.initial_std**2  # (3)
+        kept: float | Tensor = self._kept(mean, size) if self.std_smoothing is None else self.std_smoothing
         self.center = torch.lerp(mean, self.center, self.smoothing)  # (1)
         floor = self.min_std * self.initial_std
-        self.std = torch.lerp((variance + extra).sqrt(), self.std, self.std_smoothing).clamp(min=floor)  # (2)
+        self.std = torch.lerp((variance + extra).sqrt(), self.std, kept).clamp(min=floor)  # (2)
         return {
             "search/elite_size": float(size),
             "search/std_mean": float(self.std.mean()),
             "search/std_floor": float((self.std == floor).double().mean()),
         }
+
+    def _kept(self, mean: Tensor, size: int) -> Tensor:
+        """s, (D,), for an elite of K = `size` with its mean (D,)."""
+        rate = min(max(size / (size + 8 * sqrt(self.dim)), SLOWEST), FASTEST)  # (5)
+        moved = (mean - self.center) / self.std.clamp(min=SMALLEST)  # m
+        return 1 - rate * (1 - 2 * moved.square()).clamp(min=0)  # (4)
 
     def _elite(self, scores: Tensor, size: int) -> Tensor:
         """Rows of the `size` highest scores, (K,), ties in random order."""

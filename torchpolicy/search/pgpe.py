@@ -84,7 +84,7 @@ class PGPE(GaussianSearch):
         baseline: Literal["mean", "standardized", "ranks"] = "ranks",
         optimizer: str | OptimizerFactory = "clipup",
         learning_rate_decay: float = 1.0,
-        min_std: float = 1e-8,
+        min_std: float = 1e-12,
         noise_rank: int | None = None,
         slices: Slices | None = None,
         seed: int = 0,

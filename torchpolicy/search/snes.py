@@ -59,7 +59,7 @@ class SNES(GaussianSearch):
         std: float | Tensor = 1.0,
         learning_rate: float | Literal["auto"] = 1.0,
         std_learning_rate: float | None = None,
-        min_std: float = 1e-8,
+        min_std: float = 1e-12,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
