@@ -1,6 +1,7 @@
 """Black-box functions of BBOB: evaluations until a search is near the optimum, ours beside those of other libraries.
 
-All searches start in the same places with a std of 2. None is tuned, and none is restarted. ERT, the expected running
+All searches start in the same places with a std of 2. None is tuned; ``snes-auto`` and its like have a learning rate
+that follows the signal, and ``cmaes-restarts`` begins again where it stalls, for which it has eight times the budget. ERT, the expected running
 time to a target, is the number of evaluations in all runs, those that fail included, over the number of runs that reach
 the target. A run ends at the last target, at its budget, or when nothing better was found for a tenth of its budget.
 
@@ -13,6 +14,7 @@ python experiments/bbob.py table                       prints the tables of all 
 import argparse
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from benchmarks.peers import run_peer, versions
 
 from torchpolicy.base.discovery import entry
 from torchpolicy.search.base import Search
+from torchpolicy.search.restarts import Restarts
 
 RESULTS = Path(__file__).parent / "results" / "bbob"
-OURS = ("cmaes", "sepcma", "xnes", "snes", "cem", "pgpe", "nes", "ars")
+OURS = ("cmaes", "cmaes-restarts", "sepcma", "xnes", "xnes-auto", "snes", "snes-auto", "cem")
+OURS += ("pgpe", "pgpe-auto", "nes", "nes-auto", "ars")
 PEERS = {
     **dict.fromkeys(("pycma", "pycma-diagonal", "cmaes-library", "cmaes-separable"), "cmaes"),
     **dict.fromkeys((f"evotorch-{name}" for name in ("xnes", "snes", "cem", "pgpe")), "evotorch"),
@@ -36,6 +40,9 @@ REFERENCES = {"cmaes": ("pycma", "cmaes-library"), "sepcma": ("pycma-diagonal", 
 BUDGETS = {10: 30_000, 40: 100_000}
 """The most evaluations of a run, by the number of dimensions."""
 
+MORE = 8
+"""Times as many evaluations of a search with restarts."""
+
 
 def solve(name: str, function: int, dim: int, instances: int, budget: int) -> list[dict[str, Any]]:
     """Runs of one of our searches, with its defaults, on float64 centers."""
@@ -43,8 +50,7 @@ def solve(name: str, function: int, dim: int, instances: int, budget: int) -> li
     for instance in range(instances):
         run = Run(make_problem(function, dim, instance), budget)
         start = torch.as_tensor(start_of(dim, instance))
-        kind: Any = entry("search", name, Search)
-        search: Search = kind(start, std=2.0, seed=instance, maximize=False)
+        search = make(name, start, instance)
         while not run.over:
             candidates: Any = search.ask()
             search.tell(candidates, torch.as_tensor(run(candidates.numpy())))
@@ -52,9 +58,20 @@ def solve(name: str, function: int, dim: int, instances: int, budget: int) -> li
     return rows
 
 
+def make(name: str, start: Any, seed: int) -> Search:
+    """One of our searches, or its variant after a hyphen."""
+    plain, _, variant = name.partition("-")
+    settings: dict[str, Any] = {"learning_rate": "auto"} if variant == "auto" else {}
+    kind: Any = partial(entry("search", plain, Search), std=2.0, maximize=False, **settings)
+    if variant == "restarts":
+        return Restarts(kind, start, seed=seed)
+    search: Search = kind(start, seed=seed)
+    return search
+
+
 def measure(name: str, function: int, dim: int, instances: int) -> dict[str, Any]:
     """All runs of a search on a function, as a row of the results."""
-    budget = BUDGETS[dim]
+    budget = BUDGETS[dim] * (MORE if name.endswith("-restarts") else 1)
     if name in OURS:
         runs = solve(name, function, dim, instances, budget)
     else:
