@@ -1,9 +1,10 @@
 """Black-box functions of BBOB: evaluations until a search is near the optimum, ours beside those of other libraries.
 
 All searches start in the same places with a std of 2. None is tuned; ``snes-auto`` and its like have a learning rate
-that follows the signal, and ``cmaes-restarts`` begins again where it stalls, for which it has eight times the budget. ERT, the expected running
-time to a target, is the number of evaluations in all runs, those that fail included, over the number of runs that reach
-the target. A run ends at the last target, at its budget, or when nothing better was found for a tenth of its budget.
+that follows the signal, and ``cmaes-restarts`` begins again where it stalls, for which it has eight times the budget.
+
+ERT, the expected running time to a target, is the number of evaluations in all runs, those that fail included, over the
+number of runs that reach the target. A run ends at the last target, at its budget, or when nothing better was found for a tenth of its budget.
 
 python experiments/benchmarks/peers.py                 makes the other libraries' environments, once
 python experiments/bbob.py run --searches cmaes pycma --dims 10 --instances 15
@@ -28,8 +29,10 @@ from torchpolicy.search.base import Search
 from torchpolicy.search.restarts import Restarts
 
 RESULTS = Path(__file__).parent / "results" / "bbob"
-OURS = ("cmaes", "cmaes-restarts", "sepcma", "xnes", "xnes-auto", "snes", "snes-auto", "cem")
-OURS += ("pgpe", "pgpe-auto", "nes", "nes-auto", "ars")
+OURS = (
+    *("cmaes", "cmaes-restarts", "sepcma", "xnes", "xnes-auto", "snes", "snes-auto"),
+    *("cem", "pgpe", "pgpe-auto", "nes", "nes-auto", "ars"),
+)
 PEERS = {
     **dict.fromkeys(("pycma", "pycma-diagonal", "cmaes-library", "cmaes-separable"), "cmaes"),
     **dict.fromkeys((f"evotorch-{name}" for name in ("xnes", "snes", "cem", "pgpe")), "evotorch"),
@@ -62,7 +65,8 @@ def make(name: str, start: Any, seed: int) -> Search:
     """One of our searches, or its variant after a hyphen."""
     plain, _, variant = name.partition("-")
     settings: dict[str, Any] = {"learning_rate": "auto"} if variant == "auto" else {}
-    kind: Any = partial(entry("search", plain, Search), std=2.0, maximize=False, **settings)
+    kind: Any = entry("search", plain, Search)
+    kind = partial(kind, std=2.0, maximize=False, **settings)
     if variant == "restarts":
         return Restarts(kind, start, seed=seed)
     search: Search = kind(start, seed=seed)
