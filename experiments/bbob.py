@@ -4,7 +4,8 @@ All searches start in the same places with a std of 2. None is tuned; ``snes-aut
 that follows the signal, and ``cmaes-restarts`` begins again where it stalls, for which it has eight times the budget.
 
 ERT, the expected running time to a target, is the number of evaluations in all runs, those that fail included, over the
-number of runs that reach the target. A run ends at the last target, at its budget, or when nothing better was found for a tenth of its budget.
+number of runs that reach the target. A run ends at the last target, at its budget, or, without restarts, when nothing
+better was found for a tenth of its budget.
 
 python experiments/benchmarks/peers.py                 makes the other libraries' environments, once
 python experiments/bbob.py run --searches cmaes pycma --dims 10 --instances 15
@@ -51,7 +52,8 @@ def solve(name: str, function: int, dim: int, instances: int, budget: int) -> li
     """Runs of one of our searches, with its defaults, on float64 centers."""
     rows = []
     for instance in range(instances):
-        run = Run(make_problem(function, dim, instance), budget)
+        patience = 1.0 if name.endswith("-restarts") else 0.1  # which find out themselves that they stall
+        run = Run(make_problem(function, dim, instance), budget, patience)
         start = torch.as_tensor(start_of(dim, instance))
         search = make(name, start, instance)
         while not run.over:

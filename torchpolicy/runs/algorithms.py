@@ -24,6 +24,9 @@ STD_SCALE = inspect.Parameter("std_scale", inspect.Parameter.KEYWORD_ONLY, defau
 """A hyperparameter that a run adds to every algorithm with a std: the first std in units of each layer's initial
 scale. None stands for :func:`usual_scale`."""
 
+DOUBLINGS = 4
+"""How often restarts double the population of a run."""
+
 Algorithm = Search | Learner
 
 HABITS = {
@@ -175,7 +178,7 @@ def _made(
     if "slices" in inspect.signature(algorithm).parameters:
         settings["slices"] = vector.slices
     if restarts:
-        return Restarts(partial(_again, algorithm, settings), vector.read(), seed=seed)
+        return Restarts(partial(_again, algorithm, settings), vector.read(), doublings=DOUBLINGS, seed=seed)
     return algorithm(vector.read(), seed=seed, **settings)
 
 

@@ -20,9 +20,6 @@ CONVERGED, LOW = 1e-11, 1e-6
 """The largest std, in units of the first one, of a search that has converged; and the largest floor that counts as
 convergence where std has come down to it, because higher floors are meant to be stayed at."""
 
-DOUBLINGS = 4
-"""How often the population is doubled at most: larger ones leave no time to get anywhere."""
-
 
 class Restarts(Search):
     """Any search, begun again with twice the population whenever it has converged or stands still.
@@ -46,6 +43,8 @@ class Restarts(Search):
         start: Where the others start: ``"fresh"``, at a random point around the first center, as far away as the first
             std is wide, or ``"best"``, at the center whose generation had the best median score.
         patience: Generations over which the medians are taken.
+        doublings: How often the population is doubled at most, 9 times as in the paper. (A run's option doubles it 4
+            times, because larger populations of networks leave no time to get anywhere.)
         seed: Seed of all searches and of fresh centers.
 
     Attributes:
@@ -63,12 +62,14 @@ class Restarts(Search):
         *,
         start: Literal["fresh", "best"] = "fresh",
         patience: int = 50,
+        doublings: int = 9,
         seed: int = 0,
     ) -> None:
         check_choice("start", start, ("fresh", "best"))
         check_count("patience", patience, at_least=2)
+        check_count("doublings", doublings, at_least=0, at_most=20)
         self.inner = make(center=center, seed=seed)
-        self.start, self.patience = start, patience
+        self.start, self.patience, self.doublings = start, patience, doublings
         self.generation = self.restarts = 0
         self.generator = torch.Generator().manual_seed(derive_seed(seed, Stream.RESTARTS))
         self._make, self._seed = make, seed
@@ -103,7 +104,7 @@ class Restarts(Search):
     def drawn(self) -> int:
         """Noise vectors that the largest generation holds in memory."""
         each = self.inner.drawn / self.inner.population
-        return int(each * self._population * 2**DOUBLINGS)
+        return int(each * self._population * 2**self.doublings)
 
     def ask(self) -> Candidates:
         return self.inner.ask()
@@ -148,7 +149,7 @@ class Restarts(Search):
 
     def _new(self, center: Tensor) -> Search:
         """The search after so many restarts."""
-        population = self._population * 2 ** min(self.restarts, DOUBLINGS)
+        population = self._population * 2 ** min(self.restarts, self.doublings)
         return self._make(center=center, seed=self._seed + self.restarts, population=population)
 
     def state_dict(self) -> dict[str, Any]:

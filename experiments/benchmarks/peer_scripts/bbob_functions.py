@@ -143,11 +143,12 @@ FUNCTIONS = {1: _sphere, 2: _ellipsoid, 8: _rosenbrock, 10: _rotated_ellipsoid, 
 class Run:
     """Scores candidates, and counts them until the best is within the last target of the optimum.
 
-    A run is over as well when its budget is used, or when the best value has not become smaller for a tenth of it.
+    A run is over as well when its budget is used, or when the best value has not become smaller for too long.
 
     Attributes:
         problem: The function.
         budget: The most evaluations that are allowed; the last generation is finished.
+        patience: The share of them after which a run without a better value is over.
         evaluations: How many there were.
         best: The smallest value.
         found: The number of the evaluation that did so.
@@ -156,6 +157,7 @@ class Run:
 
     problem: Problem
     budget: int
+    patience: float = 0.1
     evaluations: int = 0
     best: float = np.inf
     found: int = 0
@@ -176,7 +178,7 @@ class Run:
     def over(self) -> bool:
         """Whether the run has come to its end."""
         done = TARGETS[-1] in self.reached or self.evaluations >= self.budget
-        return done or self.evaluations - self.found > self.budget / 10
+        return done or self.evaluations - self.found > self.patience * self.budget
 
     def row(self, instance: int) -> dict[str, Any]:
         """What is kept of the run."""
