@@ -138,7 +138,7 @@ def _given(options: dict[str, Any], arguments: list[str]) -> dict[str, Any]:
     said |= {word.removeprefix("no_") for word in said}
     options["from"] = options.pop("from_run")
     given = {name: value for name, value in options.items() if name in said - {"config", "hidden"}}
-    for name in {"env_args", "policy_args"} & given.keys():
+    for name in {"env_args", "policy_args", "optimizer_args"} & given.keys():
         given[name] = parse_pairs(f"--{name.replace('_', '-')}", given[name])
     if "hidden" in said:
         given["policy_args"] = given.get("policy_args", {}) | {"hidden": options["hidden"]}
@@ -162,9 +162,11 @@ def _options_of(name: str, algorithm: type[Algorithm]) -> Any:
     hints |= {"std": float | None, "std_scale": float | None}
     texts = descriptions_of(algorithm) | OF_STD
     for parameter in hyperparameters_of(algorithm).values():
-        kind, text = _as_words(hints[parameter.name]), texts[parameter.name]
+        kind, text, metavar = _as_words(hints[parameter.name]), texts[parameter.name], None
+        if parameter.name == "optimizer_args":
+            kind, metavar = tuple[str, ...] | None, "NAME=VALUE ..."
         default = None if parameter.name == "std" else parameter.default
-        options.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text)], default))
+        options.append((parameter.name, Annotated[kind, tyro.conf.arg(help=text, metavar=metavar)], default))
     hyperparameters: Any = as_options(
         make_dataclass("Hyperparameters", options, namespace={"__doc__": f"Hyperparameters of {name}."})
     )

@@ -1,6 +1,7 @@
 """Improving one policy from the episodes it played."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +29,7 @@ class Learner(ABC):
         policy: The policy that is improved, in place.
         vector: The weights that the optimiser moves.
         optimizer: Any class of ``torch.optim`` by its name, or a callable from (parameters, lr=) to an optimiser.
+        optimizer_args: Further arguments of the optimiser.
         learning_rate: The optimiser's learning rate.
         seed: Seed of the learner's own random stream. No global random generator is used.
 
@@ -63,13 +65,14 @@ class Learner(ABC):
         vector: ParamVector,
         *,
         optimizer: str | OptimizerFactory,
+        optimizer_args: Mapping[str, Any] | None = None,
         learning_rate: float,
         seed: int,
     ) -> None:
         self.policy = policy
         self.vector = vector
         self.learning_rate = learning_rate
-        self.ascent = Ascent(optimizer, vector.read(), learning_rate)
+        self.ascent = Ascent(optimizer, vector.read(), learning_rate, optimizer_args)
         self.generation = 0
         self.generator = torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.SEARCH))
 

@@ -5,7 +5,7 @@ in the Practical RL course (2016) and in Lapan (2018), "Deep reinforcement learn
 variance for Gaussian actions after Szita & Lorincz (2006), "Learning Tetris using the noisy cross-entropy method".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil, inf
 from typing import Any, Literal
 
@@ -57,6 +57,7 @@ class DeepCEM(Learner):
             whose spread is fitted to the elite; use extra_std there.
         optimizer: Optimizer of the weights: adam, or any class of torch.optim by its name; from Python also a callable
             from (parameters, lr=) to an optimizer.
+        optimizer_args: Further arguments of the optimizer, such as betas for adam or momentum for sgd.
         learning_rate: Learning rate of the optimizer.
         extra_std: Standard deviation whose square is added to the variance of Gaussian choices, those for Box actions,
             in the first generation.
@@ -82,13 +83,21 @@ class DeepCEM(Learner):
         weighting: Literal["steps", "episodes"] = "steps",
         entropy_bonus: float = 0.0,
         optimizer: str | OptimizerFactory = "adam",
+        optimizer_args: Mapping[str, Any] | None = None,
         learning_rate: float = 0.01,
         extra_std: float = 0.5,
         extra_std_decay: float = 0.98,
         min_std: float = 0.05,
         seed: int = 0,
     ) -> None:
-        super().__init__(policy, ParamVector(policy.net), optimizer=optimizer, learning_rate=learning_rate, seed=seed)
+        super().__init__(
+            policy,
+            ParamVector(policy.net),
+            optimizer=optimizer,
+            optimizer_args=optimizer_args,
+            learning_rate=learning_rate,
+            seed=seed,
+        )
         check_range("percentile", percentile, 0, 100)
         check_range("discount", discount, 0, 1, open_low=True)
         check_count("memory", memory, at_least=0)

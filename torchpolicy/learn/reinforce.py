@@ -5,6 +5,7 @@ reward-to-go and baselines as in Sutton & Barto (2018), "Reinforcement learning"
 Kool, van Hoof & Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
 """
 
+from collections.abc import Mapping
 from math import inf, sqrt
 from typing import Any, ClassVar, Literal
 
@@ -62,6 +63,7 @@ class REINFORCE(Learner):
         min_std: Smallest standard deviation of a Gaussian policy.
         optimizer: Optimizer of the weights: adam, or any class of torch.optim by its name; from Python also a callable
             from (parameters, lr=) to an optimizer.
+        optimizer_args: Further arguments of the optimizer, such as betas for adam or momentum for sgd.
         learning_rate: Learning rate of the optimizer.
         seed: Unused: this learner draws no random numbers.
 
@@ -81,10 +83,18 @@ class REINFORCE(Learner):
         entropy_bonus: float = 0.0,
         min_std: float = 0.05,
         optimizer: str | OptimizerFactory = "adam",
+        optimizer_args: Mapping[str, Any] | None = None,
         learning_rate: float = 0.01,
         seed: int = 0,
     ) -> None:
-        super().__init__(policy, ParamVector(policy), optimizer=optimizer, learning_rate=learning_rate, seed=seed)
+        super().__init__(
+            policy,
+            ParamVector(policy),
+            optimizer=optimizer,
+            optimizer_args=optimizer_args,
+            learning_rate=learning_rate,
+            seed=seed,
+        )
         check_range("discount", discount, 0, 1)
         check_choice("baseline", baseline, BASELINES)
         check_range("entropy_bonus", entropy_bonus, 0, inf)

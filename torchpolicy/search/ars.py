@@ -73,14 +73,23 @@ class ARS(GaussianSearch):
         min_std: float = 0.01,
         noise_rank: int | None = None,
         slices: Slices | None = None,
+        weight_decay: float = 0.0,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         noise = make_noise(noise_rank, slices, mirrored=True)
         super().__init__(
-            center, population=population, std=std, noise=noise, seed=seed, maximize=maximize, bounds=bounds
+            center,
+            population=population,
+            std=std,
+            noise=noise,
+            seed=seed,
+            maximize=maximize,
+            bounds=bounds,
+            weight_decay=weight_decay,
         )
+        self.weight_decay = weight_decay
         if top_directions is not None and check_count("top_directions", top_directions, at_least=1) > population // 2:
             raise ValueError(f"top_directions must be at most half the population {population}, got {top_directions}")
         self._rate_factor = Geometric("learning_rate", learning_rate_decay)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, finfo
 
-from torchpolicy.base.checks import LARGEST_POPULATION, check_count, check_seed
+from torchpolicy.base.checks import LARGEST_POPULATION, check_count, check_range, check_seed
 from torchpolicy.base.seeding import Stream, derive_seed
 from torchpolicy.base.types import Metrics
 from torchpolicy.vectors.bounds import Bound, Bounds
@@ -28,6 +28,7 @@ class Search(ABC):
         seed: Seed of the search's own random stream; no global one is touched.
         maximize: Whether higher scores are better.
         mirrored: Whether candidates come in pairs, rows 2i and 2i + 1 on either side of the center.
+        weight_decay: Share of the center that it loses after every generation, from 0 to 1.
         bounds: The lower and the upper bound of every entry, each a number or (D,), for whoever searches for other
             things than weights. Candidates beyond them are reflected. There are none if not set.
 
@@ -59,6 +60,7 @@ class Search(ABC):
         seed: int = 0,
         maximize: bool = True,
         mirrored: bool = False,
+        weight_decay: float = 0.0,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         if not isinstance(center, Tensor) or center.ndim != 1 or not len(center) or not center.is_floating_point():
@@ -74,6 +76,8 @@ class Search(ABC):
             raise ValueError(f"population must be even, for mirrored pairs, got {population}")
         self.mirrored = mirrored
         self.maximize = maximize
+        check_range("weight_decay", weight_decay, 0, 1)
+        self._remaining = 1.0 - weight_decay  # share of the center; what NES calls its weight decay is another thing
         self.bounds = None if bounds is None else Bounds(bounds, self.center)
         self.generation = 0
         self.generator = torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.SEARCH))
@@ -131,6 +135,8 @@ class Search(ABC):
         metrics = None
         if len(scores) >= 2 and not (scores == scores[0]).all():
             metrics = self._update(self._for_update(told), scores if self.maximize else -scores)
+        if self._remaining < 1:
+            self.center = self._remaining * self.center
         if self.bounds is not None:
             self.center = self.bounds.clamp(self.center)
         self.generation += 1

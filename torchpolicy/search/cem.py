@@ -81,11 +81,21 @@ class CEM(GaussianSearch):
         smoothing: float = 0.0,
         std_smoothing: float | None = None,
         min_std: float = 1e-12,
+        weight_decay: float = 0.0,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize, bounds=bounds)
+        super().__init__(
+            center,
+            population=population,
+            std=std,
+            seed=seed,
+            maximize=maximize,
+            bounds=bounds,
+            weight_decay=weight_decay,
+        )
+        self.weight_decay = weight_decay
         check_range("elite_fraction", elite_fraction, 0, 1, open_low=True)
         self._extra = Linear("extra_variance", extra_variance, extra_variance_decay)
         check_range("smoothing", smoothing, 0, 1)

@@ -82,11 +82,20 @@ class CMAES(Search):
         population: int | None = None,
         std: float | Tensor = 1.0,
         min_std: float = 1e-12,
+        weight_decay: float = 0.0,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize, bounds=bounds)
+        super().__init__(
+            center,
+            population=population,
+            seed=seed,
+            maximize=maximize,
+            weight_decay=weight_decay,
+            bounds=bounds,
+        )
+        self.weight_decay = weight_decay
         if self.dim > LARGEST:
             raise ValueError(f"CMAES keeps a matrix of D x D, for D at most {LARGEST}, got {self.dim}: take SepCMA")
         check_range("min_std", min_std, 0, 1, open_low=True)

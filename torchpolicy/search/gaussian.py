@@ -38,11 +38,20 @@ class GaussianSearch(Search):
         noise: Noise | None = None,
         seed: int,
         maximize: bool,
+        weight_decay: float = 0.0,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         self.noise = noise or DenseNoise()
         mirrored = self.noise.mirrored
-        super().__init__(center, population=population, seed=seed, maximize=maximize, mirrored=mirrored, bounds=bounds)
+        super().__init__(
+            center,
+            population=population,
+            seed=seed,
+            maximize=maximize,
+            mirrored=mirrored,
+            weight_decay=weight_decay,
+            bounds=bounds,
+        )
         self.noise_rank = self.noise.rank
         if bounds is not None and self.noise_rank:
             raise ValueError("bounds do not go with noise_rank: candidates of a low rank are never written out in full")

@@ -5,6 +5,7 @@ Salimans, Ho, Chen, Sidor & Sutskever (2017), "Evolution strategies as a scalabl
 reinforcement learning".
 """
 
+from collections.abc import Mapping
 from math import inf, sqrt
 from typing import Any, Literal
 
@@ -63,6 +64,7 @@ class NES(GaussianSearch):
         mirrored: Whether candidates come in pairs: the same noise is added to the center and subtracted from it.
         optimizer: Optimizer of the center: clipup, or any class of torch.optim by its name; from Python also a
             callable from (parameters, lr=) to an optimizer.
+        optimizer_args: Further arguments of the optimizer, such as betas for adam or momentum for sgd.
         weight_decay: Pull of the center towards 0, in units of the gradient.
         learning_rate_decay: Factor that the learning rate is multiplied by after every generation.
         std_decay: Factor that std is multiplied by after every generation.
@@ -86,6 +88,7 @@ class NES(GaussianSearch):
         baseline: Literal["center", "mean", "standardized", "ranks"] = "ranks",
         mirrored: bool = True,
         optimizer: str | OptimizerFactory = "adam",
+        optimizer_args: Mapping[str, Any] | None = None,
         weight_decay: float = 0.0,
         learning_rate_decay: float = 1.0,
         std_decay: float = 1.0,
@@ -110,6 +113,7 @@ class NES(GaussianSearch):
         self._std_factor = Geometric("std", std_decay, min_std)
         self.baseline = baseline
         self.optimizer = optimizer
+        self.optimizer_args = optimizer_args
         self.weight_decay = weight_decay
         self.learning_rate_decay = learning_rate_decay
         self.std_decay = std_decay
@@ -119,6 +123,7 @@ class NES(GaussianSearch):
             optimizer,
             self.center,
             None if learning_rate == "auto" else learning_rate,
+            optimizer_args,
             noise=mean_std * sqrt(self.dim),
             chance=None if chance is None else chance / (sqrt(self.population) * mean_std),
             candidates=self.population,

@@ -4,6 +4,7 @@ Sehnke, Osendorfer, Rueckstiess, Graves, Peters & Schmidhuber (2010), "Parameter
 Toklu, Liskowski & Srivastava (2020), "ClipUp: a simple and powerful optimizer for distribution-based policy evolution".
 """
 
+from collections.abc import Mapping
 from math import inf, sqrt
 from typing import Any, Literal
 
@@ -61,6 +62,7 @@ class PGPE(GaussianSearch):
             (standardized), or the other scores by their order (ranks).
         optimizer: Optimizer of the center: clipup, or any class of torch.optim by its name; from Python also a
             callable from (parameters, lr=) to an optimizer.
+        optimizer_args: Further arguments of the optimizer, such as betas for adam or momentum for sgd.
         learning_rate_decay: Factor that the learning rate is multiplied by after every generation.
         min_std: Floor of std, in units of the first std.
         noise_rank: Rank of the noise in each weight matrix, for large networks: all candidates then share one product
@@ -83,18 +85,28 @@ class PGPE(GaussianSearch):
         std_max_change: float = 0.2,
         baseline: Literal["mean", "standardized", "ranks"] = "ranks",
         optimizer: str | OptimizerFactory = "clipup",
+        optimizer_args: Mapping[str, Any] | None = None,
         learning_rate_decay: float = 1.0,
         min_std: float = 1e-12,
         noise_rank: int | None = None,
         slices: Slices | None = None,
+        weight_decay: float = 0.0,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
         noise = make_noise(noise_rank, slices, mirrored=True)
         super().__init__(
-            center, population=population, std=std, noise=noise, seed=seed, maximize=maximize, bounds=bounds
+            center,
+            population=population,
+            std=std,
+            noise=noise,
+            seed=seed,
+            maximize=maximize,
+            bounds=bounds,
+            weight_decay=weight_decay,
         )
+        self.weight_decay = weight_decay
         check_range("std_learning_rate", std_learning_rate, 0, inf)
         check_range("std_max_change", std_max_change, 0, 1)
         check_choice("baseline", baseline, SHAPINGS)
@@ -105,6 +117,7 @@ class PGPE(GaussianSearch):
         self.std_max_change = std_max_change
         self.baseline = baseline
         self.optimizer = optimizer
+        self.optimizer_args = optimizer_args
         self.learning_rate_decay = learning_rate_decay
         self.min_std = min_std
         chance = chance_of(baseline, self.population)
@@ -113,6 +126,7 @@ class PGPE(GaussianSearch):
             optimizer,
             self.center,
             None if learning_rate == "auto" else learning_rate,
+            optimizer_args,
             noise=length,
             chance=None if chance is None else chance * length / sqrt(self.dim * self.population),
             candidates=self.population,

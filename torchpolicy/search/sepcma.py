@@ -54,11 +54,21 @@ class SepCMA(GaussianSearch):
         population: int | None = None,
         std: float | Tensor = 1.0,
         min_std: float = 1e-12,
+        weight_decay: float = 0.0,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize, bounds=bounds)
+        super().__init__(
+            center,
+            population=population,
+            std=std,
+            seed=seed,
+            maximize=maximize,
+            bounds=bounds,
+            weight_decay=weight_decay,
+        )
+        self.weight_decay = weight_decay
         check_range("min_std", min_std, 0, 1, open_low=True)
         self.min_std = min_std
         self.scale = 1.0

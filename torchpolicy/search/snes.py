@@ -60,11 +60,21 @@ class SNES(GaussianSearch):
         learning_rate: float | Literal["auto"] = 1.0,
         std_learning_rate: float | None = None,
         min_std: float = 1e-12,
+        weight_decay: float = 0.0,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, std=std, seed=seed, maximize=maximize, bounds=bounds)
+        super().__init__(
+            center,
+            population=population,
+            std=std,
+            seed=seed,
+            maximize=maximize,
+            bounds=bounds,
+            weight_decay=weight_decay,
+        )
+        self.weight_decay = weight_decay
         self.learning_rate = 1.0 if learning_rate == "auto" else learning_rate
         check_range("learning_rate", self.learning_rate, 0, inf, open_low=True)
         if std_learning_rate is None:

@@ -74,11 +74,20 @@ class XNES(Search):
         learning_rate: float | Literal["auto"] = 1.0,
         shape_learning_rate: float | None = None,
         min_std: float = 1e-12,
+        weight_decay: float = 0.0,
         seed: int = 0,
         maximize: bool = True,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        super().__init__(center, population=population, seed=seed, maximize=maximize, bounds=bounds)
+        super().__init__(
+            center,
+            population=population,
+            seed=seed,
+            maximize=maximize,
+            weight_decay=weight_decay,
+            bounds=bounds,
+        )
+        self.weight_decay = weight_decay
         if self.dim > LARGEST:
             raise ValueError(f"XNES keeps a matrix of D x D, for D at most {LARGEST}, got {self.dim}: take SNES")
         self.learning_rate = 1.0 if learning_rate == "auto" else learning_rate

@@ -1,6 +1,7 @@
 """Climbing a gradient with any optimiser of torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf, isclose, isfinite, nan, sqrt
 from typing import Any
 
@@ -40,6 +41,7 @@ class Ascent:
             (parameters, lr=) to an optimiser, such as ``partial(torch.optim.SGD, momentum=0.9)``.
         like: (D,), a vector of the dtype and on the device of those that will be moved.
         learning_rate: The first learning rate.
+        arguments: Further keywords of the optimiser, such as ``{"betas": (0.9, 0.99)}``.
 
     Attributes:
         learning_rate: The first learning rate.
@@ -48,7 +50,13 @@ class Ascent:
         ValueError: If the optimiser is unknown, or needs more than a gradient.
     """
 
-    def __init__(self, optimizer: str | OptimizerFactory, like: Tensor, learning_rate: float) -> None:
+    def __init__(
+        self,
+        optimizer: str | OptimizerFactory,
+        like: Tensor,
+        learning_rate: float,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         check_range("learning_rate", learning_rate, 0, inf, open_low=True)
         make = KNOWN.get(optimizer.lower()) if isinstance(optimizer, str) else optimizer
         if not callable(make):
@@ -56,11 +64,14 @@ class Ascent:
                 f"optimizer must be one of {', '.join(sorted(KNOWN))}, or a callable from (parameters, lr=) to an "
                 f"optimiser, got {optimizer!r}"
             )
-        self._make = make
+        if not isinstance(arguments, Mapping | None):
+            raise ValueError(f"optimizer_args must be a table of the optimizer's keywords, got {arguments!r}")
+        make = self._make = partial(make, **arguments or {})
         try:
             self._trial(torch.ones(2), learning_rate)
         except Exception as error:
-            raise ValueError(f"optimizer {optimizer!r} cannot be used here: {error}") from error
+            given = f" with {dict(arguments)}" if arguments else ""
+            raise ValueError(f"optimizer {optimizer!r}{given} cannot be used here: {error}") from error
         self._parameter = torch.zeros_like(like)
         self._optimizer = make([self._parameter], lr=learning_rate)
         self.learning_rate = learning_rate
@@ -113,6 +124,7 @@ class Ascent:
         optimizer: str | OptimizerFactory,
         like: Tensor,
         learning_rate: float | None,
+        arguments: Mapping[str, Any] | None = None,
         *,
         noise: float,
         chance: float | None,
@@ -127,6 +139,7 @@ class Ascent:
             optimizer: The optimiser, as for the constructor.
             like: (D,), a vector of the kind that will be moved, as for the constructor.
             learning_rate: The first learning rate; None for the optimiser's default.
+            arguments: Further keywords of the optimiser.
             noise: Length of the noise around the center, |std|.
             chance: Root mean square of the gradient's entries where scores tell nothing; None where nobody knows it,
                 because the gradient has the units of the scores.
@@ -136,8 +149,8 @@ class Ascent:
             ValueError: If the learning rate is None and the optimiser has no default here.
         """
         if learning_rate is not None:
-            return cls(optimizer, like, learning_rate)
-        ascent = cls(optimizer, like, 1.0)
+            return cls(optimizer, like, learning_rate, arguments)
+        ascent = cls(optimizer, like, 1.0, arguments)
         gradient = torch.full_like(like, 1.0 if chance is None else chance)
         length, longer = (ascent._trial(factor * gradient, 1.0)[0] for factor in (1, 100))
         scaled = longer > 1.5 * length
@@ -153,7 +166,7 @@ class Ascent:
         reached = ascent._trial(gradient, found)[0] if isfinite(found) else nan
         if not isclose(reached, wanted, rel_tol=0.5):
             raise ValueError(f"learning_rate is needed: {optimizer!r} has no default here")
-        return cls(optimizer, like, found)
+        return cls(optimizer, like, found, arguments)
 
 
 def is_clipup(optimizer: str | OptimizerFactory) -> bool:
