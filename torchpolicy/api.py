@@ -189,13 +189,18 @@ def resume(
         algorithm=config["algorithm"],
         policy=made_from.get("policy") if policy is None else policy,
         policy_args=made_from.get("policy_args") if policy is None else None,
-        hyperparameters={name: value for name, value in hyperparameters if not isinstance(value, dict)},
+        hyperparameters={name: value for name, value in hyperparameters if not _is_object(value)},
         workers=workers,
         callbacks=callbacks,
         **recorded | budget,
     )
     job = make_job(settings, preset=config["preset"], weights_given=config["initial_weights"] == "given")
     return _result(job, run(job, "", run_dir, workers), settings.env)
+
+
+def _is_object(value: object) -> bool:
+    """Whether a recorded hyperparameter only describes an object, which a file cannot hold."""
+    return isinstance(value, dict) and "is" in value
 
 
 def _makes_again(policy: object, policy_args: Mapping[str, Any] | None) -> bool:
