@@ -53,6 +53,7 @@ FIELDS: dict[str, Kind] = {
     "reevaluate": whole(),
     "failed": one_of("dropped", "worst"),
     "step_penalty": number(),
+    "stop_early": FLAG,
     "normalize_observations": FLAG,
     "eval_episodes": whole(1),
     "eval_every": whole(1),
@@ -67,7 +68,7 @@ FIELDS: dict[str, Kind] = {
 }
 """All fields of a ``config.json``, and what each may be."""
 
-SINCE: dict[str, Any] = {"failed": "dropped"}
+SINCE: dict[str, Any] = {"failed": "dropped", "stop_early": False}
 """Fields that runs of earlier versions lack, and the values that those runs had."""
 
 OLD_NAMES = {"survival_bonus": "step_penalty"}

@@ -112,6 +112,8 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
         ValueError: If it cannot. The message names the first field that is wrong.
     """
     check_fields(state, STATE, STATE)
+    if trainer.early is not None:
+        check_fields(state, {"stopping": TABLE}, ["stopping"])
     if len(state["budget"]) != len(trainer.plan.budget):
         raise ValueError(f"budget should have {len(trainer.plan.budget)} entries, got {len(state['budget'])}")
     odd = [name for name, value in state["policy"].items() if not isinstance(value, Tensor)]
@@ -120,6 +122,8 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
         raise ValueError(f"policy: {'; '.join(problems)}")
     _check_part("algorithm", trainer.algorithm, state["algorithm"])
     _check_part("diagnosis", trainer.watch.diagnosis, state["diagnosis"])
+    if trainer.early is not None:
+        _check_part("stopping", trainer.early, state["stopping"])
 
 
 def _check_part(name: str, part: Stateful, state: Mapping[str, Any]) -> None:

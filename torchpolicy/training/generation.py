@@ -18,6 +18,7 @@ from torchpolicy.search.base import Search
 from torchpolicy.training.diagnosis import signal, spread, ties
 from torchpolicy.training.plan import Plan
 from torchpolicy.training.scoring import describe, normalize, score
+from torchpolicy.training.stopping import EarlyStopping
 from torchpolicy.vectors.params import ParamVector
 
 
@@ -54,11 +55,13 @@ class Way(ABC):
         prefix: First part of the names of the algorithm's own metrics.
         players: What is counted when it fails, in the plural.
         remedy: What may help where scores do not differ.
+        early: Stops episodes early, and has a state of its own; None where none are stopped.
     """
 
     prefix: ClassVar[str]
     players: ClassVar[str]
     remedy: ClassVar[str]
+    early: EarlyStopping | None = None
 
     def __init__(self, rollout: Rollout, plan: Plan) -> None:
         self.rollout = rollout
@@ -93,12 +96,14 @@ class AskPlayTell(Way):
         super().__init__(rollout, plan)
         self.search = search
         self.vector = ParamVector(rollout.policy.net)
+        if plan.stop_early:
+            self.early = EarlyStopping(rollout, plan.step_penalty)
 
     def improve(self, generation: int) -> Generation:
         search, laps = self.search, Laps(self.rollout)
         candidates = search.ask()
         laps.end("ask")
-        scored = score(self.rollout, self.plan, candidates, search.center, generation)
+        scored = score(self.rollout, self.plan, candidates, search.center, generation, self.early)
         laps.end("rollout")
         scores = torch.from_numpy(scored.scores)
         diagnosis = {

@@ -54,6 +54,7 @@ class Trainer:
         env_steps: Environment steps of training, in all sessions.
         ended: Whether a callback ended the run, in this session or in an earlier one with the same budget.
         validation: The held-out scores of the center, and whether one of them reached the target.
+        early: Stops episodes of a search early, and has a state of its own; None where none are stopped.
         watch: Looks at every generation, and tells what fails or stands still.
     """
 
@@ -80,6 +81,7 @@ class Trainer:
         self.ended = False
         self.validation = Validation(algorithm, rollout, plan)
         self._way = way_of(algorithm, rollout, plan)
+        self.early = self._way.early
         self.watch = Watch(rollout.environment, self._way)
         self._callbacks = Callbacks(callbacks, rollout.group)
         folder = None if run_dir is None or rollout.group.rank != 0 else run_dir / "checkpoints"
@@ -151,8 +153,10 @@ class Trainer:
             ``validations`` belong to the validation; ``target`` and ``budget`` (generations, steps, seconds) say for
             which plan `reached` and `ended` hold; ``failing`` and ``diagnosis`` are counts of the watch; ``callbacks``,
             ``algorithm`` and ``policy`` are the states of these; ``elapsed`` is the number of seconds of training.
+            ``stopping`` is there where episodes are stopped early.
         """
         return {
+            **({} if self.early is None else {"stopping": self.early.state_dict()}),
             "generation": self.generation,
             "env_steps": self.env_steps,
             "reached": self.validation.reached,
@@ -179,6 +183,8 @@ class Trainer:
         self.watch.failing = state["failing"]
         self.watch.diagnosis.load_state_dict(state["diagnosis"])
         self._callbacks.load_state_dict(state["callbacks"])
+        if self.early is not None:
+            self.early.load_state_dict(state["stopping"])
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 
     def _begin(self) -> None:
