@@ -160,12 +160,12 @@ def test_a_sum_of_rewards_that_is_not_finite_fails_and_is_not_stopped() -> None:
 
 
 def two_generations(*candidates: tuple[float, float], **plan: Any) -> tuple[Scored, Scored, EarlyStopping]:
-    """A generation of Halves without a reference, and the same one with it: in the fifth the center plays, too."""
+    """The second of two equal generations of Halves, and a third, with a reference, in which the center plays, too."""
     with rollout() as playing:
         early = EarlyStopping(playing, plan.get("step_penalty", 0.0))
-        first, second = (
+        _, first, second = (
             score(playing, Plan(seed=0, **plan), torch.tensor(candidates), torch.zeros(2), generation, early)
-            for generation in (3, 4)
+            for generation in (2, 3, 4)
         )
     return first, second, early
 
@@ -191,12 +191,30 @@ def test_spared_candidates_tell_how_often_it_would_have_been_wrong() -> None:
     for late, share in ((100.0, 1.0), (-100.0, 0.0)):
         with rollout() as playing:
             early = EarlyStopping(playing, 0.0)
-            score(playing, Plan(seed=0), torch.tensor(LADDER), torch.zeros(2), 3, early)
+            for generation in (2, 3):
+                score(playing, Plan(seed=0), torch.tensor(LADDER), torch.zeros(2), generation, early)
             changed = [(-5.0, late) if rung == 12 else pair for rung, pair in enumerate(LADDER)]
             scored = score(playing, Plan(seed=0), torch.tensor(changed), torch.zeros(2), 4, early)
         assert scored.scores[12] == 100 * (late - 5)
         assert scored.metrics["rollout/wrongly_stopped"] == share
         assert early.state_dict()["judged"] == 1
+
+
+def test_the_reference_is_lowered_by_the_most_that_its_end_fell_lately() -> None:
+    early = EarlyStopping(rollout(), 0.0)
+    ends = [2.0, 1.0, 1.5, 1.25, 3.0, 2.5, 2.5, 2.5]  # of each generation, for 200 steps
+    falls = [0, 0, 200, 200, 200, 200, 200, 100]  # the most in the last five
+    for generation, end in enumerate(ends):
+        stopping = early.of_generation(generation, 2)
+        if generation < 2:
+            assert stopping.reference is None
+        else:
+            assert stopping.reference is not None
+            expected = (ends[generation - 1] - falls[generation] / STEPS) * np.arange(1, LOOKS + 1) * EVERY
+            np.testing.assert_allclose(stopping.reference.curve, expected)
+        free = watching(None, False, False)
+        outcome = play([(end, end), (-9.0, -9.0)], free)
+        early.learn(free, outcome, outcome.scores)
 
 
 def test_every_candidate_is_spared_in_turn() -> None:
@@ -236,8 +254,8 @@ def test_a_run_takes_fewer_steps_and_ends_with_the_same_bits() -> None:
     """The utilities of SNES are the same for all of the worse half, and here nobody is stopped wrongly."""
     plain, early = train(), train(stop_early=True)
     shares = [row["rollout/stopped"] for row in early.metrics]
-    assert shares[0] == 0
-    assert np.mean(shares[1:]) > 0.1
+    assert shares[:2] == [0, 0]
+    assert np.mean(shares[2:]) > 0.1
     assert early.metrics[-1]["rollout/wrongly_stopped"] == 0
     assert early.metrics[-1]["rollout/env_steps"] < 0.95 * plain.metrics[-1]["rollout/env_steps"]
     assert early.evaluation.returns.tolist() == plain.evaluation.returns.tolist()
