@@ -1,7 +1,7 @@
 """What stopping episodes early saves: env steps and processor seconds to a threshold, with and without ``stop_early``.
 
 Both sides are ``torchpolicy train snes --env ENV --no-preset --normalize-observations --hidden 64 64``, the same budget
-of env steps and the same seeds, which are those from 100 on. Held-out scores on the way are means of 10 episodes, the
+of env steps and the same seeds, which are those from 100 on. Held-out scores on the way are means of 5 episodes, the
 final score is that of 30 others. Seconds are processor time of training and evaluating, because machines are shared.
 
 python experiments/stop_early.py run --env HalfCheetah-v5   adds the rows that are not there yet
@@ -23,12 +23,12 @@ import torchpolicy as tp
 RESULTS = Path(__file__).parent / "results" / "stop_early.json"
 
 ENVS = {
-    "HalfCheetah-v5": (1000.0, 600_000, 1),
-    "Swimmer-v5": (50.0, 300_000, 1),
-    "LunarLanderContinuous-v3": (100.0, 300_000, 3),
-    "LunarLander-v3": (100.0, 300_000, 3),
-    "Walker2d-v5": (500.0, 200_000, 2),
-    "Hopper-v5": (800.0, 200_000, 2),
+    "HalfCheetah-v5": (1000.0, 360_000, 1),
+    "Swimmer-v5": (50.0, 240_000, 1),
+    "LunarLanderContinuous-v3": (100.0, 200_000, 3),
+    "LunarLander-v3": (100.0, 200_000, 3),
+    "Walker2d-v5": (500.0, 100_000, 2),
+    "Hopper-v5": (800.0, 100_000, 2),
 }
 """Threshold, budget of env steps, and generations between held-out evaluations."""
 
@@ -64,7 +64,7 @@ def run(env: str, seed: int, stop_early: bool) -> dict[str, Any]:
             seed=seed,
             target=None,
             total_steps=budget,
-            eval_episodes=10,
+            eval_episodes=5,
             eval_every=every,
             stop_early=stop_early,
             callbacks=[clock],
