@@ -110,17 +110,23 @@ def fill(envs: list[str], seeds: list[int]) -> None:
 
 
 def table() -> None:
-    """A Markdown table: medians over the seeds that have both sides."""
+    """A Markdown table: medians over the seeds that have both sides, and then the steps of each seed."""
     heads = ("environment", "threshold", "stop_early", "reached", "env steps to it", "CPU s to it", "score", "stopped")
     print(f"| {' | '.join([*heads, 'wrongly'])} |\n|{'---|' * (len(heads) + 1)}")
     found = rows()
     for env, (threshold, budget, _) in ENVS.items():
         there = {(row["seed"], row["stop_early"]): row for row in found if row["env"] == env}
-        seeds = [seed for seed in SEEDS if (seed, False) in there and (seed, True) in there]
+        seeds = sorted(seed for seed, early in there if early and (seed, False) in there)
         for early in (False, True):
             if seeds:
                 cells = _cells([there[seed, early] for seed in seeds])
                 print(f"| {env}, {budget / 1e3:.0f}k | {threshold:g} | {'yes' if early else 'no'} | {cells} |")
+    print()
+    for row in found:
+        early = "stop_early" if row["stop_early"] else "plain"
+        per = row["env_steps"] / row["generations"]
+        reached = row["env_steps_to_threshold"]
+        print(f"{row['env']} {row['seed']} {early}: {per:,.0f} steps a generation, {reached} to it, {row['score']:.0f}")
 
 
 def _cells(chosen: list[dict[str, Any]]) -> str:

@@ -37,8 +37,7 @@ CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
         "std by tensor": ["std/.+"],
         "signal to noise (1 is chance)": ["search/signal"],
         "share of episodes at the time limit, stopped early, of tied scores": [
-            "rollout/truncated",
-            "rollout/stopped",
+            "rollout/(truncated|stopped)",
             "search/ties",
         ],
     },
