@@ -123,10 +123,10 @@ def table() -> None:
                 print(f"| {env}, {budget / 1e3:.0f}k | {threshold:g} | {'yes' if early else 'no'} | {cells} |")
     print()
     for row in found:
-        early = "stop_early" if row["stop_early"] else "plain"
+        side = "stop_early" if row["stop_early"] else "plain"
         per = row["env_steps"] / row["generations"]
         reached = row["env_steps_to_threshold"]
-        print(f"{row['env']} {row['seed']} {early}: {per:,.0f} steps a generation, {reached} to it, {row['score']:.0f}")
+        print(f"{row['env']} {row['seed']} {side}: {per:,.0f} steps a generation, {reached} to it, {row['score']:.0f}")
 
 
 def _cells(chosen: list[dict[str, Any]]) -> str:
