@@ -46,6 +46,7 @@ def train(
     reevaluate: int | None = None,
     failed: Literal["dropped", "worst"] | None = None,
     step_penalty: float | None = None,
+    stop_early: bool | None = None,
     eval_episodes: int | None = None,
     eval_every: int | None = None,
     keep: Literal["best", "last"] | None = None,
@@ -104,6 +105,10 @@ def train(
         step_penalty: Amount that is subtracted from the return for each step, in training only. Where an environment
             pays for being alive, that hides what it pays for progress, so subtract it. 0 if nothing is given. The old
             name ``survival_bonus`` is still understood.
+        stop_early: Whether an episode of a search's candidate is stopped when it has fallen behind the better half of
+            the generation before, and would not catch up. Its return is completed with what that half still gained at
+            least (:class:`torchpolicy.training.stopping.EarlyStopping`). That saves steps where episodes are long and
+            rewards come all along, as in HalfCheetah. Environments on tensors refuse it. False if nothing is given.
         eval_episodes: Episodes of each held-out evaluation. 100 if nothing is given.
         eval_every: Generations between held-out evaluations of the center, 10 if nothing is given. One comes early
             when the center's own score in training promises the target.

@@ -74,6 +74,18 @@ def test_mujoco_slots_are_exact_over_processes_and_resume(name: str) -> None:
     assert facts(tp.resume("part", generations=4)) == whole
 
 
+@pytest.mark.parametrize("name", ["snes", pytest.param("ars", marks=pytest.mark.slow)])
+def test_episodes_that_are_stopped_early_are_the_same_over_processes_and_resume(name: str) -> None:
+    """Every process has the same reference, and a run that goes on has the one it had."""
+    arguments: dict[str, Any] = {"population": 34, "eval_episodes": 4, "eval_every": 2, "max_episode_steps": 200}
+    arguments |= {"policy_args": {"hidden": (8,)}, "preset": False, "episodes": 2, "stop_early": True, **ROBUST}
+    whole = facts(tp.train("HalfCheetah-v5", name, generations=5, **arguments))
+    assert sum(row["rollout/stopped"] > 0 for row in whole[1]) > 2
+    assert facts(tp.train("HalfCheetah-v5", name, generations=5, workers=2, **arguments)) == whole
+    tp.train("HalfCheetah-v5", name, generations=2, run_dir="part", workers=3, **arguments)
+    assert facts(tp.resume("part", generations=5)) == whole
+
+
 LOW_RANK = [*product(["nes", "pgpe", "ars"], ["native", "gymnasium"])]
 LOW_RANK_FAST = ("nes", "native"), ("ars", "gymnasium")
 

@@ -53,6 +53,7 @@ FIELDS: dict[str, Kind] = {
     "reevaluate": whole(),
     "failed": one_of("dropped", "worst"),
     "step_penalty": number(),
+    "stop_early": FLAG,
     "normalize_observations": FLAG,
     "eval_episodes": whole(1),
     "eval_every": whole(1),
@@ -69,7 +70,7 @@ FIELDS: dict[str, Kind] = {
 }
 """All fields of a ``config.json``, and what each may be."""
 
-SINCE: dict[str, Any] = {"failed": "dropped", "keep": "last", "restarts": False}
+SINCE: dict[str, Any] = {"failed": "dropped", "keep": "last", "restarts": False, "stop_early": False}
 """Fields that runs of earlier versions lack, and the values that those runs had."""
 
 OLD_NAMES = {"survival_bonus": "step_penalty"}

@@ -93,3 +93,16 @@ def check_compile(environment: Environment, device: torch.device) -> None:
         raise ValueError(f"compile=True on {device.type} needs the package triton, which is not installed")
     if not any(compiler and shutil.which(compiler) for compiler in COMPILERS):
         raise ValueError("compile=True needs a C++ compiler, g++ or clang++, and there is none")
+
+
+def check_stopping(environment: Environment) -> None:
+    """Refuse to stop episodes early where they are stepped all together.
+
+    Raises:
+        ValueError: If the environment is on tensors.
+    """
+    if environment.on_tensors:
+        raise ValueError(
+            f"stop_early=True is for environments that are stepped one by one, and {environment.name} is on tensors "
+            "(backend='gymnasium' steps those of Gymnasium one by one)"
+        )

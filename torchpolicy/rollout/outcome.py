@@ -65,6 +65,9 @@ class Outcome:
         lengths: (P, E) int64, in steps.
         truncated: (P, E) bool, whether an episode was cut off, and did not come to an end of its own in that step.
         failures: The failed episodes, in the order of candidates and episodes.
+        behind: (P, E) bool, whether an episode fell behind the reference of its generation.
+        stopped: (P, E) bool, whether it was stopped for that. Its return is what it had, and what the reference still
+            gains from there on; its length is the number of steps that were taken.
         moments: (P, E, 2, *O) float64, sums of the deviations of observations from the normaliser's mean, and of
             their squares; zero for a failed episode. None unless they were asked for.
         slot_utilisation: The share of slots at work, a mean over the engine's steps.
@@ -73,6 +76,8 @@ class Outcome:
     returns: Array
     lengths: Array
     truncated: Array
+    behind: Array
+    stopped: Array
     failures: list[Failure]
     moments: Array | None = None
     slot_utilisation: float = 1.0
@@ -81,7 +86,8 @@ class Outcome:
     def empty(cls, population: int, episodes: int) -> Self:
         """The outcome before anything was played."""
         shape = population, episodes
-        return cls(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, bool), [])
+        truncated, behind, stopped = np.zeros((3, *shape), bool)
+        return cls(np.zeros(shape), np.zeros(shape, np.int64), truncated, behind, stopped, [])
 
     def finish(
         self, episode: Episode, length: int, total: float, truncated: bool, moments: Array | None = None
@@ -102,9 +108,10 @@ class Outcome:
         """All that the processes of a group played; each episode was played by one of them."""
         counts = [self.slot_utilisation, len(self.failures)]
         moments = np.empty(0) if self.moments is None else self.moments.ravel()
-        episodes = np.stack([self.returns, self.lengths, self.truncated])  # (3, P, E)
+        episodes = np.stack([self.returns, self.lengths, self.truncated, self.behind, self.stopped])  # (5, P, E)
         everything = group.sum(np.concatenate([episodes.ravel(), moments, counts]))
-        returns, lengths, truncated = everything[: episodes.size].reshape(episodes.shape)
+        returns, lengths, *_ = whole = everything[: episodes.size].reshape(episodes.shape)
+        truncated, behind, stopped = whole[2:] > 0
         gathered = None if self.moments is None else everything[episodes.size : -2].reshape(self.moments.shape)
         failures: list[Failure] = []
         if everything[-1]:
@@ -112,7 +119,8 @@ class Outcome:
             failures = [Failure(**each) for text in texts for each in json.loads(text)]
             failures.sort(key=lambda failure: (failure.candidate, failure.episode))
         utilisation = everything[-2] / group.size
-        return type(self)(returns, lengths.astype(np.int64), truncated > 0, failures, gathered, utilisation)
+        lengths = lengths.astype(np.int64)
+        return type(self)(returns, lengths, truncated, behind, stopped, failures, gathered, utilisation)
 
     @property
     def scores(self) -> Array:

@@ -12,6 +12,7 @@ from torchpolicy.rollout.action_noise import ActionNoise
 from torchpolicy.rollout.members import Members
 from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.recording import Recording
+from torchpolicy.rollout.stopping import Stopping
 from torchpolicy.vectors.population import Population
 
 REWARD_CHECK = 64
@@ -30,6 +31,7 @@ class Playing:
         noise: Restarted where an episode begins.
         moments: Restarted where an episode begins, and entered in the outcome when it ends.
         recording: Keeps the episodes that ended well.
+        stopping: Says which episodes are to be stopped.
 
     Attributes:
         live: The slots with an episode in progress.
@@ -47,10 +49,11 @@ class Playing:
         noise: ActionNoise,
         moments: Moments,
         recording: Recording,
+        stopping: Stopping,
     ) -> None:
         self._envs, self._members, self._population = envs, members, population
         self._queue, self._outcome = queue, outcome
-        self._noise, self._moments, self._recording = noise, moments, recording
+        self._noise, self._moments, self._recording, self._stopping = noise, moments, recording, stopping
         self._episodes: dict[int, Episode] = {}  # those in progress, by slot
         self._totals = np.zeros(len(envs.rewards))  # their rewards so far
         self.live: list[int] = []
@@ -82,6 +85,8 @@ class Playing:
             self._fail(slot, self.tick, reason)
         for slot, reason in mute.items():
             self._fail(slot, self.tick - 1, reason)
+        for slot in self._stopping.look(self.tick, self._totals):
+            self._fall_behind(slot)
         if len(self._episodes) < len(self.live):
             self.live = list(self._episodes)
 
@@ -102,6 +107,7 @@ class Playing:
             self._noise.restart(slot, episode.seed)
             self._moments.restart(slot)
             self._totals[slot], episode.started, self._episodes[slot] = 0.0, self.tick, episode
+            self._stopping.start(slot, episode)
             return
         self._episodes.pop(slot, None)
         envs.observations[slot] = envs.rewards[slot] = 0  # nothing of a failure lingers
@@ -118,14 +124,31 @@ class Playing:
         episode, total = self._episodes[slot], self._totals[slot]
         if not isfinite(total):
             return False
-        truncated = bool(self._envs.truncated[slot])
-        self._outcome.finish(episode, self.tick - episode.started, total, truncated, self._moments.of(slot))
+        length, truncated = self.tick - episode.started, bool(self._envs.truncated[slot])
+        self._stopping.end(slot, episode, total, length)
+        self._outcome.finish(episode, length, total, truncated, self._moments.of(slot))
         self._recording.keep(episode.number, slot, episode.started, self.tick)
         self._start_next(slot)
         return True
 
     def _fail(self, slot: int, tick: int, reason: str) -> None:
         """Enter the episode of a slot as failed after the engine's step `tick`, and start the next."""
-        episode = self._episodes[slot]
-        self._outcome.fail(episode, tick - episode.started, reason)
+        episode, length = self._episodes[slot], tick - self._episodes[slot].started
+        self._stopping.end(slot, episode, np.nan, length)
+        self._outcome.fail(episode, length, reason)
+        self._start_next(slot)
+
+    def _fall_behind(self, slot: int) -> None:
+        """Mark the episode of a slot as behind the reference; stop it, unless it is spared, and start the next."""
+        episode, total, outcome = self._episodes[slot], self._totals[slot], self._outcome
+        place = episode.candidate, episode.episode
+        outcome.behind[place] = True
+        if not self._stopping.stops(episode.candidate):
+            return
+        if not isfinite(total):
+            self._fail(slot, self.tick, f"sum of rewards is not finite: {total}")
+            return
+        outcome.stopped[place] = True
+        completed = total + self._stopping.stop(slot, episode)
+        outcome.finish(episode, self.tick - episode.started, completed, False, self._moments.of(slot))
         self._start_next(slot)

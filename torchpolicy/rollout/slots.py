@@ -24,6 +24,7 @@ from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.playing import Playing
 from torchpolicy.rollout.recording import NoRecording, Recording
 from torchpolicy.rollout.stages import Forward
+from torchpolicy.rollout.stopping import NoStopping, Stopping
 from torchpolicy.vectors.params import ParamVector
 from torchpolicy.vectors.population import Candidates
 
@@ -101,7 +102,14 @@ class Rollout:
         return 0.0
 
     @torch.no_grad()
-    def play(self, candidates: Candidates, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
+    def play(
+        self,
+        candidates: Candidates,
+        seeds: Sequence[int],
+        *,
+        observe: bool = False,
+        stopping: Stopping | None = None,
+    ) -> Outcome:
         """Play every candidate through every episode.
 
         A slot whose episode ends takes the next episode of the queue in the same step, so that no slot
@@ -112,11 +120,20 @@ class Rollout:
             candidates: (P, D), vectors or a population; with `noise_rank` a population of that rank, or one vector.
             seeds: (E,), one for each episode; all candidates play the same episodes.
             observe: Whether to keep moments of the observations, for the policy's normaliser.
+            stopping: Says which episodes are stopped early. None: all are played to their end.
         """
         if len(candidates.shape) != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
         outcome = Outcome.empty(len(candidates), len(seeds))
-        self._run(outcome, candidates, seeds, sampled=self._sampled, observe=observe, recording=NoRecording())
+        self._run(
+            outcome,
+            candidates,
+            seeds,
+            sampled=self._sampled,
+            observe=observe,
+            recording=NoRecording(),
+            stopping=stopping or NoStopping(),
+        )
         return self._gathered(outcome)
 
     @torch.no_grad()
@@ -136,7 +153,7 @@ class Rollout:
         observations = torch.zeros(self.slots, *encoder.observation_shape, dtype=self.policy.observation_dtype)
         recording = Recording(observations.numpy(), head.choose(output).numpy(force=True))
         weights = self._vector.read().unsqueeze(0)
-        self._run(outcome, weights, seeds, sampled=True, observe=observe, recording=recording)
+        self._run(outcome, weights, seeds, sampled=True, observe=observe, recording=recording, stopping=NoStopping())
         return self._gathered(outcome), recording.gathered(self.group)
 
     def _gathered(self, outcome: Outcome) -> Outcome:
@@ -161,6 +178,7 @@ class Rollout:
         sampled: bool,
         observe: bool,
         recording: Recording,
+        stopping: Stopping,
     ) -> None:
         """Play this process's share of the episodes of an outcome, and enter them there.
 
@@ -171,6 +189,7 @@ class Rollout:
             sampled: Whether actions are sampled.
             observe: Whether to keep moments of the observations.
             recording: Takes down the steps.
+            stopping: Says which episodes are to be stopped.
         """
         total, group, envs, clock = outcome.returns.size, self.group, self._envs, self._clock
         pipeline, normalize = self._pipeline(), self._normalization()
@@ -179,7 +198,17 @@ class Rollout:
         moments = self._moments(outcome) if observe else NoMoments()
         queue = (Episode(number, seeds) for claimed in group.claim(total) for number in claimed)
         members, population = self._members, self._members.accept(candidates)
-        playing = Playing(envs, members, population, queue, outcome, noise=noise, moments=moments, recording=recording)
+        playing = Playing(
+            envs,
+            members,
+            population,
+            queue,
+            outcome,
+            noise=noise,
+            moments=moments,
+            recording=recording,
+            stopping=stopping,
+        )
         playing.begin(min(self.slots, ceil(total / group.size)))  # the other processes have their share
         while playing.live:
             clock.start()

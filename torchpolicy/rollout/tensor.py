@@ -20,6 +20,7 @@ from torchpolicy.rollout.outcome import Outcome
 from torchpolicy.rollout.recording import Recording
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.rollout.stepper import Stepper
+from torchpolicy.rollout.stopping import Stopping
 from torchpolicy.rollout.tensor_playing import Queue, Results, TensorPlaying
 from torchpolicy.vectors.population import Candidates
 
@@ -63,7 +64,16 @@ class TensorRollout(Rollout):
     def compile_seconds(self) -> float:
         return self._stepper.compile_seconds
 
-    def play(self, candidates: Candidates, seeds: Sequence[int], *, observe: bool = False) -> Outcome:
+    def play(
+        self,
+        candidates: Candidates,
+        seeds: Sequence[int],
+        *,
+        observe: bool = False,
+        stopping: Stopping | None = None,
+    ) -> Outcome:
+        if stopping is not None:
+            raise ValueError(f"{self.environment.name} is on tensors, where no episode is stopped early")
         self._widen(len(candidates) * len(seeds))
         return super().play(candidates, seeds, observe=observe)
 
@@ -109,6 +119,7 @@ class TensorRollout(Rollout):
         sampled: bool,
         observe: bool,
         recording: Recording,
+        stopping: Stopping,
     ) -> None:
         total, slots, clock, device = outcome.returns.size, self.slots, self._clock, self._device
         normalizer, normalization = self.policy.normalizer, self._normalization()

@@ -17,7 +17,7 @@ from torchpolicy.envs.probe import check_environment
 from torchpolicy.learn.base import Learner
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import make_policy
-from torchpolicy.rollout.make import check_compile, choose_slots
+from torchpolicy.rollout.make import check_compile, check_stopping, choose_slots
 from torchpolicy.rollout.probe import check_policy
 from torchpolicy.runs.algorithms import (
     Algorithm,
@@ -102,6 +102,8 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
     if settings.compile:
         check_compile(environment, device)
     _check_candidates(settings, kind)
+    if settings.stop_early:
+        check_stopping(environment)
     check_place(settings.algorithm, device)
     policy = _policy_of(settings, environment, device)
     plan = _plan_of(settings, kind, environment, policy)
@@ -149,11 +151,10 @@ def _kind_of(settings: Settings) -> type[Algorithm]:
 
 def _check_candidates(settings: Settings, kind: type[Algorithm]) -> None:
     """Refuse settings of candidates for an algorithm that has none."""
-    asked = settings.reevaluate or settings.step_penalty or settings.failed != "dropped" or settings.restarts
-    if asked and not kind.has_candidates:
-        raise ValueError(
-            f"{kind.__name__} has no candidates: reevaluate, step_penalty, failed and restarts are for searches"
-        )
+    asked = settings.reevaluate or settings.step_penalty or settings.failed != "dropped"
+    if (asked or settings.restarts or settings.stop_early) and not kind.has_candidates:
+        names = "reevaluate, step_penalty, failed, restarts and stop_early"
+        raise ValueError(f"{kind.__name__} has no candidates: {names} are for searches")
 
 
 def _policy_of(settings: Settings, environment: Environment, device: torch.device) -> Policy:

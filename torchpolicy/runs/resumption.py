@@ -64,7 +64,7 @@ STATE: dict[str, Kind] = {
 """The fields of :meth:`Trainer.state_dict`, and what each may be."""
 
 NEW = ("best", "way")
-"""Fields that checkpoints of earlier versions lack."""
+"""Fields that checkpoints of earlier versions lack, all of them."""
 
 
 class Stateful(Protocol):
@@ -118,12 +118,14 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
     Raises:
         ValueError: If it cannot. The message names the first field that is wrong.
     """
-    check_fields(state, STATE, [name for name in STATE if name not in NEW])
+    older = not any(name in state for name in NEW)
+    check_fields(state, STATE, [name for name in STATE if not (older and name in NEW)])
     if len(state["budget"]) != len(trainer.plan.budget):
         raise ValueError(f"budget should have {len(trainer.plan.budget)} entries, got {len(state['budget'])}")
     _check_policy("policy", trainer, state["policy"])
     if state.get("best", {}).get("policy"):
         _check_policy("best", trainer, state["best"]["policy"])
+        check_fields(state["best"], {"score": number()}, ())
     if "way" in state:
         _check_part("way", trainer.way, state["way"])
     _check_part("algorithm", trainer.algorithm, state["algorithm"])

@@ -134,6 +134,14 @@ class Settings:
         otherwise=0.0,
         preset=True,
     )
+    stop_early: bool | None = setting(
+        None,
+        "Stop an episode of a candidate that has fallen behind the better half of the generation before; for searches "
+        "only, and not for environments on tensors (--backend gymnasium steps their like). It saves steps where "
+        "episodes are long and rewards come all along. Off unless the preset says otherwise.",
+        otherwise=False,
+        preset=True,
+    )
     eval_episodes: int | None = setting(
         None,
         "Episodes of each held-out evaluation, and of the final test. 100 unless the preset says otherwise.",
@@ -205,7 +213,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_count("workers", self.workers, at_least=1, at_most=MOST_PROCESSES)
-        for name in ("preset", "compile", "strict", "normalize_observations", "restarts"):
+        for name in ("preset", "compile", "strict", "normalize_observations", "restarts", "stop_early"):
             if (flag := getattr(self, name)) not in (True, False, None):
                 raise ValueError(f"{name} must be True or False, got {flag!r}")
         for name in ("log_dir", "run_dir"):

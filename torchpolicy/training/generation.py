@@ -19,6 +19,7 @@ from torchpolicy.training.diagnosis import signal, spread, ties
 from torchpolicy.training.need import EpisodesByNeed
 from torchpolicy.training.plan import Plan
 from torchpolicy.training.scoring import describe, normalize, score
+from torchpolicy.training.stopping import EarlyStopping
 from torchpolicy.vectors.params import ParamVector
 
 
@@ -55,6 +56,8 @@ class Way(ABC):
         prefix: First part of the names of the algorithm's own metrics.
         players: What is counted when it fails, in the plural.
         remedy: What may help where scores do not differ.
+        need: Chooses the number of episodes; None where it is fixed.
+        early: Stops episodes early; None where none are stopped.
     """
 
     prefix: ClassVar[str]
@@ -65,6 +68,7 @@ class Way(ABC):
         self.rollout = rollout
         self.plan = plan
         self.need = EpisodesByNeed() if plan.episodes == "auto" else None
+        self.early = EarlyStopping(rollout, plan.step_penalty) if plan.stop_early else None
 
     @abstractmethod
     def improve(self, generation: int) -> Generation:
@@ -79,7 +83,7 @@ class Way(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """What is remembered from generation to generation."""
-        return {} if self.need is None else {"need": self.need.state_dict()}
+        return {name: part.state_dict() for name, part in self._parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state.
@@ -87,8 +91,16 @@ class Way(ABC):
         Raises:
             ValueError: If it does not fit.
         """
-        if self.need is not None:
-            self.need.load_state_dict(state.get("need", {}))
+        for name, part in self._parts.items():
+            if not isinstance(state.get(name), dict):
+                raise ValueError(f"lacks {name}")
+            part.load_state_dict(state[name])
+
+    @property
+    def _parts(self) -> dict[str, EpisodesByNeed | EarlyStopping]:
+        """Whatever has a state."""
+        parts = {"need": self.need, "early": self.early}
+        return {name: part for name, part in parts.items() if part is not None}
 
     @staticmethod
     def _check_finite(center: Tensor, generation: int) -> None:
@@ -114,7 +126,7 @@ class AskPlayTell(Way):
         episodes = int(self.plan.episodes) if self.need is None else self.need.at(generation)
         candidates = search.ask()
         laps.end("ask")
-        scored = score(self.rollout, self.plan, candidates, search.center, generation, episodes)
+        scored = score(self.rollout, self.plan, candidates, search.center, generation, episodes, self.early)
         laps.end("rollout")
         scores = torch.from_numpy(scored.scores)
         diagnosis = {

@@ -42,6 +42,7 @@ class Plan:
         failed: What happens to a candidate with a failed episode. dropped: the search is not told about it; worst: it
             gets the lowest score of its generation.
         step_penalty: Amount that is subtracted from the return for each step, in the scores of training only.
+        stop_early: Whether episodes of a search's candidates are stopped when they have fallen behind.
         normalize_observations: Whether the policy's normaliser learns from what candidates see.
         eval_episodes: Episodes of each held-out evaluation.
         eval_every: Generations between validations.
@@ -64,6 +65,7 @@ class Plan:
     reevaluate: int = 0
     failed: str = "dropped"
     step_penalty: float = 0.0
+    stop_early: bool = False
     normalize_observations: bool = False
     eval_episodes: int = 100
     eval_every: int = 10

@@ -13,6 +13,7 @@ from torchpolicy.rollout.outcome import Failure, Outcome
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.training.need import standardized_mean
 from torchpolicy.training.plan import Plan
+from torchpolicy.training.stopping import EarlyStopping
 from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.population import Candidates
 
@@ -34,7 +35,7 @@ class Scored:
             center did not play.
         failures: Failed episodes of the candidates, and of the center, whose number is P.
         env_steps: Environment steps of all episodes.
-        returns: (P, E), the returns of the candidates.
+        returns: (P, E), the returns of the candidates; completed where an episode was stopped early.
         each_episode: (P, E) float64, the score of each candidate in each episode.
         metrics: Scalars about the generation, except ``rollout/env_steps``.
     """
@@ -49,7 +50,13 @@ class Scored:
 
 
 def score(
-    rollout: Rollout, plan: Plan, candidates: Candidates, center: Tensor, generation: int, episodes: int
+    rollout: Rollout,
+    plan: Plan,
+    candidates: Candidates,
+    center: Tensor,
+    generation: int,
+    episodes: int,
+    early: EarlyStopping | None = None,
 ) -> Scored:
     """Play the candidates of a generation and score them.
 
@@ -63,12 +70,14 @@ def score(
         center: (D,), the search's center.
         generation: Number of generations before this one.
         episodes: E, the episodes of each candidate.
+        early: Stops episodes of candidates early, and learns from them for the next generation.
     """
     candidates = as_population(candidates, center)
     population = len(candidates)
     players = candidates.with_center() if generation % CENTER_EVERY == 0 else candidates
     seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, episodes + plan.reevaluate)
-    outcome = rollout.play(players, seeds[:episodes], observe=plan.normalize_observations)
+    stopping = None if early is None else early.of_generation(generation, population)
+    outcome = rollout.play(players, seeds[:episodes], observe=plan.normalize_observations, stopping=stopping)
     outcomes, failures = [outcome], outcome.failures
     each_episode = _scores(outcome, plan.step_penalty)
     every = each_episode.mean(1)
@@ -93,6 +102,8 @@ def score(
         "rollout/episodes": sum(each.returns.size for each in outcomes),
         "time/slot_utilisation": outcome.slot_utilisation,
     }
+    if early is not None and stopping is not None:
+        metrics |= early.learn(stopping, outcome, scores)
     center_return = nan
     if len(players) > population:
         center_return = float(outcome.returns[population].mean())
@@ -167,7 +178,11 @@ def normalize(rollout: Rollout, outcomes: list[Outcome], population: int) -> Non
 
 
 def describe(outcome: Outcome, population: int) -> Metrics:
-    """Scalars about the episodes of the population: the first P of those that played."""
+    """Scalars about the episodes of the population: the first P of those that played.
+
+    Returns (``ep_rew``) of episodes that were stopped early count as they were completed, lengths (``ep_len``) as they
+    were played.
+    """
     played = np.isfinite(outcome.returns[:population])
     if not played.any():
         return {}

@@ -187,7 +187,7 @@ class Trainer:
         self.watch.failing = state["failing"]
         self.watch.diagnosis.load_state_dict(state["diagnosis"])
         self._callbacks.load_state_dict(state["callbacks"])
-        if "best" in state:  # which earlier versions did not keep
+        if "way" in state:  # which earlier versions did not keep
             self.validation.best.load_state_dict(state["best"])
             self.way.load_state_dict(state["way"])
         self._elapsed, self._started = state["elapsed"], time.monotonic()

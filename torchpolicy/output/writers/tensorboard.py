@@ -36,7 +36,10 @@ CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
         "step of the center against the noise around it": ["search/step_norm", "search/noise_norm"],
         "std by tensor": ["std/.+"],
         "signal to noise (1 is chance)": ["search/signal"],
-        "share of episodes at the time limit, of tied scores": ["rollout/truncated", "search/ties"],
+        "share of episodes at the time limit, stopped early, of tied scores": [
+            "rollout/(truncated|stopped)",
+            "search/ties",
+        ],
     },
     "learn": {
         "returns: all of the batch, and the policy on held-out episodes": [POPULATION, HELD_OUT],
