@@ -137,7 +137,7 @@ class Settings:
     stop_early: bool | None = setting(
         None,
         "Stop an episode of a candidate that has fallen behind the better half of the generation before; for searches "
-        "only, and not for environments on tensors (--backend gymnasium steps their like). It saves steps where "
+        "only. Environments on tensors need --backend gymnasium for it. It saves steps where "
         "episodes are long and rewards come all along. Off unless the preset says otherwise.",
         otherwise=False,
         preset=True,
