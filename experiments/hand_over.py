@@ -1,7 +1,7 @@
 """One policy that three algorithms train in turn on CartPole-v1: CEM, DeepCEM, REINFORCE, and CEM again.
 
-Each algorithm starts from the weights that the one before it left. At every hand-over the policy is scored before and
-after, on the same episodes. DeepCEM from scratch is run for comparison.
+Each algorithm starts from the weights that the one before it left. At every hand-over the policy is scored as the run's
+files hold it and as it is handed over, on the same episodes. DeepCEM from scratch is run for comparison.
 
 python experiments/hand_over.py
 """
@@ -29,7 +29,7 @@ STAGES: list[tuple[str, dict[str, Any]]] = [
 
 
 def run(seed: int, stages: list[tuple[str, dict[str, Any]]]) -> list[dict[str, float]]:
-    """One row for each stage: the test score of the policy it was given, that of the policy it left, its env steps."""
+    """One row for each stage: the score of the policy it was given, that of the policy in its files, its env steps."""
     policy: tp.Policy | None = None
     rows = []
     for algorithm, settings in stages:
@@ -41,14 +41,14 @@ def run(seed: int, stages: list[tuple[str, dict[str, Any]]]) -> list[dict[str, f
             result = tp.train(
                 "CartPole-v1", algorithm, **start, preset=False, target=None, seed=seed, log_dir=folder, **settings
             )
+            left = score(tp.load(result.run_dir), seed)
         policy = result.policy
-        env_steps = result.metrics[-1]["rollout/env_steps"]
-        rows.append({"handed": handed, "left": result.evaluation.mean, "env_steps": env_steps})
+        rows.append({"handed": handed, "left": left, "env_steps": result.metrics[-1]["rollout/env_steps"]})
     return rows
 
 
 def score(policy: tp.Policy, seed: int) -> float:
-    """The score on the test episodes of a run with this seed."""
+    """The score on 100 episodes that no run plays."""
     return tp.evaluate(policy, "CartPole-v1", episodes=100, seed=seed).mean
 
 
