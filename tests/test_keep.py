@@ -25,8 +25,8 @@ class Scripted(tp.Search):
 
 
 def run(**settings: Any) -> tp.Result:
-    search = Scripted(torch.zeros(12), population=4)
-    return tp.train(Guess, search, eval_every=1, eval_episodes=20, target=None, **{"generations": 8} | settings)
+    usual: dict[str, Any] = {"eval_every": 1, "eval_episodes": 20, "target": None, "generations": 8}
+    return tp.train(Guess, Scripted(torch.zeros(12), population=4), **usual | settings)
 
 
 def test_the_best_center_is_kept_and_the_search_goes_on_from_its_last(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,13 +64,17 @@ def test_a_run_that_goes_on_keeps_what_a_whole_one_keeps(first: int) -> None:
     assert torch.equal(tp.ParamVector(part.policy.net).read(), tp.ParamVector(whole.policy.net).read())
 
 
-def test_a_score_that_is_not_finite_does_not_count_and_the_target_counts_in_any_case() -> None:
+def test_a_score_that_is_not_finite_does_not_count() -> None:
     best = Best()
-    for score, final in ((float("nan"), False), (2.0, False), (1.0, False)):
-        best.take(score, int(score) if score == score else 0, {"w": torch.tensor(score)}, final=final)
+    for score, generation in ((float("nan"), 1), (2.0, 2), (1.0, 3)):
+        best.take(score, generation, {"w": torch.tensor(score)})
     assert (best.score, best.generation) == (2.0, 2)
-    best.take(1.5, 7, {"w": torch.tensor(1.5)}, final=True)
-    assert (best.score, best.generation, float(best.policy["w"])) == (1.5, 7, 1.5)
+
+
+def test_where_the_target_is_reached_the_last_policy_is_kept() -> None:
+    result = run(run_dir="run", target=9.0)  # the fourth generation answers right, on two sets of episodes
+    assert result.evaluation.mean == 10
+    assert len(result.metrics) == 4
 
 
 def test_another_word_is_refused() -> None:

@@ -124,7 +124,8 @@ def test_scores_are_compared_with_the_step_penalty_subtracted() -> None:
     outcome = play([(1.0, 1.0), (0.5, 0.5)], stopping)
     assert outcome.stopped.tolist() == [[False], [True]]
     stop = EVERY * (GRACE + 1)
-    assert outcome.returns[1, 0] - 1.0 * stop == -0.5 * stop  # its score, for the reference gains nothing
+    assert outcome.completed.tolist() == [[0], [STEPS - stop]]
+    assert outcome.returns[1, 0] - 1.0 * STEPS == -0.5 * stop  # its score, for the reference gains nothing
     assert stopping.lowest(np.array([0]), outcome, ALONE).tolist() == [0.0] * LOOKS
 
 
@@ -300,3 +301,11 @@ def test_a_run_of_a_version_without_it_goes_on() -> None:
     assert torch.equal(tp.ParamVector(resumed.policy.net).read(), tp.ParamVector(whole.policy.net).read())
     with pytest.raises(ValueError, match="stop_early was False, is True"):
         train(generations=2, run_dir="run", stop_early=True)
+
+
+def test_the_reference_is_forgotten_where_the_search_begins_again() -> None:
+    early = EarlyStopping(rollout(), 0.0)
+    early.load_state_dict({"curve": torch.ones(3, dtype=torch.float64), "falls": [0.5], "judged": 4, "wrong": 1})
+    early.forget()
+    assert early.of_generation(9, 4).reference is None
+    assert early.state_dict()["judged"] == 4

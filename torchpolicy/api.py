@@ -15,7 +15,7 @@ from torchpolicy.output.saved_policy import load_evaluation, load_policy
 from torchpolicy.output.writers.jsonl import read_rows
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import PolicyFactory
-from torchpolicy.runs.algorithms import Algorithm
+from torchpolicy.runs.algorithms import Algorithm, algorithm_names
 from torchpolicy.runs.job import Job, make_job
 from torchpolicy.runs.launch import run
 from torchpolicy.runs.preset import with_preset
@@ -182,6 +182,11 @@ def resume(
     for name in budget:
         if name not in MAY_CHANGE:
             raise ValueError(f"{name} of a run cannot be changed, only {', '.join(MAY_CHANGE)} can")
+    if config["algorithm"] not in algorithm_names():
+        raise ValueError(
+            f"{run_dir}: its algorithm, {config['algorithm']}, was an object of your own: make it again and call "
+            "tp.train(env, it, run_dir=...) with the run's other settings"
+        )
     if config["policy"] is None and policy is None:
         raise ValueError(needs_policy(run_dir))
     made_from = config["policy"] or {}

@@ -183,3 +183,58 @@ def test_a_run_with_a_state_goes_on() -> None:
         search = tp.Ask(Saved(tp.ParamVector(policy.net).dim))
         result = tp.train("CartPole-v1", search, policy=policy, generations=generations, **arguments)
     assert len((result.run_dir / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+class Strict(Batch):
+    """One that insists on being told before it is asked again."""
+
+    waiting = False
+
+    def ask(self) -> list[Any]:
+        assert not self.waiting
+        self.waiting = True
+        return super().ask()
+
+    def tell(self, solutions: list[Any], function_values: list[float], check_points: Any = None) -> None:
+        self.waiting = False
+        super().tell(solutions, function_values)
+
+
+@pytest.mark.parametrize("score", [0.0, torch.nan, 1e30])
+def test_it_is_told_of_every_generation(score: float) -> None:
+    search = tp.Ask(Strict())
+    for _ in range(3):
+        search.tell(search.ask(), torch.full((12,), score))
+    assert len(search.optimizer.told) == 3
+    assert len(set(search.optimizer.told[0])) == 1
+
+
+def test_a_state_is_copied_and_one_that_cannot_be_saved_is_refused() -> None:
+    search = tp.Ask(Saved())
+    before = search.state_dict()["optimizer"]["mean"].clone()
+    search.optimizer.mean += 1
+    assert torch.equal(search.state_dict()["optimizer"]["mean"], before + 1)
+
+    class Arrays(Batch):
+        def state_dict(self) -> dict[str, Any]:
+            return {"mean": self.mean}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            pass
+
+    with pytest.raises(ValueError, match="state_dict of Arrays cannot be saved"):
+        tp.Ask(Arrays())
+
+
+def test_odd_answers_and_numbers_are_refused() -> None:
+    search = tp.Ask(Batch())
+    for answer in (None, 3.0, [[1.0], [1.0, 2.0]]):
+        search.optimizer.ask = lambda answer=answer: answer
+        with pytest.raises(ValueError, match=r"ask\(\) must return vectors"):
+            search.ask()
+    with pytest.raises(ValueError, match="12 candidates, and population is 5"):
+        tp.Ask(Batch(), population=5).ask()
+    policy = tp.LinearPolicy(*spaces()).double()
+    search = tp.Ask(Batch(tp.ParamVector(policy.net).dim))
+    with pytest.raises(ValueError, match=r"float32, the policy's weights are torch.float64"):
+        tp.train("CartPole-v1", search, policy=policy)

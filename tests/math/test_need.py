@@ -74,3 +74,12 @@ def test_it_goes_on_exactly_and_refuses_what_it_is_not() -> None:
     for name, value in damages.items():
         with pytest.raises(ValueError, match=name):
             again.load_state_dict(part.state_dict() | {name: value})
+
+
+def test_where_too_few_are_left_nothing_is_said() -> None:
+    need = EpisodesByNeed()
+    scores = torch.full((4, 2), torch.nan, dtype=torch.float64)
+    need.measure(torch.zeros(4, 400, dtype=torch.float64), scores, CENTER, mirrored=False)
+    scores[0] = scores[3] = 1.0
+    need.measure(torch.zeros(4, 400, dtype=torch.float64), scores, CENTER, mirrored=True)
+    assert need.seen == 0

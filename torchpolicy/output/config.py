@@ -73,6 +73,9 @@ FIELDS: dict[str, Kind] = {
 SINCE: dict[str, Any] = {"failed": "dropped", "keep": "last", "restarts": False, "stop_early": False}
 """Fields that runs of earlier versions lack, and the values that those runs had."""
 
+SINCE_HYPERPARAMETERS: dict[str, Any] = {"weight_decay": 0.0, "optimizer_args": None}
+"""The same for hyperparameters, of the algorithms that have them."""
+
 OLD_NAMES = {"survival_bonus": "step_penalty"}
 """Settings by the names that they had in earlier versions, which are still understood."""
 
@@ -196,6 +199,8 @@ def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
     """All texts in a value, each as (place, text), where the place is the text's path such as ``env_args.name``."""
     if isinstance(value, str):
         yield place, value
+    elif isinstance(value, dict) and value.keys() == {"is"}:  # only describes an object
+        return
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _texts(f"{place}.{key}", item)

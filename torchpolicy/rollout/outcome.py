@@ -68,6 +68,7 @@ class Outcome:
         behind: (P, E) bool, whether an episode fell behind the reference of its generation.
         stopped: (P, E) bool, whether it was stopped for that. Its return is what it had, and what the reference still
             gains from there on; its length is the number of steps that were taken.
+        completed: (P, E) int64, the steps that the return of a stopped episode was completed by.
         moments: (P, E, 2, *O) float64, sums of the deviations of observations from the normaliser's mean, and of
             their squares; zero for a failed episode. None unless they were asked for.
         slot_utilisation: The share of slots at work, a mean over the engine's steps.
@@ -78,6 +79,7 @@ class Outcome:
     truncated: Array
     behind: Array
     stopped: Array
+    completed: Array
     failures: list[Failure]
     moments: Array | None = None
     slot_utilisation: float = 1.0
@@ -87,7 +89,8 @@ class Outcome:
         """The outcome before anything was played."""
         shape = population, episodes
         truncated, behind, stopped = np.zeros((3, *shape), bool)
-        return cls(np.zeros(shape), np.zeros(shape, np.int64), truncated, behind, stopped, [])
+        lengths, completed = np.zeros((2, *shape), np.int64)
+        return cls(np.zeros(shape), lengths, truncated, behind, stopped, completed, [])
 
     def finish(
         self, episode: Episode, length: int, total: float, truncated: bool, moments: Array | None = None
@@ -108,10 +111,12 @@ class Outcome:
         """All that the processes of a group played; each episode was played by one of them."""
         counts = [self.slot_utilisation, len(self.failures)]
         moments = np.empty(0) if self.moments is None else self.moments.ravel()
-        episodes = np.stack([self.returns, self.lengths, self.truncated, self.behind, self.stopped])  # (5, P, E)
+        episodes = np.stack(
+            [self.returns, self.lengths, self.truncated, self.behind, self.stopped, self.completed]
+        )  # (6, P, E)
         everything = group.sum(np.concatenate([episodes.ravel(), moments, counts]))
         returns, lengths, *_ = whole = everything[: episodes.size].reshape(episodes.shape)
-        truncated, behind, stopped = whole[2:] > 0
+        truncated, behind, stopped = whole[2:5] > 0
         gathered = None if self.moments is None else everything[episodes.size : -2].reshape(self.moments.shape)
         failures: list[Failure] = []
         if everything[-1]:
@@ -119,8 +124,8 @@ class Outcome:
             failures = [Failure(**each) for text in texts for each in json.loads(text)]
             failures.sort(key=lambda failure: (failure.candidate, failure.episode))
         utilisation = everything[-2] / group.size
-        lengths = lengths.astype(np.int64)
-        return type(self)(returns, lengths, truncated, behind, stopped, failures, gathered, utilisation)
+        lengths, completed = lengths.astype(np.int64), whole[5].astype(np.int64)
+        return type(self)(returns, lengths, truncated, behind, stopped, completed, failures, gathered, utilisation)
 
     @property
     def scores(self) -> Array:

@@ -149,6 +149,6 @@ class Playing:
             self._fail(slot, self.tick, f"sum of rewards is not finite: {total}")
             return
         outcome.stopped[place] = True
-        completed = total + self._stopping.stop(slot, episode)
-        outcome.finish(episode, self.tick - episode.started, completed, False, self._moments.of(slot))
+        gain, outcome.completed[place] = self._stopping.stop(slot, episode)
+        outcome.finish(episode, self.tick - episode.started, total + gain, False, self._moments.of(slot))
         self._start_next(slot)

@@ -116,15 +116,20 @@ class Stopping:
         """Whether an episode of a candidate is stopped when it has fallen behind."""
         return not self._spared[candidate]
 
-    def stop(self, slot: int, episode: Episode) -> float:
-        """Take down that an episode is stopped at its latest look; what the reference gains from there to its end."""
+    def stop(self, slot: int, episode: Episode) -> tuple[float, int]:
+        """Take down that an episode is stopped at its latest look.
+
+        Returns:
+            The return that the reference gains from there to its end, and the steps that this takes.
+        """
         del self._due[episode.started % EVERY][slot]
         if self.reference is None:
-            return 0.0
+            return 0.0, 0
         scores = self._curves[episode.number]
         gain = self.reference.gain(len(scores))
+        steps = EVERY * max(0, len(self.reference.curve) - len(scores))
         self._curves[episode.number] = self.reference.completed(scores)
-        return gain
+        return gain + self._step_penalty * steps, steps
 
     def lowest(self, better: Array, outcome: Outcome, group: Group) -> Array:
         """The reference that some candidates leave to the next generation.

@@ -159,6 +159,11 @@ def make_algorithm(
     dim = ParamVector(policy.net).dim
     if algorithm.dim != dim:
         raise ValueError(f"the search is over {algorithm.dim} numbers, the policy's net has {dim} to train")
+    if algorithm.center.dtype != policy.dtype:
+        raise ValueError(
+            f"the search's center is {algorithm.center.dtype}, the policy's weights are {policy.dtype}: begin with "
+            "center=ParamVector(policy.net).read()"
+        )
     if not algorithm.maximize:
         raise ValueError("the search minimises, returns are to be maximised: make it with maximize=True")
     return algorithm

@@ -59,7 +59,12 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
         elif args in given:
             settings[args] = {name: value for name, value in settings.get(args, {}).items() if name not in given[args]}
     refuse_code(path, {name: value for name, value in settings.items() if name not in given or name.endswith("_args")})
-    given = given | {args: settings.get(args, {}) | given[args] for args in given if args.endswith("_args")}
+    if "optimizer" in given:
+        settings.pop("optimizer_args", None)
+    for args in ("env_args", "policy_args", "optimizer_args"):
+        if not isinstance(settings.get(args), dict | None):
+            raise ValueError(f"{path}: {args} should be a table, got {shown(settings[args])}")
+    given = given | {args: (settings.get(args) or {}) | given[args] for args in given if args.endswith("_args")}
     settings |= given
     for name in ("env", "algorithm"):
         if name not in settings:

@@ -4,7 +4,7 @@ config.json     what was run
 metrics.jsonl   one JSON object a generation
 events.*        TensorBoard's
 checkpoints/    the last two states of the whole run
-policy/         the final center: weights.safetensors and policy.json
+policy/         the policy that was kept: weights.safetensors and policy.json
 """
 
 import os
@@ -28,7 +28,7 @@ from torchpolicy.base.checkpoints import digest_of
 from torchpolicy.base.device import find_device
 from torchpolicy.base.files import read_json, write_json
 from torchpolicy.base.version import FORMAT_VERSION, __version__
-from torchpolicy.output.config import CONFIG, digest, read_config, sealed
+from torchpolicy.output.config import CONFIG, SINCE_HYPERPARAMETERS, digest, read_config, sealed
 from torchpolicy.runs.settings import MAY_CHANGE
 
 MAY_DIFFER = (*MAY_CHANGE, "versions")
@@ -140,7 +140,7 @@ def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any])
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """(field, old value, new value) where two configurations differ."""
     for key in {**before, **now}:
-        old, new = before.get(key), now.get(key)
+        old, new = (each.get(key, SINCE_HYPERPARAMETERS.get(key)) for each in (before, now))
         if key == "hyperparameters" and isinstance(old, dict) and isinstance(new, dict):
             yield from _differences(old, new)
         elif old != new:

@@ -227,6 +227,7 @@ def _record(
         recorded |= {"std": given.get("std")} if "std" in known else {}  # None: each layer's own
     else:
         recorded = {name: getattr(algorithm, name, None) for name in known}
+        recorded |= {"learning_rate": "auto"} if getattr(algorithm, "auto", None) is not None else {}
     return {
         "env": name_of(settings.env),
         "env_args": dict(settings.env_args or {}),

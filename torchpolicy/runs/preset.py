@@ -58,7 +58,7 @@ def settle(given: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[dict[st
     taken = {
         name: value
         for name, value in preset.items()
-        if (name not in mine or mine[name] == "auto")
+        if (name not in mine or (name == "target" and mine[name] == "auto"))
         and not (has_budget and name in (*BUDGETS, "target"))
         and not (name == "std" and "std_scale" in mine)
     }

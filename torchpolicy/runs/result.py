@@ -19,7 +19,7 @@ class Result:
     """The result of a training run.
 
     Attributes:
-        policy: The trained policy. A search leaves its final center as the net's weights.
+        policy: The trained policy: the one with the best held-out score, or the last, as the run's `keep` says.
         run_dir: The run's folder.
         evaluation: Scores of the final policy on held-out episodes that training never used.
         metrics: One dictionary a generation, as in ``metrics.jsonl``.

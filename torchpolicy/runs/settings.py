@@ -214,7 +214,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_count("workers", self.workers, at_least=1, at_most=MOST_PROCESSES)
         for name in ("preset", "compile", "strict", "normalize_observations", "restarts", "stop_early"):
-            if (flag := getattr(self, name)) not in (True, False, None):
+            if not isinstance(flag := getattr(self, name), bool | None):
                 raise ValueError(f"{name} must be True or False, got {flag!r}")
         for name in ("log_dir", "run_dir"):
             if not isinstance(folder := getattr(self, name), str | Path | None):

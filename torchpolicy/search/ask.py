@@ -2,14 +2,17 @@
 
 import inspect
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, finfo
 
+from torchpolicy.base.checkpoints import check_saveable
 from torchpolicy.base.types import Array, Metrics
 from torchpolicy.search.base import Search
+from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.population import Candidates
 
 SIZES = ("popsize", "population_size")
@@ -28,7 +31,7 @@ class Ask(Search):
         train("CartPole-v1", search, policy=policy)
 
     Three habits are understood. ``ask()`` returns all candidates, (P, D) or a list of vectors, and ``tell(candidates,
-    values)`` takes them back with their values, as in pycma and evosax-like objects. Or ``ask()`` returns one vector,
+    values)`` takes them back with their values, as in pycma. Or ``ask()`` returns one vector,
     and ``tell([(vector, value), …])`` takes all of them at once, as in cmaes. Or ``ask()`` returns an object with a
     ``value`` attribute, and ``tell(object, value)`` takes one at a time, as in Nevergrad. Values are to be minimised
     unless `minimizes` is False.
@@ -36,7 +39,8 @@ class Ask(Search):
     The center is the optimiser's ``mean``, or its ``recommend().value``; otherwise it is the mean of the better half of
     the last candidates. An optimiser without a ``state_dict`` and a ``load_state_dict`` cannot be saved, so a run with
     it cannot be resumed. It is the same for any number of processes if the optimiser has its own seed and can be
-    pickled. A candidate that failed is told as the worst of its generation.
+    pickled. A candidate that failed is told as the worst of its generation, and all of them as
+    equal where all failed.
 
     Args:
         optimizer: The object.
@@ -74,29 +78,47 @@ class Ask(Search):
         self.optimizer = optimizer
         self.minimizes = minimizes
         self.resumable = hasattr(optimizer, "state_dict") and hasattr(optimizer, "load_state_dict")
+        if self.resumable:
+            try:
+                check_saveable(optimizer.state_dict())
+            except TypeError as error:
+                raise ValueError(f"the state_dict of {type(optimizer).__name__} cannot be saved: {error}") from error
+        self._fixed = population is not None
         self._asked: Sequence[Any] = ()  # what the optimiser returned, as it was
+        self._told = True
 
     def _sample(self) -> Candidates:
         first = self.optimizer.ask()
-        if hasattr(first, "value") or np.ndim(first) == 1:  # one at a time
+        if hasattr(first, "value") or _is_vector(first):  # one at a time
             self._asked = [first, *(self.optimizer.ask() for _ in range(self.population - 1))]
         else:
             self._asked = first
-        vectors = np.stack([np.asarray(getattr(each, "value", each), dtype=np.float64) for each in self._asked])
+        try:
+            vectors = np.stack([np.asarray(getattr(each, "value", each), dtype=np.float64) for each in self._asked])
+        except (TypeError, ValueError) as error:
+            found = type(first).__name__
+            raise ValueError(
+                f"ask() must return vectors ({self.dim},), or objects with a value, got {found}"
+            ) from error
         if vectors.shape[1:] != (self.dim,):
             raise ValueError(f"{type(self.optimizer).__name__} asks for vectors {vectors.shape[1:]}, not ({self.dim},)")
+        if self._fixed and len(vectors) != self.population:
+            raise ValueError(f"ask() returns {len(vectors)} candidates, and population is {self.population}")
+        self.population, self._told = len(vectors), False
         return torch.from_numpy(vectors).to(self.center)
 
     @torch.no_grad()
     def tell(self, candidates: Candidates, scores: Tensor) -> Metrics:
         scores = torch.as_tensor(scores, dtype=torch.float64).to("cpu", copy=True)
-        fine = scores.isfinite()
-        if fine.any():
-            worst = scores[fine].min() if self.maximize else scores[fine].max()
-            scores[~fine] = worst
-        return super().tell(candidates, scores) | {"search/failed": float((~fine).sum())}
+        fine = scores.abs() < finfo(self.center.dtype).max ** 0.5
+        scores[~fine] = (scores[fine].min() if self.maximize else scores[fine].max()) if fine.any() else 0.0
+        metrics = super().tell(candidates, scores)
+        if not self._told:  # because all are equal
+            self._update(as_population(candidates, self.center).dense(), scores if self.maximize else -scores)
+        return metrics | {"search/failed": float((~fine).sum())}
 
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
+        self._told = True
         values = (-scores if self.minimizes else scores).tolist()
         vectors = self._asked if len(self._asked) == len(values) else list(candidates.cpu().double().numpy())
         if hasattr(vectors[0], "value"):
@@ -112,12 +134,20 @@ class Ask(Search):
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        own = {"optimizer": self.optimizer.state_dict()} if self.resumable else {}
+        own = {"optimizer": deepcopy(self.optimizer.state_dict())} if self.resumable else {}
         return super().state_dict() | own
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._asked = ()
+
+
+def _is_vector(answer: Any) -> bool:
+    """Whether an answer is one vector, and not several."""
+    try:
+        return np.ndim(answer) == 1 and not hasattr(answer[0], "value")
+    except (TypeError, ValueError, IndexError, KeyError):
+        return False
 
 
 def _mean_of(optimizer: Any) -> Array | None:

@@ -41,6 +41,7 @@ class Search(ABC):
         episodes: Episodes that each candidate plays in a generation, unless the run sets another number.
         has_candidates: Whether there are candidates with scores of their own; a learner has none.
         resumable: Whether its state is all that it needs to go on.
+        restarts: How many times it has begun again.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -51,6 +52,7 @@ class Search(ABC):
     episodes: ClassVar[int] = 1
     has_candidates: ClassVar[bool] = True
     resumable: bool = True
+    restarts: int = 0
 
     def __init__(
         self,

@@ -163,7 +163,8 @@ class CMAES(Search):
     def _decompose(self) -> None:
         """Find axes and widths of C, whose least eigenvalues are lifted where they are too small to compute with."""
         self.covariance = (self.covariance + self.covariance.T) / 2
-        values, self.axes = torch.linalg.eigh(self.covariance)
+        values, axes = torch.linalg.eigh(self.covariance)
+        self.axes = axes.contiguous()  # as a checkpoint brings them back: the order in memory is in the last bits
         lift = max(0.0, NARROWEST * float(values[-1]) - float(values[0]))
         self.covariance = self.covariance + lift * torch.eye(self.dim).to(self.covariance)
         self.widths = (values + lift).sqrt()

@@ -3,6 +3,7 @@
 Auger & Hansen (2005), "A restart CMA evolution strategy with increasing population size".
 """
 
+import inspect
 from collections.abc import Callable
 from statistics import median
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from torchpolicy.base.checks import check_choice, check_count
+from torchpolicy.base.fields import TABLE, Kind, check_fields, list_of, maybe, number, whole
 from torchpolicy.base.seeding import Stream, derive_seed
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.base import Search
@@ -19,6 +21,16 @@ from torchpolicy.vectors.population import Candidates
 CONVERGED, LOW = 1e-11, 1e-6
 """The largest std, in units of the first one, of a search that has converged; and the largest floor that counts as
 convergence where std has come down to it, because higher floors are meant to be stayed at."""
+
+FIELDS: dict[str, Kind] = {
+    "generation": whole(),
+    "restarts": whole(),
+    "medians": list_of(number()),
+    "best_median": maybe(number()),
+    "best_center": Kind("a finite tensor", lambda value: isinstance(value, Tensor) and bool(value.isfinite().all())),
+    "inner": TABLE,
+}
+"""Fields of its state, and what each may be."""
 
 
 class Restarts(Search):
@@ -67,12 +79,17 @@ class Restarts(Search):
     ) -> None:
         check_choice("start", start, ("fresh", "best"))
         check_count("patience", patience, at_least=2)
+        try:
+            inspect.signature(make).bind(center=center, seed=seed, population=None)
+        except TypeError as error:
+            raise ValueError(f"make must take center, seed and population by their names, got {make!r}") from error
         check_count("doublings", doublings, at_least=0, at_most=20)
         self.inner = make(center=center, seed=seed)
         self.start, self.patience, self.doublings = start, patience, doublings
         self.generation = self.restarts = 0
         self.generator = torch.Generator().manual_seed(derive_seed(seed, Stream.RESTARTS))
-        self._make, self._seed = make, seed
+        self.make = make
+        self._seed = seed
         self._first = center.detach().clone()
         self._width = getattr(self.inner, "initial_std", torch.ones_like(center)).to(center)
         self._population = self.inner.population  # of the first search
@@ -89,6 +106,11 @@ class Restarts(Search):
     def center(self) -> Tensor:  # type: ignore[override]
         """(D,), the center of the present search."""
         return self.inner.center
+
+    @property
+    def resumable(self) -> bool:  # type: ignore[override]
+        """As of the search."""
+        return self.inner.resumable
 
     @property
     def noise_rank(self) -> int | None:  # type: ignore[override]
@@ -144,13 +166,16 @@ class Restarts(Search):
         if self.start == "fresh":
             noise = torch.randn(len(self._first), generator=self.generator, dtype=torch.float64)
             center = self._first + self._width * noise.to(self._first)
+            if self.inner.bounds is not None:
+                center = self.inner.bounds.reflect(center)
         self.inner = self._new(center)
         self._medians = []
 
     def _new(self, center: Tensor) -> Search:
         """The search after so many restarts."""
         population = self._population * 2 ** min(self.restarts, self.doublings)
-        return self._make(center=center, seed=self._seed + self.restarts, population=population)
+        seed = derive_seed(self._seed, Stream.RESTARTS, self.restarts)
+        return self.make(center=center, seed=seed, population=population)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -166,8 +191,11 @@ class Restarts(Search):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state.keys() != self.state_dict().keys():
             raise ValueError(f"not the state of a search with restarts: it has {sorted(state)}")
-        self.restarts = check_count("restarts", state["restarts"], at_least=0)
-        self.inner = self._new(self._first) if self.restarts else self._make(center=self._first, seed=self._seed)
+        check_fields(state, FIELDS, FIELDS)
+        if state["best_center"].shape != self._first.shape:
+            raise ValueError(f"best_center should have shape {tuple(self._first.shape)}")
+        self.restarts = state["restarts"]
+        self.inner = self._new(self._first) if self.restarts else self.make(center=self._first, seed=self._seed)
         self.inner.load_state_dict(state["inner"])
         self.generation, self._medians = state["generation"], list(state["medians"])
         self.best_center, self.best_median = state["best_center"].to(self._first, copy=True), state["best_median"]

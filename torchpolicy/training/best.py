@@ -21,17 +21,15 @@ class Best:
         self.generation = 0
         self.policy: dict[str, Tensor] = {}
 
-    def take(self, score: float, generation: int, policy: Mapping[str, Tensor], *, final: bool = False) -> None:
+    def take(self, score: float, generation: int, policy: Mapping[str, Tensor]) -> None:
         """Take a held-out score into account.
 
         Args:
             score: The score. One that is not finite does not count.
             generation: Generations done.
             policy: The ``state_dict`` of the policy.
-            final: Whether the policy is kept even if another one scored higher, because the target is reached: only
-                this one was scored on two sets of episodes.
         """
-        if isfinite(score) and (self.score is None or score >= self.score or final):
+        if isfinite(score) and (self.score is None or score >= self.score):
             self.score, self.generation = score, generation
             self.policy = {name: tensor.clone() for name, tensor in policy.items()}
 

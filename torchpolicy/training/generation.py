@@ -36,6 +36,7 @@ class Generation:
         failed: Number of candidates, or of a learner's episodes, that failed.
         played: Number of candidates, or of a learner's episodes, that were played.
         env_steps: Environment steps of all episodes.
+        note: A line for the user; None if there is nothing to tell.
         returns: Returns of the episodes, NaN for a failed one; (P, E) of candidates, (1, E) of a learner's policy.
     """
 
@@ -47,6 +48,7 @@ class Generation:
     played: int
     env_steps: int
     returns: Tensor
+    note: str | None = None
 
 
 class Way(ABC):
@@ -138,7 +140,9 @@ class AskPlayTell(Way):
             self.need.measure(candidates, each, search.center, mirrored=search.mirrored)
             diagnosis |= {"rollout/episodes_each": float(episodes), "search/episode_signal": self.need.ratio}
         laps.skip()
+        restarts = search.restarts
         update = search.tell(candidates, scores)
+        note = self._begin_again() if search.restarts > restarts else None
         self.vector.write(search.center)
         laps.end("update")
         self._check_finite(search.center, generation)
@@ -155,7 +159,14 @@ class AskPlayTell(Way):
             played=played,
             env_steps=scored.env_steps,
             returns=torch.from_numpy(scored.returns),
+            note=note,
         )
+
+    def _begin_again(self) -> str:
+        """Forget what the search before knew; a line for the user."""
+        if self.early is not None:
+            self.early.forget()
+        return f"the search has stalled, and begins again with a population of {self.search.population}"
 
 
 class PlayLearn(Way):

@@ -115,6 +115,8 @@ def agreement(candidates: Candidates, one: Tensor, other: Tensor, center: Tensor
     fine = one.isfinite() & other.isfinite()
     if mirrored:
         fine = fine.view(-1, 2).all(1).repeat_interleave(2)
+    if fine.sum() < 2:
+        return float("nan")
     population = as_population(candidates, center)[fine]
     directions = []
     for scores in (one[fine], other[fine]):

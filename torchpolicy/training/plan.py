@@ -74,7 +74,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         if isinstance(self.episodes, str):
-            check_choice("episodes", self.episodes, ("auto",))
+            if self.episodes != "auto":
+                raise ValueError(f"episodes must be a whole number or 'auto', got {self.episodes!r}")
         else:
             check_count("episodes", self.episodes, at_least=1, at_most=MOST_EPISODES)
         check_count("eval_episodes", self.eval_episodes, at_least=1, at_most=MOST_EPISODES)

@@ -82,7 +82,9 @@ def score(
     each_episode = _scores(outcome, plan.step_penalty)
     every = each_episode.mean(1)
     scores = every[:population].copy()
+    limit = finfo(candidates.dtype).max ** 0.5
     if plan.episodes == "auto":
+        each_episode[np.abs(every) >= limit] = np.nan  # which would spoil the scale of the others
         scores = standardized_mean(torch.from_numpy(each_episode[:population])).numpy()
     if plan.reevaluate:
         best = _best(scores)
@@ -91,7 +93,7 @@ def score(
         scores[best] = _dealt(scores[best], sums)
         failures = failures + [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
         outcomes.append(again)
-    failures = failures + _too_large(scores, finfo(candidates.dtype).max ** 0.5, outcome, seeds[0])
+    failures = failures + _too_large(np.where(np.isnan(scores), every[:population], scores), limit, outcome, seeds[0])
     failed = np.unique([each.candidate for each in failures if each.candidate < population]).astype(int)
     scores[failed] = np.nan
     if plan.failed == "worst" and len(failed) < population:
@@ -120,8 +122,8 @@ def score(
 
 
 def _scores(outcome: Outcome, step_penalty: float) -> Array:
-    """(P, E), the return of each episode less a bonus for each step."""
-    scores: Array = outcome.returns - step_penalty * outcome.lengths
+    """(P, E), the return of each episode less a bonus for each step, those that it was completed by included."""
+    scores: Array = outcome.returns - step_penalty * (outcome.lengths + outcome.completed)
     return scores
 
 

@@ -101,6 +101,10 @@ class EarlyStopping:
         metrics = {"rollout/stopped": float(stopped.mean())}
         return metrics | ({"rollout/wrongly_stopped": self._wrong / self._judged} if self._judged else {})
 
+    def forget(self) -> None:
+        """Forget the reference, because the search has begun again: its candidates are worse than those it knew."""
+        self._curve, self._falls = np.empty(0), []
+
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that :meth:`load_state_dict` needs to go on exactly."""
         return {

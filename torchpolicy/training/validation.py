@@ -64,8 +64,7 @@ class Validation:
         )
 
         if self._plan.keep == "best":
-            policy = self._rollout.policy.state_dict()
-            self.best.take(evaluation.mean, generation, policy, final=self.reached)
+            self.best.take(evaluation.mean, generation, self._rollout.policy.state_dict())
 
     def evaluate(self, stream: Stream, generation: int) -> Evaluation:
         """Score the center.
@@ -82,6 +81,7 @@ class Validation:
     def keep_best(self, generation: int) -> str | None:
         """Give the policy the weights with the best held-out score, if those of the last generation score less.
 
+        Where the target is reached the last ones are kept, because they alone were scored on two sets of episodes.
         A score of the last generation that was not due is no part of any state: a run that goes on has never seen it.
 
         Args:
@@ -91,7 +91,7 @@ class Validation:
             What there is to tell the user; None if the last policy is kept.
         """
         best = self.best
-        if best.score is None or best.generation == generation:
+        if best.score is None or best.generation == generation or self.reached:
             return None
         if self._latest is not None and self._latest[0] == generation:
             last = self._latest[1].mean

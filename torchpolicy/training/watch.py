@@ -35,7 +35,6 @@ class Watch:
         self.failing = 0
         self._environment, self._way = environment, way
         self._told_failure = False
-        self._restarts = 0.0  # of the search, as far as the user was told
         self._told_steps = 0  # how long an episode was when that was told
 
     def look(self, done: Generation, generation: int, longest: int, note: Note) -> None:
@@ -66,9 +65,8 @@ class Watch:
             )
         if self._environment.time_limit is None:
             self._tell_length(longest, note)
-        if done.metrics.get("search/restarts", 0.0) > self._restarts:
-            self._restarts = done.metrics["search/restarts"]
-            note(f"generation {generation}: the search has stalled, and begins again with twice the population")
+        if done.note is not None:
+            note(f"generation {generation}: {done.note}")
         text = self.diagnosis.look(done.metrics, stalled=done.stalled)
         if text is not None:
             note(f"generation {generation}: {text}")

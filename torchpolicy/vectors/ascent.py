@@ -66,6 +66,8 @@ class Ascent:
             )
         if not isinstance(arguments, Mapping | None):
             raise ValueError(f"optimizer_args must be a table of the optimizer's keywords, got {arguments!r}")
+        if not {"lr", "maximize"}.isdisjoint(arguments or {}):
+            raise ValueError("optimizer_args takes neither lr, which is learning_rate, nor maximize")
         make = self._make = partial(make, **arguments or {})
         try:
             self._trial(torch.ones(2), learning_rate)
