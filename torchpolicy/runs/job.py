@@ -41,7 +41,7 @@ DEFAULT_TOTAL_STEPS = 1_000_000
 FEW = 4
 """Episodes of a candidate that play side by side where their number changes."""
 
-VECTORS = 35
+VECTORS = 36
 """Vectors as long as the policy's weights that a run holds at its peak: the search's, a checkpoint's and so on. It was
 measured."""
 
