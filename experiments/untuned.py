@@ -41,6 +41,7 @@ ENVS = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "snes": {"algorithm": "snes"},
     "snes_episodes": {"algorithm": "snes", "episodes": "auto"},
+    "snes_restarts": {"algorithm": "snes", "episodes": "auto", "restarts": True},
     "nes": {"algorithm": "nes"},
     "pgpe": {"algorithm": "pgpe"},
 }
