@@ -66,7 +66,8 @@ def test_the_last_point_of_a_run_that_reached_its_target_is_the_one_that_did() -
 
 def test_it_changes_no_weights() -> None:
     weights = [
-        tp.train(Guess, "cem", generations=5, eval_every=every, **COMMON).policy.net.weight for every in (1, 3, 5)
+        tp.train(Guess, "cem", generations=5, eval_every=every, keep="last", **COMMON).policy.net.weight
+        for every in (1, 3, 5)
     ]
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0], weights[2])

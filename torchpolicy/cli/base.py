@@ -80,12 +80,17 @@ def words_of(option: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _plainly(text: str, arguments: Sequence[str]) -> str:
-    """A message of tyro about a value that is no number, in plain words. Other messages are returned unchanged."""
+    """A message of tyro about a value that is no number, in plain words, or no choice; others are left unchanged."""
+    choices = re.search(r"Expected one of \((.*?)\)", text)
+    if choices:
+        known = sorted(set(choices[1].split(", ")) - {"'None'"})
+        return text.replace(choices[0], f"Expected one of {', '.join(known)}")
     found = re.match(r"Error parsing (--[\w-]+): ", text)
-    kind = found and re.search(rf"^  {found[1]} (INT|FLOAT)( \.\.\.)?$", text, re.MULTILINE)
+    kind = found and re.search(rf"^  {found[1]} (INT|FLOAT)(\|{{auto}})?( \.\.\.)?$", text, re.MULTILINE)
     if not (found and kind):
         return text
-    return f"{found[1]} takes {NUMBERS[kind[1]]}, got {' '.join(words_of(found[1], arguments))}{text[kind.end() :]}"
+    takes = NUMBERS[kind[1]] + (" or auto" if kind[2] else "")
+    return f"{found[1]} takes {takes}, got {' '.join(words_of(found[1], arguments))}{text[kind.end() :]}"
 
 
 def _unframed(text: str) -> str:
