@@ -29,7 +29,7 @@ LINES = [
     ("cem --population=", f"--population {WHOLE}"),
     ("cem --episodes nan", "--episodes takes a whole number or auto, got nan"),
     ("snes --learning-rate fast", "--learning-rate takes a number or auto, got fast"),
-    ("cem --keep worst", "Expected one of 'best', 'last'"),
+    ("cem --keep worst", "Expected one of 'best'"),
     ("cem --generations inf", f"--generations {WHOLE} inf"),
     ("cem --seed 1e19", f"--seed {WHOLE} 1e19"),
     ("cem --std wide", f"--std {NUMBER} wide"),
