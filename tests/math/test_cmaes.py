@@ -127,7 +127,7 @@ def test_a_checkpoint_brings_back_the_same_bits(tmp_path: Path) -> None:
         search.tell(candidates, -(candidates.square() * torch.linspace(1, 30, 60)).sum(1))
 
     whole, part = (CMAES(torch.linspace(1, 2, 60), std=0.5, seed=4) for _ in range(2))
-    for generation in range(40):
+    for generation in range(120):
         step(whole)
         step(part)
         save_checkpoint(tmp_path / "checkpoints", generation, part.state_dict())
