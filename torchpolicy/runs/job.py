@@ -29,6 +29,7 @@ from torchpolicy.runs.algorithms import (
 )
 from torchpolicy.runs.folder import name_of
 from torchpolicy.runs.settings import Settings
+from torchpolicy.search.base import Search
 from torchpolicy.training.callbacks import Callback
 from torchpolicy.training.calling import check_callbacks
 from torchpolicy.training.plan import Plan
@@ -227,7 +228,7 @@ def _record(
         recorded |= {"std": given.get("std")} if "std" in known else {}  # None: each layer's own
     else:
         recorded = {name: getattr(algorithm, name, None) for name in known}
-        recorded |= {"learning_rate": "auto"} if getattr(algorithm, "auto", None) is not None else {}
+        recorded |= {"learning_rate": "auto"} if isinstance(algorithm, Search) and algorithm.auto is not None else {}
     return {
         "env": name_of(settings.env),
         "env_args": dict(settings.env_args or {}),

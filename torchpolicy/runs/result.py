@@ -21,7 +21,7 @@ class Result:
     Attributes:
         policy: The trained policy: the one with the best held-out score, or the last, as the run's `keep` says.
         run_dir: The run's folder.
-        evaluation: Scores of the final policy on held-out episodes that training never used.
+        evaluation: Scores of that policy on held-out episodes that training never used.
         metrics: One dictionary a generation, as in ``metrics.jsonl``.
         environment: Arguments of :func:`train` that make the environment: env, env_args, max_episode_steps, backend.
         algorithm: Name of the algorithm that trained the policy.

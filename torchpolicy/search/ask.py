@@ -31,16 +31,15 @@ class Ask(Search):
         train("CartPole-v1", search, policy=policy)
 
     Three habits are understood. ``ask()`` returns all candidates, (P, D) or a list of vectors, and ``tell(candidates,
-    values)`` takes them back with their values, as in pycma. Or ``ask()`` returns one vector,
-    and ``tell([(vector, value), …])`` takes all of them at once, as in cmaes. Or ``ask()`` returns an object with a
-    ``value`` attribute, and ``tell(object, value)`` takes one at a time, as in Nevergrad. Values are to be minimised
-    unless `minimizes` is False.
+    values)`` takes them back with their values, as in pycma. Or ``ask()`` returns one vector, and ``tell([(vector,
+    value), …])`` takes all of them at once, as in cmaes. Or ``ask()`` returns an object with a ``value`` attribute, and
+    ``tell(object, value)`` takes one at a time, as in Nevergrad. Values are to be minimised, unless
+    `minimizes` is False.
 
     The center is the optimiser's ``mean``, or its ``recommend().value``; otherwise it is the mean of the better half of
     the last candidates. An optimiser without a ``state_dict`` and a ``load_state_dict`` cannot be saved, so a run with
     it cannot be resumed. It is the same for any number of processes if the optimiser has its own seed and can be
-    pickled. A candidate that failed is told as the worst of its generation, and all of them as
-    equal where all failed.
+    pickled. A candidate that failed is told as the worst of its generation; if all failed, all are told as equal.
 
     Args:
         optimizer: The object.
@@ -96,10 +95,8 @@ class Ask(Search):
         try:
             vectors = np.stack([np.asarray(getattr(each, "value", each), dtype=np.float64) for each in self._asked])
         except (TypeError, ValueError) as error:
-            found = type(first).__name__
-            raise ValueError(
-                f"ask() must return vectors ({self.dim},), or objects with a value, got {found}"
-            ) from error
+            expected = f"vectors ({self.dim},), or objects with a value"
+            raise ValueError(f"ask() must return {expected}, got {type(first).__name__}") from error
         if vectors.shape[1:] != (self.dim,):
             raise ValueError(f"{type(self.optimizer).__name__} asks for vectors {vectors.shape[1:]}, not ({self.dim},)")
         if self._fixed and len(vectors) != self.population:

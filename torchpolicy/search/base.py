@@ -10,6 +10,7 @@ from torch import Tensor, finfo
 from torchpolicy.base.checks import LARGEST_POPULATION, check_count, check_range, check_seed
 from torchpolicy.base.seeding import Stream, derive_seed
 from torchpolicy.base.types import Metrics
+from torchpolicy.vectors.auto_rate import AutoRate
 from torchpolicy.vectors.bounds import Bound, Bounds
 from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.population import Candidates, Population
@@ -42,6 +43,7 @@ class Search(ABC):
         has_candidates: Whether there are candidates with scores of their own; a learner has none.
         resumable: Whether its state is all that it needs to go on.
         restarts: How many times it has begun again.
+        auto: What the learning rate follows if it is "auto"; None otherwise.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -53,6 +55,7 @@ class Search(ABC):
     has_candidates: ClassVar[bool] = True
     resumable: bool = True
     restarts: int = 0
+    auto: AutoRate | None = None
 
     def __init__(
         self,
@@ -161,11 +164,12 @@ class Search(ABC):
         Hyperparameters are not kept: a search is made with them before it goes on from a state. Only the first std
         is, because floors and proportions are measured by it.
         """
-        return {
+        state = {
             "center": self.center.clone(),
             "generation": self.generation,
             "generator": self.generator.get_state(),
         }
+        return state if self.auto is None else state | {"auto": self.auto.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state, on the device that the search is on.

@@ -164,5 +164,4 @@ class NES(GaussianSearch):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        own: dict[str, Any] = {} if self.auto is None else {"auto": self.auto.state_dict()}
-        return super().state_dict() | own | {"ascent": self.ascent.state_dict()}
+        return super().state_dict() | {"ascent": self.ascent.state_dict()}

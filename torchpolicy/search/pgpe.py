@@ -166,5 +166,4 @@ class PGPE(GaussianSearch):
         return self.initial_std / self.initial_std.mean()
 
     def state_dict(self) -> dict[str, Any]:
-        own: dict[str, Any] = {} if self.auto is None else {"auto": self.auto.state_dict()}
-        return super().state_dict() | own | {"std": self.std.clone(), "ascent": self.ascent.state_dict()}
+        return super().state_dict() | {"std": self.std.clone(), "ascent": self.ascent.state_dict()}

@@ -106,5 +106,4 @@ class SNES(GaussianSearch):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        own: dict[str, Any] = {} if self.auto is None else {"auto": self.auto.state_dict()}
-        return super().state_dict() | own | {"std": self.std.clone()}
+        return super().state_dict() | {"std": self.std.clone()}

@@ -141,6 +141,5 @@ class XNES(Search):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        own: dict[str, Any] = {} if self.auto is None else {"auto": self.auto.state_dict()}
-        own |= {"transform": self.transform.clone(), "initial_std": self.initial_std.clone()}
+        own = {"transform": self.transform.clone(), "initial_std": self.initial_std.clone()}
         return super().state_dict() | own

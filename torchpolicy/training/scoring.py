@@ -15,7 +15,7 @@ from torchpolicy.training.need import standardized_mean
 from torchpolicy.training.plan import Plan
 from torchpolicy.training.stopping import EarlyStopping
 from torchpolicy.vectors.dense import as_population
-from torchpolicy.vectors.population import Candidates
+from torchpolicy.vectors.population import Candidates, Population
 
 CENTER_EVERY = 4
 """Generations between those in which the center plays with the candidates. It does not play in each of them, because
@@ -87,12 +87,8 @@ def score(
         each_episode[np.abs(every) >= limit] = np.nan  # which would spoil the scale of the others
         scores = standardized_mean(torch.from_numpy(each_episode[:population])).numpy()
     if plan.reevaluate:
-        best = _best(scores)
-        again = rollout.play(candidates[best], seeds[episodes:], observe=plan.normalize_observations)
-        sums = episodes * scores[best] + plan.reevaluate * _scores(again, plan.step_penalty).mean(1)
-        scores[best] = _dealt(scores[best], sums)
-        failures = failures + [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
-        outcomes.append(again)
+        again, failed_again = _play_best_again(rollout, plan, candidates, scores, seeds, episodes)
+        outcomes, failures = [outcome, again], failures + failed_again
     failures = failures + _too_large(np.where(np.isnan(scores), every[:population], scores), limit, outcome, seeds[0])
     failed = np.unique([each.candidate for each in failures if each.candidate < population]).astype(int)
     scores[failed] = np.nan
@@ -125,6 +121,21 @@ def _scores(outcome: Outcome, step_penalty: float) -> Array:
     """(P, E), the return of each episode less a bonus for each step, those that it was completed by included."""
     scores: Array = outcome.returns - step_penalty * (outcome.lengths + outcome.completed)
     return scores
+
+
+def _play_best_again(
+    rollout: Rollout, plan: Plan, candidates: Population, scores: Array, seeds: list[int], episodes: int
+) -> tuple[Outcome, list[Failure]]:
+    """Play the best candidates again on the seeds after the first E = `episodes`, and order their scores (P,) anew.
+
+    Returns:
+        What they came to, and the episodes that failed, by the candidates' numbers in the whole population.
+    """
+    best = _best(scores)
+    again = rollout.play(candidates[best], seeds[episodes:], observe=plan.normalize_observations)
+    sums = episodes * scores[best] + plan.reevaluate * _scores(again, plan.step_penalty).mean(1)
+    scores[best] = _dealt(scores[best], sums)
+    return again, [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
 
 
 def _compare(center: float, candidates: Array) -> Metrics:

@@ -62,7 +62,6 @@ class Validation:
             and evaluation.ci[0] >= target
             and self.evaluate(Stream.CONFIRMATION, generation).ci[0] >= target
         )
-
         if self._plan.keep == "best":
             self.best.take(evaluation.mean, generation, self._rollout.policy.state_dict())
 
