@@ -124,7 +124,8 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
 
 def modern(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as this version would have written it: fields by their new names, and none missing."""
-    return SINCE | {OLD_NAMES.get(name, name): value for name, value in config.items()}
+    named = {OLD_NAMES.get(name, name): value for name, value in config.items()}
+    return named | {name: value for name, value in SINCE.items() if name not in named}
 
 
 def check_config_format(config: Mapping[str, Any]) -> None:
