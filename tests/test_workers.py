@@ -201,6 +201,22 @@ def test_a_signal_lets_the_first_process_save_and_ends_all_others() -> None:
     assert all(is_gone(pid) for pid in pids())
 
 
+@pytest.mark.usefixtures("_alone")
+def test_a_signal_within_a_fork_is_not_lost() -> None:
+    forks: list[int] = []
+
+    def signalled() -> None:
+        if len(forks) == 1:  # the callback stays registered for as long as Python runs
+            forks.append(os.getpid())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    os.register_at_fork(after_in_parent=signalled)
+    forks.append(0)
+    with pytest.raises(Stopped):
+        run(lambda job, run_dir, group: time.sleep(60))
+    assert forks[1:] == [os.getpid()]
+
+
 def test_without_fork_it_is_refused_and_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
     with pytest.raises(ValueError, match="workers=2: this system cannot fork processes; start them with torchrun"):

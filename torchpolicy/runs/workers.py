@@ -34,6 +34,9 @@ end a process with that before its work is done."""
 GRACE_SECONDS = 5.0
 """Seconds that a process gets to write a checkpoint after a signal."""
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end a run after a checkpoint was written."""
+
 
 def run_workers(job: Job, run_dir: Path, count: int) -> None:
     """Run a job in processes on this machine, as :func:`run_job` does in this one.
@@ -95,12 +98,21 @@ def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
         with stoppable(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads; ours hold no locks
             try:
-                for process in processes:
-                    process.start()
+                _start(processes)
                 return _watch(processes, errors)
             except (Stopped, RunError):
                 _stop(processes)
                 raise
+
+
+def _start(processes: Sequence[BaseProcess]) -> None:
+    """Start processes. A signal waits until all are started, because what its handler raises in a fork gets lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        for process in processes:
+            process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _child(
@@ -111,6 +123,7 @@ def _child(
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     code = 1
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         group = Group.around(server, rank, count)
         run_job(job, run_dir, group, signals=(signal.SIGTERM,))
         group.close()
