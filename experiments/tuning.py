@@ -1,7 +1,7 @@
 """Settings compared on one environment, for its presets: seeds from 100 on, which no table reports.
 
 python experiments/tuning.py run Hopper-v5 snes '{"policy_args": {"hidden": [64, 64]}}' --seeds 100 101
-                                    trains with these arguments of torchpolicy.train, without a preset, and adds the rows
+                                    trains with these arguments of torchpolicy.train, without a preset, and adds rows
                                     to results/tuning/<env>.json; runs that were cut off go on
 python experiments/tuning.py table Hopper-v5
                                     prints what was tried, the best first
