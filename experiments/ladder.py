@@ -1,19 +1,21 @@
-"""Every algorithm on classic problems, with the shipped presets: ten seeds, scored on held-out episodes.
+"""Every algorithm on classic and hard problems, with the shipped presets, scored on held-out episodes.
 
 python experiments/ladder.py run --env Acrobot-v1 --algorithms cem pgpe
-                                         trains, and writes results/ladder/<env>-<algorithm>.json
+                                         trains, and adds rows to results/ladder/<env>-<algorithm>-<policy>.json; runs
+                                         that were cut off go on
 python experiments/ladder.py table       prints the tables of all that lies there
 python experiments/ladder.py picture     draws their curves, results/ladder.png
+python experiments/ladder.py check       names the presets that have no result
 """
 
 import argparse
 import json
-import tempfile
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ from frozen_lake import success_probability
 
 import torchpolicy as tp
 from torchpolicy.output.summary import iqm, iqm_interval
+from torchpolicy.runs import preset
+from torchpolicy.runs.algorithms import algorithm_names
 
 RESULTS = Path(__file__).parent / "results" / "ladder"
 ALGORITHMS = ("cem", "nes", "snes", "xnes", "pgpe", "ars", "deepcem", "reinforce")
@@ -31,18 +35,28 @@ THRESHOLDS = {
     "Acrobot-v1": -100.0,
     "MountainCar-v0": -110.0,
     "MountainCarContinuous-v0": 90.0,
-    "Pendulum-v1": -200.0,  # none of Gymnasium's
+    "Pendulum-v1": -200.0,
     "LunarLanderContinuous-v3": 200.0,
     "LunarLander-v3": 200.0,
+    "InvertedDoublePendulum-v5": 9100.0,
+    "Swimmer-v5": 355.0,
+    "Hopper-v5": 3000.0,
+    "HalfCheetah-v5": 4800.0,
+    "Walker2d-v5": 3000.0,
+    "Ant-v5": 2500.0,
+    "BipedalWalker-v3": 300.0,
+    "Humanoid-v5": 3000.0,
 }
+"""Gymnasium's; but Pendulum's, Swimmer's, Walker2d's, Ant's and Humanoid's are our own."""
 
 
-def train(env: str, algorithm: str, seed: int) -> dict[str, Any]:
+def train(env: str, algorithm: str, policy: str, seed: int, folder: Path) -> dict[str, Any]:
     """One run with its preset. Seconds are processor time, because two runs share a machine."""
     begin, processor = time.monotonic(), time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        result = tp.train(env, algorithm, seed=seed, log_dir=folder)
-        config = json.loads((result.run_dir / "config.json").read_text())
+    best = preset.kind_of(preset.presets_of(algorithm)[env][0]) == policy
+    run_dir = folder / f"{env}-{algorithm}-{policy}-{seed}"
+    result = tp.train(env, algorithm, policy=None if best else policy, seed=seed, run_dir=run_dir)
+    config = json.loads((run_dir / "config.json").read_text())
     share = (time.process_time() - processor) / (time.monotonic() - begin)
     curve = [
         (row["rollout/env_steps"], row["time/elapsed"], row["eval/mean_reward"])
@@ -51,14 +65,15 @@ def train(env: str, algorithm: str, seed: int) -> dict[str, Any]:
     ]
     there = next((point for point in curve if point[2] >= THRESHOLDS[env]), None)
     row = {
+        **{name: describe()[name] for name in ("commit", "date")},
         "seed": seed,
         "mean": result.evaluation.mean,
         "ci": result.evaluation.ci,
         "env_steps": result.metrics[-1]["rollout/env_steps"],
-        "seconds": round(time.process_time() - processor, 1),
+        "seconds": round(share * result.metrics[-1]["time/elapsed"], 1),
         "env_steps_to_threshold": there and there[0],
         "seconds_to_threshold": there and round(share * there[1], 1),
-        "curve": [(steps, round(score, 2)) for steps, _, score in curve],
+        "curve": [(steps, round(score, 2)) for steps, _, score in curve[:: max(1, len(curve) // 200)]],
         "preset": config["preset"],
     }
     if env == "FrozenLake-v1":
@@ -85,14 +100,44 @@ def summary(content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run(env: str, algorithm: str, seeds: int, jobs: int) -> None:
-    """Run all seeds, some at a time, and write them into one file."""
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        rows = list(pool.map(partial(train, env, algorithm), range(seeds)))
-    content = {**describe(), "runs_at_a_time": jobs, "env": env, "algorithm": algorithm, "rows": rows}
+def run(env: str, algorithm: str, policy: str, seeds: list[int], jobs: int, folder: Path) -> None:
+    """Run the seeds that are missing, some at a time, and save each row when it is finished."""
+    path = RESULTS / f"{env}-{algorithm}-{policy}.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = [row for row in rows if row["preset"] == line_of(env, algorithm, policy)]
+    there = {row["seed"] for row in rows}
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{env}-{algorithm}.json").write_text(json.dumps(content) + "\n")
-    print(env, algorithm, summary(content), flush=True)
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        tasks = [pool.submit(train, env, algorithm, policy, seed, folder) for seed in seeds if seed not in there]
+        for task in as_completed(tasks):
+            rows.append(task.result())
+            content = {**describe(), "runs_at_a_time": jobs, "env": env, "algorithm": algorithm, "policy": policy}
+            content["rows"] = sorted(rows, key=lambda row: int(row["seed"]))
+            path.write_text(json.dumps(content) + "\n")
+            print({name: value for name, value in rows[-1].items() if name != "curve"}, flush=True)
+
+
+def line_of(env: str, algorithm: str, policy: str) -> str | None:
+    """What a run with a preset says that it took; None if there is no such preset."""
+    for number, each in enumerate(preset.presets_of(algorithm).get(env, [])):
+        if preset.kind_of(each) == policy:
+            taken = {name: value for name, value in each.items() if number == 0 or name != "policy"}
+            return f"{algorithm}/{env}: {preset.describe(taken)}"
+    return None
+
+
+def check() -> None:
+    """Name the presets without at least five seeds of today's settings. Exits with 1 if there are any."""
+    missing = []
+    for algorithm in algorithm_names():
+        for env, presets in preset.presets_of(algorithm).items():
+            for policy in map(preset.kind_of, presets):
+                path, line = RESULTS / f"{env}-{algorithm}-{policy}.json", line_of(env, algorithm, policy)
+                rows = json.loads(path.read_text())["rows"] if path.exists() else []
+                if sum(row["preset"] == line for row in rows) < 5:
+                    missing.append(f"{algorithm} {env} {policy}: {len(rows)} seeds, not five of today's settings")
+    print(*missing, sep="\n")
+    sys.exit(bool(missing))
 
 
 def results(env: str) -> list[dict[str, Any]]:
@@ -109,7 +154,7 @@ def table() -> None:
         rows = sorted(((summary(content), content) for content in found), key=lambda pair: -pair[0]["iqm"])
         digits = 3 if env == "FrozenLake-v1" else 1
         print(f"\n**{env}** (threshold {threshold:g})\n")
-        heads = ["algorithm", "IQM", "95 % interval", "worst seed", "seeds at threshold", "env steps to it"]
+        heads = ["algorithm", "policy", "IQM", "95 % interval", "worst seed", "seeds at threshold", "env steps to it"]
         heads += ["CPU seconds to it", "env steps in all"]
         print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
         for line, content in rows:
@@ -117,9 +162,8 @@ def table() -> None:
             scores = f"{line['iqm']:.{digits}f} | {low:.{digits}f} to {high:.{digits}f} | {line['worst']:.{digits}f}"
             speed = f"{line['steps_to_threshold'] / 1e3:,.0f}k | {line['seconds_to_threshold']:.1f}"
             reached, budget = line["reached"], f"{line['env_steps'] / 1e3:,.0f}k"
-            print(
-                f"| {content['algorithm']} | {scores} | {reached} | {speed} | {budget} |".replace("infk | inf", "- | -")
-            )
+            cells = f"{content['algorithm']} | {content['policy']} | {scores} | {reached} | {speed} | {budget}"
+            print(f"| {cells} |".replace("infk | inf", "- | -"))
 
 
 def picture(path: Path) -> None:
@@ -127,26 +171,32 @@ def picture(path: Path) -> None:
     import matplotlib.pyplot as plt
 
     colors = {name: f"C{number}" for number, name in enumerate(ALGORITHMS)}
-    figure, panels = plt.subplots(2, 4, figsize=(14, 6.4), layout="constrained")
-    for panel, (env, threshold) in zip(panels.flat, THRESHOLDS.items(), strict=True):
+    envs = [env for env in THRESHOLDS if results(env)]
+    figure, panels = plt.subplots(-(-len(envs) // 4), 4, figsize=(14, 3.1 * -(-len(envs) // 4)), layout="constrained")
+    for panel in panels.flat[len(envs) :]:
+        panel.remove()
+    for panel, env in zip(panels.flat, envs, strict=False):
         for content in results(env):
             curves = [np.array([(0, np.nan), *row["curve"]], float).T for row in content["rows"]]
             steps = np.linspace(0, max(curve[0, -1] for curve in curves), 200)
             # a run that has stopped keeps its last score
             scores = np.array([np.interp(steps, curve[0, 1:], curve[1, 1:], left=np.nan) for curve in curves])
             enough = np.isfinite(scores).mean(0) > 0.5
-            name = content["algorithm"]
-            panel.plot(steps[enough] / 1e6, np.nanmedian(scores[:, enough], 0), color=colors[name], label=name)
-        panel.axhline(threshold, color="gray", linewidth=0.8, linestyle="--")
+            name, line = content["algorithm"], "-" if content["policy"] == "linear" else "--"
+            median = np.nanmedian(scores[:, enough], 0)
+            panel.plot(steps[enough] / 1e6, median, line, color=colors[name], label=name)
+        panel.axhline(THRESHOLDS[env], color="gray", linewidth=0.8, linestyle=":")
         panel.set_title(env, fontsize=11)
         panel.grid(alpha=0.2)
         panel.spines[["top", "right"]].set_visible(False)
         panel.set_xlabel("env steps, million")
     for row in panels:
-        row[0].set_ylabel("held-out score, median of 10 seeds")
-    handles = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
+        row[0].set_ylabel("held-out score, median of seeds")
+    handles = {line.get_label(): line for panel in figure.axes for line in panel.get_lines()}
     order = [name for name in colors if name in handles]
-    figure.legend([handles[name] for name in order], order, loc="outside lower center", ncols=8, frameon=False)
+    title = "linear policies: solid lines; networks: dashed"
+    shown = [handles[name] for name in order]
+    figure.legend(shown, order, title=title, loc="outside lower center", ncols=8, frameon=False)
     figure.savefig(path, dpi=100)
 
 
@@ -157,19 +207,24 @@ def main() -> None:
     running = commands.add_parser("run")
     running.add_argument("--env", choices=THRESHOLDS, required=True)
     running.add_argument("--algorithms", nargs="+", required=True)
-    running.add_argument("--seeds", type=int, default=10)
+    running.add_argument("--policies", nargs="+", help="kinds of policy; if not given, all that have a preset")
+    running.add_argument("--seeds", nargs="+", type=int, default=list(range(10)))
     running.add_argument("--jobs", type=int, default=2, help="number of runs at a time")
-    commands.add_parser("table")
-    commands.add_parser("picture")
+    running.add_argument("--runs", type=Path, default=Path(gettempdir()) / "ladder", help="folder of the runs")
+    for name in ("table", "picture", "check"):
+        commands.add_parser(name)
     arguments = parser.parse_args()
-    if arguments.command == "table":
+    if arguments.command == "run":
+        for algorithm in arguments.algorithms:
+            kinds = [preset.kind_of(each) for each in preset.presets_of(algorithm).get(arguments.env, [])]
+            for policy in arguments.policies or kinds:
+                run(arguments.env, algorithm, policy, arguments.seeds, arguments.jobs, arguments.runs)
+    elif arguments.command == "table":
         table()
-        return
-    if arguments.command == "picture":
+    elif arguments.command == "picture":
         picture(RESULTS.with_suffix(".png"))
-        return
-    for algorithm in arguments.algorithms:
-        run(arguments.env, algorithm, arguments.seeds, arguments.jobs)
+    else:
+        check()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
 
@@ -12,9 +13,15 @@ from torchpolicy import api
 from torchpolicy.runs import preset
 from torchpolicy.runs.algorithms import algorithm_names
 from torchpolicy.runs.job import Job
-from torchpolicy.runs.preset import DEFAULTS, describe, find_preset, presets_of, settle
+from torchpolicy.runs.preset import DEFAULTS, describe, find_preset, kind_of, presets_of, settle
+from torchpolicy.runs.settings import Settings
 
-ALL = [(algorithm, env) for algorithm in algorithm_names() for env in presets_of(algorithm)]
+ALL = [
+    (algorithm, env, settings)
+    for algorithm in algorithm_names()
+    for env, presets in presets_of(algorithm).items()
+    for settings in presets
+]
 
 
 @pytest.fixture
@@ -31,11 +38,12 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     return jobs
 
 
-@pytest.mark.parametrize(("algorithm", "env"), ALL)
-def test_every_preset_makes_a_run(jobs: list[Job], algorithm: str, env: str) -> None:
-    tp.train(env, algorithm)
+@pytest.mark.parametrize(("algorithm", "env", "settings"), ALL)
+def test_every_preset_makes_a_run(jobs: list[Job], algorithm: str, env: str, settings: dict[str, Any]) -> None:
+    if "mujoco" in str(gymnasium.spec(env).entry_point):
+        pytest.importorskip("mujoco")
+    tp.train(env, algorithm, policy=kind_of(settings))
     (job,) = jobs
-    settings = presets_of(algorithm)[env]
     assert "target" in settings, "else a budget would leave it open whether to stop at the environment's threshold"
     config = {**job.config, **job.config["hyperparameters"], **job.config["policy"]}
     for name, value in settings.items():
@@ -45,7 +53,13 @@ def test_every_preset_makes_a_run(jobs: list[Job], algorithm: str, env: str) -> 
             assert config[name] == (None if value == "none" else value)
         else:
             assert config[name] == value
-    assert config["preset"] == f"{algorithm}/{env}: {describe(settings)}"
+    said = {name: value for name, value in settings.items() if name != "policy"}
+    assert config["preset"] == f"{algorithm}/{env}: {describe(said)}"
+
+
+def test_an_environment_has_one_preset_for_a_kind_of_policy() -> None:
+    kinds = [(algorithm, env, kind_of(settings)) for algorithm, env, settings in ALL]
+    assert len(set(kinds)) == len(kinds)
 
 
 def test_every_file_of_presets_belongs_to_an_algorithm() -> None:
@@ -89,9 +103,10 @@ def test_the_users_word_counts_before_the_preset_and_that_before_the_default(
 
 @pytest.fixture
 def tuned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CartPole-v1 has a preset, of another policy."""
-    found = {"population": 6, "episodes": 2, "policy_args": {"hidden": [3]}, "generations": 2, "target": "none"}
-    monkeypatch.setattr(preset, "find_preset", lambda algorithm, env: found if env == "CartPole-v1" else {})
+    """CartPole-v1 has two presets, the best for a network with a hidden layer."""
+    deep = {"population": 6, "episodes": 2, "policy_args": {"hidden": [3]}, "generations": 2, "target": "none"}
+    linear = {"population": 8, "generations": 1, "target": "none"}
+    monkeypatch.setattr(preset, "presets_of", lambda algorithm: {"CartPole-v1": [deep, linear]})
 
 
 @pytest.mark.usefixtures("tuned")
@@ -109,7 +124,8 @@ def test_a_run_says_and_records_what_it_took_and_resumes(capsys: pytest.CaptureF
 @pytest.mark.usefixtures("tuned")
 @pytest.mark.parametrize(
     "mine",
-    [{"preset": False}, {"policy": "linear"}, {"policy_args": {"bias": False}}, {"max_episode_steps": 20},
+    [{"preset": False}, {"policy": tp.LinearPolicy}, {"policy": "residual"}, {"policy_args": {"bias": False}},
+     {"policy_args": {"hidden": [3], "activation": "relu"}}, {"max_episode_steps": 20},
      {"env_args": {"sutton_barto_reward": True}}],
 )  # fmt: skip
 def test_who_changes_policy_or_environment_takes_none_of_it(mine: dict[str, Any]) -> None:
@@ -118,10 +134,35 @@ def test_who_changes_policy_or_environment_takes_none_of_it(mine: dict[str, Any]
     assert (config["preset"], config["episodes"], config["hyperparameters"]["population"]) == (None, 1, 64)
 
 
+@pytest.mark.usefixtures("tuned")
+@pytest.mark.parametrize(
+    ("mine", "population", "hidden"),
+    [
+        ({}, 6, [3]),
+        ({"policy": "mlp"}, 6, [3]),
+        ({"policy_args": {"hidden": [5, 5]}}, 6, [5, 5]),
+        ({"policy": "mlp", "policy_args": {"hidden": [5, 5]}}, 6, [5, 5]),
+        ({"policy": "linear"}, 8, None),
+    ],
+)
+def test_who_names_a_policy_takes_the_preset_for_its_kind(
+    jobs: list[Job], mine: dict[str, Any], population: int, hidden: list[int] | None
+) -> None:
+    tp.train("CartPole-v1", "cem", **mine)
+    (job,) = jobs
+    assert job.config["hyperparameters"]["population"] == population
+    assert job.config["policy"]["policy_args"].get("hidden") == hidden
+
+
 def test_a_search_object_and_an_environment_of_ones_own_have_none() -> None:
-    assert find_preset(tp.CEM(torch.zeros(2)), "CartPole-v1") == {}
-    assert find_preset("cem", object) == {}
-    assert find_preset("nothing", "CartPole-v1") == {}
+    search = tp.CEM(torch.zeros(2))
+    for algorithm, env in [
+        (search, "CartPole-v1"),
+        ("cem", lambda: None),
+        ("cem", "nothing"),
+        ("nothing", "CartPole-v1"),
+    ]:
+        assert find_preset(Settings(env=env, algorithm=algorithm)) == {}
 
 
 def test_no_target_is_no_target_beside_a_preset_too(tmp_path: Path) -> None:

@@ -76,7 +76,9 @@ def test_a_configuration_holds_the_recorded_settings_and_its_record() -> None:
 @pytest.mark.parametrize("algorithm", algorithm_names())
 def test_presets_hold_what_presets_may(algorithm: str) -> None:
     others = set(SETTINGS) - set(PRESETTABLE)
-    assert not [name for preset in presets_of(algorithm).values() for name in preset if name in others]
+    assert not [
+        name for presets in presets_of(algorithm).values() for each in presets for name in each if name in others
+    ]
 
 
 def test_what_may_be_left_open_has_a_default() -> None:

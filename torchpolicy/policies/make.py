@@ -29,6 +29,11 @@ def policy_class(name: str) -> Callable[..., Policy]:
     return entry("policies", name, Policy)
 
 
+def usual_policy(policy_args: Mapping[str, Any]) -> str:
+    """Name of the policy that arguments stand for by themselves."""
+    return "mlp" if "hidden" in policy_args else "linear"
+
+
 def make_policy(
     policy: Policy | nn.Module | PolicyFactory | str | None,
     policy_args: Mapping[str, Any],
@@ -50,7 +55,7 @@ def make_policy(
         CodeError: If the user's own code fails.
     """
     if policy is None:
-        policy = "mlp" if "hidden" in policy_args else "linear"
+        policy = usual_policy(policy_args)
     if isinstance(policy, str):
         make = import_name(policy) if ":" in policy else policy_class(policy)
         known = inspect.signature(make).parameters

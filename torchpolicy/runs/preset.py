@@ -1,4 +1,7 @@
-"""Tuned settings for an environment and an algorithm, ``presets/<algorithm>.toml``, beneath what the user gives."""
+"""Tuned settings for an algorithm, an environment and a kind of policy, beneath what the user gives.
+
+They lie in ``presets/<algorithm>.toml``: a table for each environment, or several, one for each kind of policy.
+"""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,38 +10,60 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from torchpolicy.policies.make import usual_policy
 from torchpolicy.runs.settings import DEFAULTS, PRESETTABLE, Settings
 
 BUDGETS = ("generations", "total_steps", "seconds")
 
 
 @cache
-def presets_of(algorithm: str) -> dict[str, dict[str, Any]]:
-    """Presets by environment; none for an algorithm without presets."""
+def presets_of(algorithm: str) -> dict[str, list[dict[str, Any]]]:
+    """Presets by environment, one for each kind of policy, the best first; none for an algorithm without presets."""
     path = files("torchpolicy.runs") / "presets" / f"{algorithm}.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    table = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {env: presets if isinstance(presets, list) else [presets] for env, presets in table.items()}
 
 
-def find_preset(algorithm: object, env: object) -> dict[str, Any]:
-    """The preset of an algorithm for an environment, both given by name; empty if there is none."""
-    return presets_of(algorithm).get(str(env), {}) if isinstance(algorithm, str) else {}
+def find_preset(settings: Settings) -> dict[str, Any]:
+    """The preset for a run; empty if there is none.
+
+    A preset is for a kind of policy and the environment that it was tuned with. Whoever names a policy, or gives the
+    units of its layers, takes the preset for such policies; whoever brings another policy, gives it other arguments or
+    changes the environment takes none.
+    """
+    algorithm, env = settings.algorithm, settings.env
+    changed = settings.env_args or settings.max_episode_steps is not None
+    if not settings.preset or changed or not isinstance(algorithm, str) or not isinstance(env, str):
+        return {}
+    return next((each for each in presets_of(algorithm).get(env, []) if _fits(each, settings)), {})
+
+
+def _fits(preset: Mapping[str, Any], settings: Settings) -> bool:
+    """True if a preset is for the policy of a run, or the user has said nothing about the policy."""
+    policy, args = settings.policy, settings.policy_args or {}
+    if policy is None and not args:
+        return True
+    return set(args) <= {"hidden"} and (policy or usual_policy(args)) == kind_of(preset)
+
+
+def kind_of(preset: Mapping[str, Any]) -> str:
+    """Name of the policy that a preset is for."""
+    name: str = preset.get("policy") or usual_policy(preset.get("policy_args", {}))
+    return name
 
 
 def with_preset(settings: Settings) -> tuple[Settings, str | None]:
     """Settings with what they leave open filled in, by a preset where there is one, and otherwise by the defaults.
 
-    A preset is for the policy and the environment that it was tuned with: whoever brings a policy or changes the
-    environment takes nothing of it.
-
     Returns:
         The settings, and the preset's name with what was taken from it; None where nothing was.
     """
-    own = settings.policy is not None or settings.policy_args or settings.env_args
-    usable = settings.preset and not own and settings.max_episode_steps is None
-    preset = find_preset(settings.algorithm, settings.env) if usable else {}
+    preset = find_preset(settings)
     given = settings.some(PRESETTABLE) | {"target": "none" if settings.target is None else settings.target}
     filled, taken = settle(given | dict(settings.hyperparameters or {}), preset)
     known = {name: filled.pop(name) for name in PRESETTABLE}
+    if settings.policy_args:  # the preset's other arguments of the policy stay
+        known["policy_args"] = preset.get("policy_args", {}) | dict(settings.policy_args)
     line = f"{settings.algorithm}/{settings.env}: {describe(taken)}" if taken else None
     return replace(settings, **known, hyperparameters=filled), line
 
