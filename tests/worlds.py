@@ -45,6 +45,23 @@ class GuessFrom5(Guess):
         return super().step(action - 5)
 
 
+class Remember(gymnasium.Env[Any, Any]):
+    """1 or -1 is shown in the first of 5 steps; say at the last which of them it was, for a reward of 1."""
+
+    observation_space = Box(-1, 1, (2,), np.float32)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self._steps, self._cue = 0, int(self.np_random.integers(2))
+        return np.array([2 * self._cue - 1, 0], np.float32), {}
+
+    def step(self, action: int) -> Any:
+        self._steps += 1
+        last = self._steps == 5
+        return np.array([0, self._steps == 4], np.float32), float(last and action == self._cue), last, False, {}
+
+
 class Copy(gymnasium.Env[Any, Any]):
     """Answer with the number shown, within -2 and 3; the reward is minus the distance; 10 a game."""
 

@@ -11,9 +11,12 @@ from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
+from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.linear import LinearPolicy
 from torchpolicy.policies.mlp import MLPPolicy
+from torchpolicy.policies.parts.cells import GRUCell, LSTMCell, RNNCell
+from torchpolicy.policies.recurrent import RecurrentPolicy
 from torchpolicy.policies.residual import ResidualPolicy
 from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.rollout.evaluation import Evaluation
@@ -46,17 +49,22 @@ __all__ = [
     "REINFORCE",
     "SNES",
     "XNES",
+    "Actor",
     "Ask",
     "CheckpointError",
     "ClipUp",
     "DeepCEM",
     "Episodes",
     "Evaluation",
+    "GRUCell",
+    "LSTMCell",
     "Learner",
     "LinearPolicy",
     "MLPPolicy",
     "ParamVector",
     "Policy",
+    "RNNCell",
+    "RecurrentPolicy",
     "ResidualPolicy",
     "Restarts",
     "Result",

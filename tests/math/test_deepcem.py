@@ -8,6 +8,7 @@ from gymnasium.spaces import Discrete
 
 from torchpolicy import DeepCEM, Episodes, LinearPolicy
 from torchpolicy.learn.deepcem import above_percentile
+from torchpolicy.learn.lesson import Lesson
 
 LENGTHS = [4, 2, 7, 1, 3, 5]
 
@@ -106,9 +107,9 @@ def test_minibatches_see_each_step_once_an_epoch(monkeypatch: pytest.MonkeyPatch
     seen: list[torch.Tensor] = []
     climb = learner._climb
 
-    def spy(observations: torch.Tensor, *arguments: torch.Tensor) -> tuple[float, float]:
-        seen.append(observations)
-        return climb(observations, *arguments)
+    def spy(lesson: Lesson, *arguments: float) -> tuple[float, float]:
+        seen.append(lesson.observations)
+        return climb(lesson, *arguments)
 
     monkeypatch.setattr(learner, "_climb", spy)
     learner.learn(episodes)

@@ -12,10 +12,10 @@ import tyro
 from torch import Tensor
 
 from torchpolicy.api import train
-from torchpolicy.base.discovery import names
 from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, settings_options, words_of
 from torchpolicy.output.config import OLD_NAMES
 from torchpolicy.policies.base import Policy
+from torchpolicy.policies.make import policy_names
 from torchpolicy.runs.algorithms import Algorithm, algorithm_class, algorithm_names, descriptions_of, hyperparameters_of
 from torchpolicy.runs.config_file import algorithm_in, read_settings
 from torchpolicy.runs.settings import Settings
@@ -33,7 +33,7 @@ OF_STD = {
 """Help for a std where a run is set up from the shell."""
 
 OF_POLICY = (
-    f"Policy: {', '.join(names('policies'))}, or one of your own as pkg.mod:factory, a function "
+    f"Policy: {', '.join(policy_names())}, or one of your own as pkg.mod:factory, a function "
     "factory(observation_space, action_space) that returns a module or a torchpolicy.Policy. "
     "If not set: mlp if --hidden is given, otherwise the preset's policy, or linear if there is none."
 )

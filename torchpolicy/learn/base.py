@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from torchpolicy.base.checks import check_seed
+from torchpolicy.base.checks import check_count, check_seed
 from torchpolicy.base.seeding import Stream, derive_seed
 from torchpolicy.base.types import Metrics
+from torchpolicy.learn.lesson import Lesson
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
@@ -31,6 +32,7 @@ class Learner(ABC):
         optimizer: Any class of ``torch.optim`` by its name, or a callable from (parameters, lr=) to an optimiser.
         optimizer_args: Further arguments of the optimiser.
         learning_rate: The optimiser's learning rate.
+        bptt_steps: Steps through which gradients flow back where the policy remembers; None for all of an episode.
         seed: Seed of the learner's own random stream. No global random generator is used.
 
     Attributes:
@@ -67,11 +69,15 @@ class Learner(ABC):
         optimizer: str | OptimizerFactory,
         optimizer_args: Mapping[str, Any] | None = None,
         learning_rate: float,
+        bptt_steps: int | None = None,
         seed: int,
     ) -> None:
+        if bptt_steps is not None:
+            check_count("bptt_steps", bptt_steps, at_least=1)
         self.policy = policy
         self.vector = vector
         self.learning_rate = learning_rate
+        self.bptt_steps = bptt_steps
         self.ascent = Ascent(optimizer, vector.read(), learning_rate, optimizer_args)
         self.generation = 0
         self.generator = torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.SEARCH))
@@ -134,36 +140,30 @@ class Learner(ABC):
     def _learn(self, episodes: Episodes) -> Metrics | None:
         """Improve the policy by one episode or more; None if nothing could be learned from them."""
 
-    def _climb(
-        self, observations: Tensor, choices: Tensor, weights: Tensor, entropy_weight: float = 0.0
-    ) -> tuple[float, float]:
+    def _climb(self, lesson: Lesson, entropy_weight: float = 0.0) -> tuple[float, float]:
         """Take one step of the optimiser up sum_m w_m log pi(c_m | o_m) + entropy_weight * (sum of the entropies).
 
         A step that is not finite is not taken.
 
         Args:
-            observations: (M, *O).
-            choices: (M, *choice_shape).
-            weights: (M,), w_m.
+            lesson: M steps with their weights w_m.
             entropy_weight: The weight of one nat of entropy, in each of the M steps.
 
         Returns:
             The negative of the first sum, and the mean entropy, both before the step.
         """
-        count, parameters = len(weights), list(self.vector.parameters.values())
+        head, parameters = self.policy.head, list(self.vector.parameters.values())
         gradient, loss, entropy = torch.zeros_like(self.vector.read()), 0.0, 0.0
-        for begin in range(0, count, CHUNK):
-            chunk = slice(begin, begin + CHUNK)
-            seen, chosen, weighed = (each[chunk].to(self.policy.device) for each in (observations, choices, weights))
-            output = self.policy(seen)
-            log_likelihood = (weighed * self.policy.head.log_prob(output, chosen)).sum()
+        for part in lesson.parts(CHUNK):
+            output = part.outputs(self.policy, self.bptt_steps)
+            log_likelihood = (part.weights * head.log_prob(output, part.choices)).sum()
             with torch.set_grad_enabled(entropy_weight > 0):
-                entropies = self.policy.head.entropy(output).sum()
+                entropies = head.entropy(output).sum()
             objective = log_likelihood + entropy_weight * entropies
             gradients = torch.autograd.grad(objective, parameters, allow_unused=True, materialize_grads=True)
             gradient += self.vector.flatten(dict(zip(self.vector.parameters, gradients, strict=True)))
             loss -= log_likelihood.item()
-            entropy += entropies.item() / count
+            entropy += entropies.item() / len(lesson)
         if gradient.isfinite().all():
             self.vector.write(self.ascent.step(self.vector.read(), gradient, self.learning_rate))
         return loss, entropy

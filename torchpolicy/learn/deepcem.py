@@ -6,7 +6,8 @@ variance for Gaussian actions after Szita & Lorincz (2006), "Learning Tetris usi
 """
 
 from collections.abc import Iterator, Mapping
-from math import ceil, inf
+from dataclasses import replace
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torchpolicy.base.checks import check_choice, check_count, check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
+from torchpolicy.learn.lesson import Lesson
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.vectors.ascent import OptimizerFactory
@@ -59,6 +61,7 @@ class DeepCEM(Learner):
             from (parameters, lr=) to an optimizer.
         optimizer_args: Further arguments of the optimizer, such as betas for adam or momentum for sgd.
         learning_rate: Learning rate of the optimizer.
+        bptt_steps: Steps through which gradients flow back in a recurrent policy. If not set, all of an episode.
         extra_std: Standard deviation whose square is added to the variance of Gaussian choices, those for Box actions,
             in the first generation.
         extra_std_decay: Factor by which extra_std shrinks in every generation.
@@ -85,6 +88,7 @@ class DeepCEM(Learner):
         optimizer: str | OptimizerFactory = "adam",
         optimizer_args: Mapping[str, Any] | None = None,
         learning_rate: float = 0.01,
+        bptt_steps: int | None = None,
         extra_std: float = 0.5,
         extra_std_decay: float = 0.98,
         min_std: float = 0.05,
@@ -96,6 +100,7 @@ class DeepCEM(Learner):
             optimizer=optimizer,
             optimizer_args=optimizer_args,
             learning_rate=learning_rate,
+            bptt_steps=bptt_steps,
             seed=seed,
         )
         check_range("percentile", percentile, 0, 100)
@@ -138,18 +143,18 @@ class DeepCEM(Learner):
         if not chosen.any():
             return None
         elite = episodes.select(chosen)
-        weights = self._weights(elite)
-        seen, choices, shares = (x.to(self.policy.device) for x in (elite.observations, elite.choices, weights))
-        losses, entropies = zip(*self._fit(seen, choices, shares), strict=True)
+        lesson = Lesson.of(self.policy, elite, self._weights(elite))
+        losses, entropies = zip(*self._fit(lesson), strict=True)
         with torch.no_grad():
             extra = (self.extra_std * self.extra_std_decay**self.generation) ** 2
-            self.policy.head.fit_spread(self.policy(seen), choices, shares, extra, self.min_std)
+            output = lesson.outputs(self.policy, None)
+            self.policy.head.fit_spread(output, lesson.choices, lesson.weights, extra, self.min_std)
         return {
             "learn/loss": sum(losses) / len(losses),
             "learn/entropy": sum(entropies) / len(entropies),
             "learn/elite_return": float(elite.returns().mean()),
             "learn/elite_episodes": float(len(elite)),
-            "learn/elite_steps": float(len(weights)),
+            "learn/elite_steps": float(len(lesson)),
             "learn/threshold": float(scores[chosen].min()),
         }
 
@@ -171,15 +176,14 @@ class DeepCEM(Learner):
             weights = torch.full((len(elite.rewards),), 1 / len(elite.rewards))
         return weights.to(self.vector.dtype)
 
-    def _fit(self, observations: Tensor, choices: Tensor, weights: Tensor) -> Iterator[tuple[float, float]]:
+    def _fit(self, lesson: Lesson) -> Iterator[tuple[float, float]]:
         """Climb the likelihood of the elite, minibatch by minibatch; yields the loss and the entropy of each."""
         for _ in range(self.epochs):
-            order = torch.randperm(len(weights), generator=self.generator).to(weights.device)
-            minibatches = order.tensor_split(ceil(len(order) / self.minibatch))
+            minibatches = lesson.shuffled(self.minibatch, self.generator)
             for batch in minibatches:
-                share = weights[batch] * len(minibatches)  # in the mean over the minibatches, they sum to 1
-                bonus = self.entropy_bonus * len(minibatches) / len(weights)  # likewise
-                yield self._climb(observations[batch], choices[batch], share, bonus)
+                shares = batch.weights * len(minibatches)  # in the mean over the minibatches, they sum to 1
+                bonus = self.entropy_bonus * len(minibatches) / len(lesson)  # likewise
+                yield self._climb(replace(batch, weights=shares), bonus)
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {

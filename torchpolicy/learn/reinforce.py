@@ -15,6 +15,7 @@ from torch import Tensor
 from torchpolicy.base.checks import check_choice, check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
+from torchpolicy.learn.lesson import Lesson
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.vectors.ascent import OptimizerFactory
@@ -65,6 +66,7 @@ class REINFORCE(Learner):
             from (parameters, lr=) to an optimizer.
         optimizer_args: Further arguments of the optimizer, such as betas for adam or momentum for sgd.
         learning_rate: Learning rate of the optimizer.
+        bptt_steps: Steps through which gradients flow back in a recurrent policy. If not set, all of an episode.
         seed: Unused: this learner draws no random numbers.
 
     Attributes:
@@ -85,6 +87,7 @@ class REINFORCE(Learner):
         optimizer: str | OptimizerFactory = "adam",
         optimizer_args: Mapping[str, Any] | None = None,
         learning_rate: float = 0.01,
+        bptt_steps: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -93,6 +96,7 @@ class REINFORCE(Learner):
             optimizer=optimizer,
             optimizer_args=optimizer_args,
             learning_rate=learning_rate,
+            bptt_steps=bptt_steps,
             seed=seed,
         )
         check_range("discount", discount, 0, 1)
@@ -115,7 +119,7 @@ class REINFORCE(Learner):
             advantages = advantages / self._scale(float(advantages.square().mean()))
         weights = (advantages / len(episodes)).to(self.vector.dtype)
         entropy_weight = self.entropy_bonus / len(episodes)
-        loss, entropy = self._climb(episodes.observations, episodes.choices, weights, entropy_weight)
+        loss, entropy = self._climb(Lesson.of(self.policy, episodes, weights), entropy_weight)
         self.policy.head.limit_spread(self.min_std)
         return {"learn/loss": loss, "learn/entropy": entropy, "learn/steps": float(len(weights))}
 

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Dict, Tuple
-from torch import Tensor, nn
+from torch import nn
 
 from torchpolicy.base.user_code import no_exit
 from torchpolicy.policies.base import Policy
+from torchpolicy.policies.parts.state import State
 
 
 class Greedy(nn.Module):
-    """Maps observations (N, *O) to the actions (N, *A) that :meth:`Policy.act` chooses.
+    """Maps observations (N, *O) to the actions (N, *A) that :meth:`Policy.act` chooses, and a state to the next state.
 
     Args:
         policy: The policy to export, with its present weights and normaliser. It is changed: pass a copy.
@@ -27,11 +28,13 @@ class Greedy(nn.Module):
         self._normalize = None if policy.normalizer is None else policy.normalizer.frozen(policy.dtype, policy.device)
         policy.normalizer = None
 
-    def forward(self, observations: Any) -> Tensor:
-        pipeline = self._policy.pipeline
-        inputs = pipeline.encode(self._policy.encoder.pack(observations))
-        _, choices = pipeline.choose(inputs, self._normalize, noise=None)
-        return self._policy.head.to_actions(choices)
+    def forward(self, observations: Any, state: State = None) -> Any:
+        policy = self._policy
+        inputs = policy.pipeline.encode(policy.encoder.pack(observations))
+        inputs = inputs if self._normalize is None else self._normalize(inputs)
+        output, state = policy.net(inputs, state) if policy.recurrent else (policy.net(inputs), None)
+        actions = policy.head.to_actions(policy.head.choose(output))
+        return (actions, state) if policy.recurrent else actions
 
 
 @no_exit()
@@ -43,7 +46,11 @@ def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
         act = torch.export.load("policy.pt2").module()
         actions = act(observations)  # (N, *O) to (N, *A)
 
-    Observations are tensors in the dtype of the space, or a dictionary or tuple of them for a Dict or Tuple space.
+    Observations are tensors in the dtype of the space, or a dictionary or tuple of them for a Dict or Tuple space. The
+    program of a recurrent policy takes its state, too, and returns the next one; ``policy.initial_state(N)`` is the
+    first::
+
+        actions, state = act(observations, state)
 
     Args:
         policy: The policy to export. It is not changed.
@@ -62,12 +69,12 @@ def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
         raise ValueError(f"path should end in .pt2, got {path}")
     kind = type(policy.net).__name__
     program = Greedy(copy.deepcopy(policy).cpu()).eval().requires_grad_(False)
-    example = _pair(policy.observation_space)
+    example = (_pair(policy.observation_space), *([policy.initial_state(2)] if policy.recurrent else []))
     batch = torch.export.Dim("batch", min=1)
     shapes = torch.utils._pytree.tree_map(lambda _: {0: batch}, example)
     try:
         with torch.no_grad():
-            exported = torch.export.export(program, (example,), dynamic_shapes=(shapes,))
+            exported = torch.export.export(program, example, dynamic_shapes=shapes)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{kind} cannot be exported: {type(error).__name__}: {reason}") from error

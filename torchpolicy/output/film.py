@@ -25,6 +25,7 @@ from torchpolicy.base.user_code import blaming, no_exit
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.envs.gym_slots import close_quietly
 from torchpolicy.output.replay import make, show
+from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 
 FRAMES = 100
@@ -79,10 +80,10 @@ def shoot(
             )
         with blaming(f"{env} failed in reset"):
             observation, _ = made.reset(seed=episode)
-        actions, total, over = [], 0.0, False
+        actor, actions, total, over = Actor(policy), [], 0.0, False
         while not over:
             with blaming("the policy failed"):
-                action = policy.act(observation)
+                action = actor(observation)
             actions.append(np.asarray(action).tolist())
             with blaming(f"{env} failed in step {len(actions)}"):
                 observation, reward, terminated, truncated, _ = made.step(action)

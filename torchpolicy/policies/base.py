@@ -16,6 +16,7 @@ from torchpolicy.policies.parts.encoders import COLLECTIONS, make_encoder
 from torchpolicy.policies.parts.heads import make_head
 from torchpolicy.policies.parts.normalizer import Normalizer
 from torchpolicy.policies.parts.pipeline import Pipeline
+from torchpolicy.policies.parts.state import State, check_state, first_state, is_recurrent
 
 
 class Policy(nn.Module):
@@ -32,7 +33,9 @@ class Policy(nn.Module):
             of the network's parameters: a Box unchanged, an image scaled to [0, 1], Discrete and MultiDiscrete as
             one-hot vectors, a Dict or Tuple as one vector of all its parts. Its output is one logit per action for
             Discrete, one number per action dimension for Box, the logits of each number in turn for MultiDiscrete,
-            and one logit per bit for MultiBinary.
+            and one logit per bit for MultiBinary. A module that remembers has a method ``initial_state()``, which
+            returns the state with which an episode begins: a tensor, or a tuple or dictionary of tensors. Its
+            ``forward(inputs, state)`` returns (outputs, state), where each tensor of the state has N rows of that form.
         observation_space: Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these.
         action_space: Discrete, MultiDiscrete, MultiBinary, or Box of floats.
 
@@ -78,6 +81,15 @@ class Policy(nn.Module):
         return next((p.device for p in self.net.parameters()), torch.device("cpu"))
 
     @property
+    def recurrent(self) -> bool:
+        """True if the network remembers: :meth:`act` and calls then take and return a state."""
+        return is_recurrent(self.net)
+
+    def initial_state(self, *batch: int) -> State:
+        """The state (*batch, …) with which episodes begin; None for a policy that does not remember."""
+        return first_state(self.net, *batch) if self.recurrent else None
+
+    @property
     def observation_dtype(self) -> torch.dtype:
         """The dtype that observations are kept in: integers where the space has such, else the network's dtype."""
         return self.encoder.observation_dtype or self.dtype
@@ -92,12 +104,20 @@ class Policy(nn.Module):
         inputs = self.pipeline.encode(observations)
         return inputs if self.normalizer is None else self.normalizer(inputs)
 
-    def forward(self, observations: Tensor) -> Tensor:
-        """The network's output (*B, head.input_size) for observations (*B, *O)."""
+    def forward(self, observations: Tensor, state: State = None) -> Any:
+        """The network's output (*B, head.input_size) for observations (*B, *O).
+
+        A recurrent network takes a batch (N, *O) and a state (N, …), or None for that with which episodes begin; the
+        result is then the output and the next state.
+        """
         pipeline, shape = self.pipeline, self.encoder.input_shape
         inputs = pipeline.encode(observations)
         batch = inputs.shape[: inputs.ndim - len(shape)]
-        output = pipeline.output(inputs.reshape(-1, *shape), self.normalizer)
+        inputs = inputs.reshape(-1, *shape)
+        if self.recurrent:
+            inputs = inputs if self.normalizer is None else self.normalizer(inputs)
+            return self.net(inputs, self.initial_state(len(inputs)) if state is None else state)
+        output = pipeline.output(inputs, self.normalizer)
         return output.reshape(*batch, *output.shape[1:])
 
     def normalize(self) -> None:
@@ -112,19 +132,22 @@ class Policy(nn.Module):
             self.normalizer = Normalizer(self.encoder.input_shape).to(self.device)
 
     @torch.no_grad()
-    def act(self, obs: Any, generator: torch.Generator | None = None) -> Any:
+    def act(self, obs: Any, state: State = None, *, generator: torch.Generator | None = None) -> Any:
         """Choose the action for one observation (*O), or the actions for a batch (N, *O).
+
+        A recurrent policy returns the action and the next state, ``action, state = policy.act(obs, state)``.
 
         Args:
             obs: A tensor, or anything that NumPy can turn into an array. If the space is a Dict or Tuple, a
                 dictionary or tuple of these.
+            state: What a recurrent policy returned at the step before; None at the first step of an episode.
             generator: The random generator from which sampled actions are drawn. None chooses greedily.
 
         Returns:
             Actions that ``env.step`` accepts: a tensor for a tensor, and a NumPy value for everything else.
 
         Raises:
-            ValueError: If the observation does not have the shape of its space.
+            ValueError: If the observation does not have the shape of its space, or the policy has no state.
         """
         is_tensor = _holds_tensors(obs)
         observations = self.encoder.pack(obs)
@@ -134,12 +157,18 @@ class Policy(nn.Module):
         noise = None
         if generator is not None:
             noise = self.head.draw_noise(len(batch), generator).to(self.device)
-        actions = self.head(self(batch), noise)
+        if self.recurrent:
+            output, state = self(batch, state)
+        elif state is None:
+            output = self(batch)
+        else:
+            raise ValueError(f"{type(self.net).__name__} has no state: it has no initial_state()")
+        actions = self.head(output, noise)
         if single:
             actions = actions[0]
-        if is_tensor:
-            return actions
-        return actions.numpy(force=True).astype(self.action_space.dtype, copy=False)[()]
+        if not is_tensor:
+            actions = actions.numpy(force=True).astype(self.action_space.dtype, copy=False)[()]
+        return (actions, state) if self.recurrent else actions
 
     @torch.no_grad()
     def _check_fit(self) -> None:
@@ -150,8 +179,10 @@ class Policy(nn.Module):
         modes = {module: module.training for module in self.net.modules()}
         buffers = {name: buffer.clone() for name, buffer in self.net.named_buffers()}
         self.net.eval()
+        state = self.initial_state(1)
         try:
-            output = self.net(torch.zeros(1, *shape, dtype=self.dtype, device=self.device))
+            inputs = torch.zeros(1, *shape, dtype=self.dtype, device=self.device)
+            answer = self.net(inputs, state) if self.recurrent else self.net(inputs)
         except STOPS:
             raise
         except BaseException as error:
@@ -168,6 +199,7 @@ class Policy(nn.Module):
                 f"{kind} writes its buffer {changed[0]!r} in forward, even in eval mode: an episode would depend on "
                 "those before it"
             )
+        output = _checked_output(self.net, answer, state)
         wanted, found = (1, self.head.input_size), tuple(getattr(output, "shape", ()))
         if found != wanted:
             raise ValueError(
@@ -183,13 +215,26 @@ def _holds_tensors(observation: Any) -> bool:
     return isinstance(observation, Tensor)
 
 
-def seeded_linear(in_features: int, out_features: int, bias: bool, generator: torch.Generator) -> nn.Linear:
-    """``nn.Linear`` with its usual initial weights, U(-1, 1)/sqrt(in_features), drawn from the given generator."""
-    layer = nn.Linear(in_features, out_features, bias=bias, device="meta").to_empty(device="cpu")  # draws nothing
-    bound = in_features**-0.5
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -bound, bound, generator=generator)
-    return layer
+def _checked_output(net: nn.Module, answer: Any, state: State) -> Any:
+    """The output in what a network returned for a state, or for None where it has none.
+
+    Raises:
+        ValueError: If the network returned a state that it should not have, or not one that it should.
+    """
+    kind = type(net).__name__
+    if state is None:
+        forgets = isinstance(net, nn.RNNCellBase)
+        if forgets or isinstance(answer, tuple):
+            raise ValueError(
+                f"{kind} {'would forget at every step' if forgets else 'returns a tuple'}: a module that remembers "
+                "has a method initial_state(), and its forward(inputs, state) returns (outputs, state). "
+                "torchpolicy.RecurrentPolicy has a GRU, an LSTM and an RNN"
+            )
+        return answer
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise ValueError(f"{kind} has initial_state(), so its forward should return (outputs, state), got {answer!r}")
+    check_state(kind, state, answer[1])
+    return answer[0]
 
 
 def policy_generator(seed: int) -> torch.Generator:

@@ -9,10 +9,11 @@ from gymnasium.spaces import Discrete
 from torch import nn
 
 from torchpolicy.base.checks import check_range
-from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
+from torchpolicy.policies.base import Policy, policy_generator
 from torchpolicy.policies.parts.encoders import make_encoder
 from torchpolicy.policies.parts.features import Fourier, Polynomial
 from torchpolicy.policies.parts.heads import make_head
+from torchpolicy.policies.parts.layers import seeded_linear
 
 
 class LinearPolicy(Policy):

@@ -12,9 +12,15 @@ from torchpolicy.base.discovery import entry, names
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.user_code import STOPS, import_name, in_a_line, memory_needed
 from torchpolicy.policies.base import Policy
+from torchpolicy.policies.parts.cells import CELLS
 
 PolicyFactory = Callable[[Space[Any], Space[Any]], Policy | nn.Module]
 """A function of the user's own that makes a policy, or a module, for an observation space and an action space."""
+
+
+def policy_names() -> list[str]:
+    """Every name that stands for a policy."""
+    return sorted([*names("policies"), *CELLS])
 
 
 def policy_class(name: str) -> Callable[..., Policy]:
@@ -23,8 +29,8 @@ def policy_class(name: str) -> Callable[..., Policy]:
     Raises:
         ValueError: If no policy has that name.
     """
-    known = names("policies")
-    if name not in known:
+    if name not in names("policies"):
+        known = policy_names()
         raise ValueError(f"unknown policy {name!r}{suggestion(name, known)} (known: {', '.join(known)})")
     return entry("policies", name, Policy)
 
@@ -56,6 +62,8 @@ def make_policy(
     """
     if policy is None:
         policy = usual_policy(policy_args)
+    if policy in CELLS:
+        policy, policy_args = "recurrent", {"cell": policy, **policy_args}
     if isinstance(policy, str):
         make = import_name(policy) if ":" in policy else policy_class(policy)
         known = inspect.signature(make).parameters

@@ -9,10 +9,10 @@ from gymnasium import Space
 from torch import nn
 
 from torchpolicy.base.checks import WIDEST_LAYER, check_count
-from torchpolicy.policies.base import Policy, policy_generator, seeded_linear
+from torchpolicy.policies.base import Policy, policy_generator
 from torchpolicy.policies.parts.encoders import make_encoder
 from torchpolicy.policies.parts.heads import make_head
-from torchpolicy.policies.parts.layers import ACTIVATIONS
+from torchpolicy.policies.parts.layers import ACTIVATIONS, seeded_linear
 
 
 class MLPPolicy(Policy):

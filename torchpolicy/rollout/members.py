@@ -1,19 +1,21 @@
 """One module with P weight vectors at once."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from torchpolicy.policies.parts.state import State, is_recurrent
 from torchpolicy.rollout.stages import (
     ELEMENTWISE,
-    Forward,
     Shared,
     is_hooked,
     is_linear,
     layers_of,
     leaves_of,
     stages_of,
+    step_of,
 )
 from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.low_rank import is_low_rank
@@ -30,10 +32,13 @@ NARROW = 128
 class Members:
     """A module with P weight vectors at once: a function from inputs (P, N, …) to outputs (P, N, …).
 
-    Member p computes what the module would on inputs[p] with its own vector written into it. The
-    meaning is that of :func:`vmap_forward`. Linear layers, ``nn.LayerNorm``, ``nn.Flatten`` and activations,
-    alone or in an ``nn.Sequential`` or ``Residual``, take a direct path instead, as one batched matrix product
-    a linear layer; the weights of those are kept as (in, out), which that product reads faster than (out, in).
+    That of a recurrent module takes a state (P, N, …) as well, and returns the outputs and the next state.
+
+    Member p computes what the module would on inputs[p] with its own vector written into it. The meaning is that of
+    :func:`vmap_forward`. Linear layers, ``nn.LayerNorm``, ``nn.Flatten`` and activations, alone or in an
+    ``nn.Sequential`` or ``Residual``, and the cells of ``RecurrentPolicy`` take a direct path instead, as one batched
+    matrix product a linear layer; the weights of those are kept as (in, out), which that product reads faster than
+    (out, in).
 
     Args:
         module: The module, in eval mode. Randomness such as dropout in training mode is refused by ``vmap``.
@@ -74,7 +79,8 @@ class Members:
                 self._weights[name] = parameter.new_zeros(size, *parameter.shape)
         own = {id(vector.parameters[name]): tensor for name, tensor in self._weights.items()}
         shared = {id(vector.parameters[name]): matrix for name, matrix in self._shared.items()}
-        self._stages = stages_of(layers, own, size, shared)
+        self._stages = [] if is_recurrent(module) else stages_of(layers, own, size, shared)
+        self._step = step_of(module, own, size, shared) if is_recurrent(module) else None
         self._functions = [_numbers_of(layer, own) for layer in layers]
 
     def accept(self, candidates: Candidates) -> Population:
@@ -105,8 +111,10 @@ class Members:
         for some, found in zip(torch.split(members, block), torch.split(rows, block), strict=True):
             self.write(some, population[found])
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Outputs (P, N, …) for inputs (P, N, …)."""
+    def __call__(self, inputs: Tensor, state: State = None) -> Any:
+        """Outputs (P, N, …) for inputs (P, N, …); of a recurrent module with a state (P, N, …), also the next state."""
+        if self._step is not None:
+            return self._step(inputs, state)
         for stage in self._stages:
             inputs = stage(inputs)
         return inputs
@@ -151,7 +159,7 @@ def is_narrow(module: nn.Module) -> bool:
     return known and not any(map(is_hooked, layers)) and sum(products) <= NARROW
 
 
-def population_forward(module: nn.Module, vector: ParamVector, vectors: Candidates) -> Forward:
+def population_forward(module: nn.Module, vector: ParamVector, vectors: Candidates) -> Members:
     """The function of :class:`Members` with the weights `vectors` (P, D), which are copied.
 
     Those whose noise has a low rank have one product with the center's matrices, and their factors' beside it.
@@ -162,7 +170,8 @@ def population_forward(module: nn.Module, vector: ParamVector, vectors: Candidat
         vectors: (P, D), a tensor, or what a search with `noise_rank` asks for.
 
     Returns:
-        A function from inputs (P, N, …) to outputs (P, N, …).
+        A function from inputs (P, N, …) to outputs (P, N, …); with a recurrent module, from inputs and a state
+        (P, N, …) to outputs and the next state.
 
     Raises:
         ValueError: If the vectors do not have that shape.

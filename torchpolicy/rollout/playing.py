@@ -10,6 +10,7 @@ from torchpolicy.envs.base import EnvSlots
 from torchpolicy.policies.parts.normalizer import Moments
 from torchpolicy.rollout.action_noise import ActionNoise
 from torchpolicy.rollout.members import Members
+from torchpolicy.rollout.memory import Memory
 from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.recording import Recording
 from torchpolicy.rollout.stopping import Stopping
@@ -28,6 +29,7 @@ class Playing:
         population: The candidates' weights.
         queue: The episodes to play.
         outcome: Where they are entered.
+        memory: Restarted where an episode begins.
         noise: Restarted where an episode begins.
         moments: Restarted where an episode begins, and entered in the outcome when it ends.
         recording: Keeps the episodes that ended well.
@@ -46,6 +48,7 @@ class Playing:
         queue: Iterator[Episode],
         outcome: Outcome,
         *,
+        memory: Memory,
         noise: ActionNoise,
         moments: Moments,
         recording: Recording,
@@ -53,7 +56,8 @@ class Playing:
     ) -> None:
         self._envs, self._members, self._population = envs, members, population
         self._queue, self._outcome = queue, outcome
-        self._noise, self._moments, self._recording, self._stopping = noise, moments, recording, stopping
+        self._memory, self._noise, self._moments = memory, noise, moments
+        self._recording, self._stopping = recording, stopping
         self._episodes: dict[int, Episode] = {}  # those in progress, by slot
         self._totals = np.zeros(len(envs.rewards))  # their rewards so far
         self.live: list[int] = []
@@ -104,6 +108,7 @@ class Playing:
                 self._outcome.fail(episode, 0, reason)
                 continue
             self._members.write(slot, self._population[episode.candidate])
+            self._memory.restart(slot)
             self._noise.restart(slot, episode.seed)
             self._moments.restart(slot)
             self._totals[slot], episode.started, self._episodes[slot] = 0.0, self.tick, episode

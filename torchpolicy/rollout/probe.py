@@ -6,6 +6,8 @@ without a word.
 """
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, in_a_line, memory_needed
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.parts.spaces import space_to_json
+from torchpolicy.policies.parts.state import check_state, first_state, is_recurrent
 from torchpolicy.rollout.fingerprint import differences, fingerprint
 from torchpolicy.rollout.members import population_forward
 from torchpolicy.vectors.params import ParamVector
@@ -79,6 +82,7 @@ def check_policy(policy: Policy, first: Array | None) -> None:
 def _check_alone(policy: Policy, inputs: Tensor) -> Tensor:
     """Call the network several times as it is; return its output (1, output_size) for one observation."""
     net, kind = policy.net, type(policy.net).__name__
+    function = _from_the_start(net, net)
     other = _other(inputs)
     weights = ParamVector(net).read()
     batch = inputs.unsqueeze(0)
@@ -86,7 +90,7 @@ def _check_alone(policy: Policy, inputs: Tensor) -> Tensor:
 
     def call(inputs: Tensor) -> Tensor:
         with _saying(f"{kind} failed on inputs of shape {tuple(inputs.shape)}"):
-            output: Tensor = net(inputs)
+            output = function(inputs)
         return output.clone()
 
     with watching_generators() as moved:
@@ -132,13 +136,16 @@ def _check_together(policy: Policy, vector: ParamVector, inputs: Tensor, alone: 
     kind = type(policy.net).__name__
     reason = f"{kind} cannot be evaluated for many weights at once (torch.func.vmap)"
     advice = ""
+    if any(isinstance(part, nn.RNNBase | nn.RNNCellBase) for part in policy.net.modules()):
+        advice = ". torchpolicy.RNNCell, GRUCell and LSTMCell compute what torch's do, and can be"
     if policy.device.type != "cpu":
         advice = " (on a device, tensors of a module that are no parameters should be its buffers)"
 
     def call(members: int, inputs: Tensor) -> Tensor:
         with _saying(reason, advice):
             forward = population_forward(policy.net, vector, vector.read().repeat(members, 1))
-            return forward(inputs.expand(members, 1, *inputs.shape).contiguous()).clone()
+            function = _from_the_start(policy.net, forward)
+            return function(inputs.expand(members, 1, *inputs.shape).contiguous()).clone()
 
     output = call(2, inputs)
     if alone is None:
@@ -155,6 +162,28 @@ def _check_together(policy: Policy, vector: ParamVector, inputs: Tensor, alone: 
             "itself: does it look at the size of its batch, or keep tensors from call to call?"
         )
     return output
+
+
+def _from_the_start(net: nn.Module, forward: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
+    """A network's forward, or that of several, as a function of inputs alone.
+
+    The outputs of a recurrent network are those of its first two steps, side by side.
+
+    Args:
+        net: The network.
+        forward: The network itself, for inputs (N, *input_shape); or what :func:`population_forward` has made of it.
+    """
+    if not is_recurrent(net):
+        return forward
+    batch_dimensions = 1 if forward is net else 2
+
+    def function(inputs: Tensor) -> Tensor:
+        state = first_state(net, *inputs.shape[:batch_dimensions])
+        first, after = forward(inputs, state)
+        check_state(type(net).__name__, state, after)
+        return torch.cat([first, forward(inputs, after)[0]], -1)
+
+    return function
 
 
 def _check_state(kind: str, changed: list[str]) -> None:

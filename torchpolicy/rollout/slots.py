@@ -15,11 +15,12 @@ from torchpolicy.base.user_code import blaming_calls
 from torchpolicy.envs.base import Environment
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.parts.normalizer import Moments, NoMoments, Normalization
-from torchpolicy.policies.parts.pipeline import Pipeline, row_by_row
+from torchpolicy.policies.parts.pipeline import Pipeline
 from torchpolicy.rollout.action_noise import ActionNoise, NoNoise
 from torchpolicy.rollout.clock import Clock
 from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.rollout.members import Members
+from torchpolicy.rollout.memory import make_memory
 from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.playing import Playing
 from torchpolicy.rollout.recording import NoRecording, Recording
@@ -165,6 +166,7 @@ class Rollout:
     def _open(self) -> None:
         """Make the environments, and a member of the network for each: member s plays in slot s."""
         self._members = Members(self.policy.net, self._vector, self.slots, noise_rank=self.noise_rank)
+        self._memory = make_memory(self.policy.net, self.slots)
         dtype = torch.empty(0, dtype=self.policy.observation_dtype).numpy().dtype
         self._envs = self.environment.make_slots(self.slots, dtype)
         self._observations = torch.from_numpy(self._envs.observations)  # (S, *O), shares memory
@@ -204,6 +206,7 @@ class Rollout:
             population,
             queue,
             outcome,
+            memory=self._memory,
             noise=noise,
             moments=moments,
             recording=recording,
@@ -229,7 +232,7 @@ class Rollout:
     def _pipeline(self) -> Pipeline:
         """Observations to choices on the CPU; each slot has a network of its own, wherever that computes."""
         place = f"the network, {type(self.policy.net).__name__}, failed"
-        network: Forward = blaming_calls(row_by_row(self._members), place)
+        network: Forward = blaming_calls(self._memory.network(self._members), place)
         encoder, head = self.policy.encoder, self.policy.head
         if self._device.type != "cpu":
             network, encoder, head = Ferry(network, self._device), deepcopy(encoder).cpu(), deepcopy(head).cpu()

@@ -3,17 +3,21 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import layer_norm
 
+from torchpolicy.policies.parts.cells import CELLS, Cell, Recurrent
 from torchpolicy.policies.parts.features import Fourier, Polynomial
 from torchpolicy.policies.parts.layers import Residual
+from torchpolicy.policies.parts.state import State
 from torchpolicy.vectors.params import ParamVector
 
 Forward = Callable[[Tensor], Tensor]
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 ROWWISE = (
     *(Fourier, Polynomial, nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU),
@@ -42,8 +46,8 @@ def member_weights(vector: ParamVector, vectors: Tensor) -> dict[int, Tensor]:
     return {id(vector.parameters[name]): tensor for name, tensor in vector.unflatten(vectors).items()}
 
 
-def vmap_forward(module: nn.Module, weights: dict[int, Tensor]) -> Forward:
-    """The definition, for any module: ``vmap`` of ``functional_call``.
+def vmap_forward(module: nn.Module, weights: dict[int, Tensor]) -> Callable[..., Any]:
+    """The definition, for any module: ``vmap`` of ``functional_call``, on inputs (P, N, …) and, if it has one, a state.
 
     Each place of a parameter is named here, once. Left to find tied weights by itself,
     ``functional_call`` (torch 2.13) does not put back those of a layer that a module holds twice.
@@ -55,12 +59,11 @@ def vmap_forward(module: nn.Module, weights: dict[int, Tensor]) -> Forward:
         if id(parameter) in weights
     }
 
-    def member(own: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        output: Tensor = functional_call(module, own, (inputs,), tie_weights=False)
-        return output
+    def member(own: dict[str, Tensor], inputs: tuple[Any, ...]) -> Any:
+        return functional_call(module, own, inputs, tie_weights=False)
 
     mapped = torch.func.vmap(member)
-    return lambda inputs: mapped(own, inputs)
+    return lambda *inputs: mapped(own, inputs)
 
 
 def layers_of(module: nn.Module) -> Iterator[nn.Module]:
@@ -73,10 +76,16 @@ def layers_of(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def leaves_of(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
-    """Layers; a residual one is replaced by those in it."""
+    """Layers; residual and recurrent ones are replaced by those in them."""
     for layer in layers:
-        if type(layer) is Residual and not is_hooked(layer):
+        if is_hooked(layer):
+            yield layer
+        elif type(layer) is Residual:
             yield from leaves_of(layers_of(layer.body))
+        elif type(layer) is Recurrent:
+            yield from leaves_of([*layers_of(layer.before), *layer.cells, *layers_of(layer.after)])
+        elif isinstance(layer, Cell) and type(layer) in CELLS.values():
+            yield from (layer.from_input, layer.from_output)
         else:
             yield layer
 
@@ -111,6 +120,33 @@ def _stage(
         if type(layer) is nn.Flatten and layer.start_dim > 0:
             return nn.Flatten(layer.start_dim + 1, layer.end_dim + (layer.end_dim > 0))
     return vmap_forward(layer, weights)
+
+
+def step_of(
+    module: nn.Module, weights: dict[int, Tensor], population: int, shared: dict[int, Shared] | None = None
+) -> Step:
+    """The function of a recurrent module: from inputs (P, N, …) and a state to outputs and the next state."""
+    if is_hooked(module):
+        return vmap_forward(module, weights)
+    if isinstance(module, Cell) and type(module) in CELLS.values():
+        from_input = _stage(module.from_input, weights, population, shared)
+        from_output = _stage(module.from_output, weights, population, shared)
+        return lambda inputs, state: module.advance(from_input(inputs), from_output(module.output(state)), state)
+    if type(module) is not Recurrent:
+        return vmap_forward(module, weights)
+    before = stages_of(layers_of(module.before), weights, population, shared)
+    cells = [step_of(cell, weights, population, shared) for cell in module.cells]
+    after = stages_of(layers_of(module.after), weights, population, shared)
+
+    def step(inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        features = reduce(lambda x, stage: stage(x), before, inputs)
+        states = []
+        for cell, old in zip(cells, state, strict=True):
+            features, new = cell(features, old)
+            states.append(new)
+        return reduce(lambda x, stage: stage(x), after, features), tuple(states)
+
+    return step
 
 
 def _of_members(parameter: Tensor, weights: dict[int, Tensor], population: int) -> Tensor:

@@ -13,8 +13,9 @@ from torch.overrides import TorchFunctionMode
 from torchpolicy.envs.tensor import Row, TensorEnv
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.parts.normalizer import Normalization
-from torchpolicy.policies.parts.pipeline import Pipeline, row_by_row
+from torchpolicy.policies.parts.pipeline import Pipeline
 from torchpolicy.rollout.members import Members, is_narrow
+from torchpolicy.rollout.memory import make_memory
 from torchpolicy.vectors.params import ParamVector
 
 FAULTS = ("", "output of the network is not finite", "state or sum of rewards is not finite")
@@ -95,7 +96,9 @@ class Stepper:
         noise_rank: The rank of the populations that will play; None unless it is low.
 
     Attributes:
+        env: The environment.
         members: The networks of all slots.
+        memory: What they remember.
         state_dtype: The dtype of states, totals and rewards.
     """
 
@@ -110,7 +113,7 @@ class Stepper:
         compile: bool,
         noise_rank: int | None = None,
     ) -> None:
-        self._env, self._head = env, policy.head
+        self.env, self._head = env, policy.head
         self._slots, self._limit, self._compile, self._device = slots, limit, compile, policy.device
         self.state_dtype = torch.float32 if compile else torch.float64
         self._ready: dict[str, tuple[_Compiled, int]] = {}
@@ -118,7 +121,8 @@ class Stepper:
         sees_a_vector = len(encoder.observation_shape) == 1 and encoder.observation_dtype is None
         self._narrow = compile and sees_a_vector and is_narrow(policy.net) and noise_rank is None
         self.members = Members(policy.net, vector, slots, members_last=self._narrow, noise_rank=noise_rank)
-        self._pipeline = Pipeline(encoder, row_by_row(self.members), policy.head, policy.dtype)
+        self.memory = make_memory(policy.net, slots)
+        self._pipeline = Pipeline(encoder, self.memory.network(self.members), policy.head, policy.dtype)
         self._env_dtype = torch.from_numpy(np.empty(0, env.observation_space.dtype)).dtype
         self._kept_dtype = policy.observation_dtype
 
@@ -143,7 +147,7 @@ class Stepper:
         if method in self._ready:
             return self._ready[method]
         function = getattr(self, method)
-        state = torch.from_numpy(self._env.initial(np.random.default_rng(0))).to(self._device, self.state_dtype)
+        state = torch.from_numpy(self.env.initial(np.random.default_rng(0))).to(self._device, self.state_dtype)
         table = SlotTable.beginning(state.unsqueeze(1)).repeat(1, self._slots)
         slots = SlotTable.of(table, table.new_zeros(self._slots, 0))
         with _Count() as counted:
@@ -198,7 +202,7 @@ class Stepper:
         """The same without moments and noise, number by number, so that a compiler makes one loop over the slots."""
         now = slots
         for _ in range(steps):
-            inputs = tuple(self._env.observation(now.state))
+            inputs = tuple(self.env.observation(now.state))
             if normalization is not None:
                 inputs = tuple(normalization.entry(i)(x) for i, x in enumerate(inputs))
             output = self.members.numbers(inputs)
@@ -212,12 +216,12 @@ class Stepper:
     def _advance(self, now: SlotTable, choices: Tensor, moments: Tensor) -> tuple[SlotTable, Tensor]:
         """One step of the environments whose episode goes on: the slots after it, and its rewards (S,)."""
         actions = self._head.to_actions(choices)
-        after = self._env.transition(now.state, actions)
+        after = self.env.transition(now.state, actions)
         live = now.alive > 0
-        rewards = torch.where(live, self._env.reward(now.state, actions, after), 0.0)
+        rewards = torch.where(live, self.env.reward(now.state, actions, after), 0.0)
         state = tuple(torch.where(live, new, old) for new, old in zip(after, now.state, strict=True))
         lengths = now.lengths + now.alive
-        ended = self._env.terminal(after) | (lengths >= self._limit)
+        ended = self.env.terminal(after) | (lengths >= self._limit)
         alive = torch.where(ended, 0.0, now.alive)
         return SlotTable(state, now.totals + rewards, lengths, alive, now.fault, moments), rewards
 
@@ -243,7 +247,7 @@ class Stepper:
 
     def _observe(self, state: Row) -> Tensor:
         """Observations (S, *O) as they are kept, rounded first to the dtype of the environment's space."""
-        observed = self._env.observation(state)
+        observed = self.env.observation(state)
         together = torch.stack(observed, 1) if isinstance(observed, tuple) else observed
         return together.to(self._env_dtype).to(self._kept_dtype)
 

@@ -131,8 +131,7 @@ class TensorRollout(Rollout):
         results = Results(total, (0,) if center is None else (2, *center.shape), device)
         queue = Queue(self.group.claim(total))
         playing = TensorPlaying(
-            self._env,
-            self._members,
+            self._stepper,
             self._members.accept(candidates),
             self._first_states(seeds),
             seeds,

@@ -8,12 +8,10 @@ from torch import Tensor
 
 from torchpolicy.base.device import by_place
 from torchpolicy.base.types import Array
-from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.rollout.action_noise import ActionNoise
-from torchpolicy.rollout.members import Members
 from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.recording import Recording
-from torchpolicy.rollout.stepper import FAULTS, SlotTable
+from torchpolicy.rollout.stepper import FAULTS, SlotTable, Stepper
 from torchpolicy.vectors.population import Population
 
 REFILL = 64
@@ -82,8 +80,8 @@ class TensorPlaying:
     """The episodes in progress, one in each slot; one that has ended stays in its slot until enough others have, too.
 
     Args:
-        env: The environment.
-        members: S networks; the one of a slot gets the weights of the candidate that plays there.
+        stepper: What steps the slots. Its network in a slot gets the weights of the candidate that plays there, and
+            begins anew what it remembers.
         population: The candidates' weights.
         states: (K, E), the first states of a candidate's episodes, on the device of the slots.
         seeds: (E,), the seeds of a candidate's episodes.
@@ -101,8 +99,7 @@ class TensorPlaying:
 
     def __init__(
         self,
-        env: TensorEnv,
-        members: Members,
+        stepper: Stepper,
         population: Population,
         states: Tensor,
         seeds: Sequence[int],
@@ -113,7 +110,7 @@ class TensorPlaying:
         noise: ActionNoise,
         recording: Recording,
     ) -> None:
-        self._env, self._members, self._population = env, members, population
+        self._stepper, self._population = stepper, population
         self._seeds, self._queue, self._results = seeds, queue, results
         self._noise, self._recording = noise, recording
         self._device, self._count = states.device, slots
@@ -144,7 +141,7 @@ class TensorPlaying:
         slots = SlotTable.of(self._table.index_select(1, ended), self.slots.moments.index_select(0, ended))
         self._recording.keep_all(numbers, ended, started, slots.lengths, slots.fault)
         with by_place(self._device):
-            self._results.enter(numbers, slots, truncated=~self._env.terminal(slots.state))
+            self._results.enter(numbers, slots, truncated=~self._stepper.env.terminal(slots.state))
             self._numbers.index_fill_(0, ended, -1)
 
     def _start(self, idle: Tensor, count: int) -> None:
@@ -157,7 +154,8 @@ class TensorPlaying:
             self._started.index_fill_(0, slots, self.tick)
             self._table.index_copy_(1, slots, self._beginnings.index_select(1, episodes))
             self.slots.moments.index_fill_(0, slots, 0)
-            self._members.write_rows(slots, self._population, candidates)
+            self._stepper.members.write_rows(slots, self._population, candidates)
+            self._stepper.memory.restart(slots)
         self._noise.restart_all(slots, episodes, self._seeds)
 
 

@@ -45,8 +45,3 @@ class Pipeline:
         """Outputs (N, head.input_size) and choices (N, *choice_shape), greedy, or sampled with (N, noise_size)."""
         output = self.output(inputs, normalize)
         return output, self.head.choose(output, noise)
-
-
-def row_by_row(members: Function) -> Function:
-    """The network of N rows (N, …), one row for each of the N members of a function of inputs (N, 1, …)."""
-    return lambda inputs: members(inputs.unsqueeze(1)).squeeze(1)
