@@ -13,6 +13,7 @@ from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
 from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
+from torchpolicy.policies.conv import ConvPolicy
 from torchpolicy.policies.linear import LinearPolicy
 from torchpolicy.policies.mlp import MLPPolicy
 from torchpolicy.policies.parts.cells import GRUCell, LSTMCell, RNNCell
@@ -53,6 +54,7 @@ __all__ = [
     "Ask",
     "CheckpointError",
     "ClipUp",
+    "ConvPolicy",
     "DeepCEM",
     "Episodes",
     "Evaluation",

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from torchpolicy import ParamVector, population_forward
+from torchpolicy.policies.parts.layers import Branches, ChannelsFirst
 from torchpolicy.rollout.members import Members
 from torchpolicy.rollout.stages import member_weights, vmap_forward
 
@@ -47,6 +48,15 @@ MODULES = {
     "layer norm without bias": lambda: nn.Sequential(nn.LayerNorm(5, bias=False), nn.Linear(5, 2)),
     "batch norm": lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)),
     "flatten": lambda: nn.Sequential(nn.Unflatten(1, (5, 1)), nn.Linear(1, 4), nn.Flatten(), nn.Linear(20, 2)),
+    "convolutions": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 5, 1)),
+        *(nn.Conv2d(1, 3, (3, 1), padding=(1, 0)), nn.ReLU(), nn.Conv2d(3, 4, (2, 1), stride=(2, 1), bias=False)),
+        *(nn.Tanh(), nn.MaxPool2d((2, 1), 1), nn.Flatten(), nn.Linear(4, 2)),
+    ),
+    "branches": lambda: nn.Sequential(
+        Branches([(2, 2, 1), (1,)], [nn.Sequential(ChannelsFirst(moved=True), nn.Conv2d(1, 2, 2)), nn.Linear(1, 3)]),
+        nn.Linear(5, 2),
+    ),
     "custom": Custom,
     "double": lambda: nn.Sequential(nn.Linear(5, 2), nn.Tanh()).double(),
 }
@@ -100,7 +110,7 @@ def test_hooks_are_honoured() -> None:
     assert outputs.eq(100).all()
 
 
-@pytest.mark.parametrize("name", ["linear", "mlp", "custom"])
+@pytest.mark.parametrize("name", ["linear", "mlp", "convolutions", "custom"])
 def test_bits_of_a_row_do_not_depend_on_its_place(name: str) -> None:
     """What lets any slot play any episode."""
     torch.manual_seed(0)

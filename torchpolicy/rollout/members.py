@@ -10,6 +10,7 @@ from torchpolicy.policies.parts.state import State, is_recurrent
 from torchpolicy.rollout.stages import (
     ELEMENTWISE,
     Shared,
+    is_convolution,
     is_hooked,
     is_linear,
     layers_of,
@@ -18,7 +19,7 @@ from torchpolicy.rollout.stages import (
     step_of,
 )
 from torchpolicy.vectors.dense import as_population
-from torchpolicy.vectors.low_rank import is_low_rank
+from torchpolicy.vectors.low_rank import is_low_rank, sides_of
 from torchpolicy.vectors.params import ParamVector
 from torchpolicy.vectors.population import Candidates, Population
 
@@ -38,7 +39,7 @@ class Members:
     :func:`vmap_forward`. Linear layers, ``nn.LayerNorm``, ``nn.Flatten`` and activations, alone or in an
     ``nn.Sequential`` or ``Residual``, and the cells of ``RecurrentPolicy`` take a direct path instead, as one batched
     matrix product a linear layer; the weights of those are kept as (in, out), which that product reads faster than
-    (out, in).
+    (out, in). An ``nn.Conv2d`` is one convolution in P groups.
 
     Args:
         module: The module, in eval mode. Randomness such as dropout in training mode is refused by ``vmap``.
@@ -61,13 +62,15 @@ class Members:
         layers = list(layers_of(module))
         leaves = list(leaves_of(layers))
         linear = {id(leaf.weight) for leaf in leaves if is_linear(leaf)}
-        others = {id(parameter) for leaf in leaves if not is_linear(leaf) for parameter in leaf.parameters()}
+        kernels = {id(leaf.weight) for leaf in leaves if is_convolution(leaf)}
+        known = [leaf for leaf in leaves if is_linear(leaf) or is_convolution(leaf)]
+        others = {id(parameter) for leaf in leaves if leaf not in known for parameter in leaf.parameters()}
         self._vector, self._noise_rank = vector, noise_rank
         self._weights: dict[str, Tensor] = {}  # (P, *shape), by name
         self._shared: dict[str, Shared] = {}
         for name, parameter in vector.parameters.items():
-            if noise_rank and id(parameter) in linear - others and is_low_rank(parameter.shape, noise_rank):
-                left, right = (parameter.new_zeros(size, side, noise_rank) for side in parameter.shape)
+            if noise_rank and id(parameter) in (linear | kernels) - others and is_low_rank(parameter.shape, noise_rank):
+                left, right = (parameter.new_zeros(size, side, noise_rank) for side in sides_of(parameter.shape))
                 self._shared[name] = Shared(torch.zeros_like(parameter), left, right)
                 continue
             if members_last:

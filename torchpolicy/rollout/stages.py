@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import layer_norm
+from torch.nn.functional import conv2d, layer_norm
 
 from torchpolicy.policies.parts.cells import CELLS, Cell, Recurrent
 from torchpolicy.policies.parts.features import Fourier, Polynomial
-from torchpolicy.policies.parts.layers import Residual
+from torchpolicy.policies.parts.layers import Branches, ChannelsFirst, Residual
 from torchpolicy.policies.parts.state import State
 from torchpolicy.vectors.params import ParamVector
 
@@ -20,13 +20,16 @@ Forward = Callable[[Tensor], Tensor]
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 ROWWISE = (
-    *(Fourier, Polynomial, nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU),
+    *(ChannelsFirst, Fourier, Polynomial, nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU),
     *(nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Softsign, nn.Tanh),
 )
 """Layers without weights to search that take any dimensions before the last."""
 
-ELEMENTWISE = tuple(layer for layer in ROWWISE if layer not in (Fourier, Polynomial))
+ELEMENTWISE = tuple(layer for layer in ROWWISE if layer not in (ChannelsFirst, Fourier, Polynomial))
 """Layers among them that take each number alone."""
+
+POOLING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2d)
+"""Layers without weights that take one batch dimension."""
 
 IN_PLACE: dict[type[nn.Module], Forward] = {nn.ReLU: torch.relu_, nn.Sigmoid: torch.sigmoid_, nn.Tanh: torch.tanh_}
 """What computes an activation in the memory of its input."""
@@ -76,12 +79,14 @@ def layers_of(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def leaves_of(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
-    """Layers; residual and recurrent ones are replaced by those in them."""
+    """Layers; those that are made of others are replaced by these."""
     for layer in layers:
         if is_hooked(layer):
             yield layer
         elif type(layer) is Residual:
             yield from leaves_of(layers_of(layer.body))
+        elif type(layer) is Branches:
+            yield from leaves_of(each for branch in layer.branches for each in layers_of(branch))
         elif type(layer) is Recurrent:
             yield from leaves_of([*layers_of(layer.before), *layer.cells, *layers_of(layer.after)])
         elif isinstance(layer, Cell) and type(layer) in CELLS.values():
@@ -99,8 +104,16 @@ def stages_of(
     for layer in layers:
         over = IN_PLACE.get(type(layer)) if fresh and not is_hooked(layer) else None
         stages.append(over or _stage(layer, weights, population, shared))
-        fresh = is_linear(layer)
+        fresh = is_linear(layer) or is_convolution(layer)
     return stages
+
+
+def _one_by_one(
+    layers: Iterable[nn.Module], weights: dict[int, Tensor], population: int, shared: dict[int, Shared] | None
+) -> Forward:
+    """The function of layers that are applied one after the other."""
+    stages = stages_of(layers, weights, population, shared)
+    return lambda inputs: reduce(lambda x, stage: stage(x), stages, inputs)
 
 
 def _stage(
@@ -113,8 +126,18 @@ def _stage(
             matrix = (shared or {}).get(id(layer.weight))
             return _linear(layer, weights, population) if matrix is None else _shared(layer, matrix, weights)
         if type(layer) is Residual:
-            inner = stages_of(layers_of(layer.body), weights, population, shared)
-            return lambda inputs: inputs + reduce(lambda x, stage: stage(x), inner, inputs)
+            inner = _one_by_one(layers_of(layer.body), weights, population, shared)
+            return lambda inputs: inputs + inner(inputs)
+        if isinstance(layer, nn.Conv2d) and is_convolution(layer):
+            kernels = (shared or {}).get(id(layer.weight))
+            if kernels is None:
+                return _convolution(layer, weights, population)
+            return _shared_convolution(layer, kernels, weights)
+        if type(layer) is Branches:
+            branches = [_one_by_one(layers_of(each), weights, population, shared) for each in layer.branches]
+            return lambda inputs: layer.joined(inputs, branches)
+        if type(layer) in POOLING:
+            return lambda inputs: layer(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         if type(layer) is nn.LayerNorm:
             return _layer_norm(layer, weights, population)
         if type(layer) is nn.Flatten and layer.start_dim > 0:
@@ -134,17 +157,16 @@ def step_of(
         return lambda inputs, state: module.advance(from_input(inputs), from_output(module.output(state)), state)
     if type(module) is not Recurrent:
         return vmap_forward(module, weights)
-    before = stages_of(layers_of(module.before), weights, population, shared)
+    before = _one_by_one(layers_of(module.before), weights, population, shared)
     cells = [step_of(cell, weights, population, shared) for cell in module.cells]
-    after = stages_of(layers_of(module.after), weights, population, shared)
+    after = _one_by_one(layers_of(module.after), weights, population, shared)
 
     def step(inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        features = reduce(lambda x, stage: stage(x), before, inputs)
-        states = []
+        features, states = before(inputs), []
         for cell, old in zip(cells, state, strict=True):
             features, new = cell(features, old)
             states.append(new)
-        return reduce(lambda x, stage: stage(x), after, features), tuple(states)
+        return after(features), tuple(states)
 
     return step
 
@@ -204,6 +226,50 @@ def _layer_norm(layer: nn.LayerNorm, weights: dict[int, Tensor], population: int
         return torch.addcmul(bias.view(each), layer_norm(inputs, shape, eps=eps), weight.view(each))
 
     return forward
+
+
+def _convolution(layer: nn.Conv2d, weights: dict[int, Tensor], population: int) -> Forward:
+    """One convolution in P groups, each with the kernels of its member."""
+    kernels = _of_members(layer.weight, weights, population).flatten(0, 1)  # (P out, in, height, width)
+    bias = None if layer.bias is None else _of_members(layer.bias, weights, population).flatten()
+    stride, padding, dilation = layer.stride, layer.padding, layer.dilation
+
+    def forward(inputs: Tensor) -> Tensor:
+        images = inputs.transpose(0, 1).flatten(1, 2)  # (N, P in, height, width)
+        outputs = conv2d(images, kernels, bias, stride, padding, dilation, population)
+        return outputs.view(len(outputs), population, -1, *outputs.shape[2:]).transpose(0, 1)
+
+    return forward
+
+
+def _shared_convolution(layer: nn.Conv2d, matrix: Shared, weights: dict[int, Tensor]) -> Forward:
+    """One convolution for all members, and a thin one for each."""
+    size, rank = len(matrix.left), matrix.left.shape[2]
+    bias = matrix.left.new_zeros(size, layer.out_channels)
+    if layer.bias is not None:
+        bias = _of_members(layer.bias, weights, size)
+    bias = bias.unsqueeze(2)  # (P, out, 1)
+    stride, padding, dilation = layer.stride, layer.padding, layer.dilation
+
+    def forward(inputs: Tensor) -> Tensor:
+        count = inputs.shape[1]
+        outputs = conv2d(inputs.flatten(0, 1), matrix.weight, None, stride, padding, dilation)
+        right = matrix.right.transpose(1, 2).reshape(size * rank, *layer.weight.shape[1:])
+        images = inputs.transpose(0, 1).flatten(1, 2)  # (N, P in, height, width)
+        thin = conv2d(images, right, None, stride, padding, dilation, size)  # (N, P r, height, width)
+        thin = thin.view(count, size, rank, -1).permute(1, 2, 0, 3).flatten(2)  # (P, r, N height width)
+        own = torch.baddbmm(bias, matrix.left, thin)  # (P, out, N height width)
+        own = own.view(size, -1, count, *outputs.shape[2:]).transpose(1, 2)
+        return outputs.view(own.shape) + own
+
+    return forward
+
+
+def is_convolution(layer: nn.Module) -> bool:
+    """Whether a layer takes the direct path of convolutions."""
+    if not isinstance(layer, nn.Conv2d) or type(layer) is not nn.Conv2d or is_hooked(layer):
+        return False
+    return layer.groups == 1 and layer.padding_mode == "zeros"
 
 
 def is_linear(layer: nn.Module) -> bool:

@@ -5,7 +5,7 @@ Sarkar et al. (2025), "Evolution strategies at the hyperscale" (EGGROLL), arXiv 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import nan
+from math import nan, prod
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ class LowRankPopulation(Population):
         none: dict[str, Factors | Plain] = {}
         for name, shape in slices.shapes.items():
             if is_low_rank(shape, rank):
-                none[name] = Factors(*(center.new_zeros(1, side, rank) for side in shape))
+                none[name] = Factors(*(center.new_zeros(1, side, rank) for side in sides_of(shape)))
             else:
                 none[name] = Plain(center.new_zeros(1, shape.numel()))
         draws, signs = center.new_zeros(1, dtype=torch.int64), center.new_zeros(1)
@@ -110,10 +110,16 @@ class LowRankPopulation(Population):
 def numbers_each(slices: Slices, rank: int | None) -> int:
     """How many numbers a member's own weights take: all of them, or factors of that rank where these are fewer."""
     return sum(
-        rank * sum(shape) if rank and is_low_rank(shape, rank) else shape.numel() for shape in slices.shapes.values()
+        rank * sum(sides_of(shape)) if rank and is_low_rank(shape, rank) else shape.numel()
+        for shape in slices.shapes.values()
     )
 
 
 def is_low_rank(shape: Sequence[int], rank: int | None) -> bool:
-    """Whether a tensor is a matrix, and factors of that rank are fewer numbers than it has."""
-    return rank is not None and len(shape) == 2 and rank * sum(shape) < shape[0] * shape[1]
+    """Whether a tensor has noise of that rank: a matrix or kernels, whose factors are fewer numbers than it has."""
+    return rank is not None and len(shape) >= 2 and rank * sum(sides_of(shape)) < prod(shape)
+
+
+def sides_of(shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of a tensor as a matrix; kernels (out, in, height, width) have a row for each that comes out."""
+    return shape[0], prod(shape[1:])

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchpolicy.base.checks import check_count
 from torchpolicy.vectors.factors import Factors, Plain
 from torchpolicy.vectors.gaussian import draw
-from torchpolicy.vectors.low_rank import LowRankPopulation, is_low_rank
+from torchpolicy.vectors.low_rank import LowRankPopulation, is_low_rank, sides_of
 from torchpolicy.vectors.params import Slices
 from torchpolicy.vectors.population import Candidates
 
@@ -55,6 +55,8 @@ class DenseNoise(Noise):
 class LowRankNoise(Noise):
     """Noise A B^T / sqrt r for each matrix (m, n), with normal A (m, r) and B (n, r), and of every other number alone.
 
+    Kernels (out, in, height, width) count as a matrix (out, in height width).
+
     Args:
         slices: Where each tensor lies in a vector, ``ParamVector(module).slices``.
         rank: r, at least 1.
@@ -84,7 +86,7 @@ class LowRankNoise(Noise):
         noise: dict[str, Factors | Plain] = {}
         for name, shape in self._slices.shapes.items():
             if is_low_rank(shape, self._rank):
-                left, right = (_normal((draws, size, self._rank), center, generator) for size in shape)
+                left, right = (_normal((draws, size, self._rank), center, generator) for size in sides_of(shape))
                 noise[name] = Factors(left, right / self._rank**0.5)
             else:
                 noise[name] = Plain(_normal((draws, shape.numel()), center, generator))

@@ -65,7 +65,7 @@ class Encoder(nn.Module, ABC):
 class BoxEncoder(Encoder):
     """Numbers unchanged, in the network's dtype; a scalar becomes one feature, and images are scaled to [0, 1].
 
-    An image is a Box of uint8 from 0 to 255 with three dimensions, as in stable-baselines3.
+    An image is a Box of uint8 from 0 to 255 with three dimensions, as in stable-baselines3, or four for a stack.
     """
 
     def __init__(self, space: Box | MultiBinary) -> None:
@@ -76,7 +76,7 @@ class BoxEncoder(Encoder):
         if space.dtype == np.uint8:
             self.observation_dtype = torch.uint8
         full = isinstance(space, Box) and (space.low == 0).all() and (space.high == 255).all()
-        self._is_image = space.dtype == np.uint8 and len(space.shape) == 3 and full
+        self._is_image = space.dtype == np.uint8 and len(space.shape) in (3, 4) and full
 
     def check(self, observations: list[Any]) -> Array:
         array = _stacked(observations)
@@ -142,6 +142,9 @@ class JoinedEncoder(Encoder):
     """The parts of a Dict or Tuple observation, each encoded and flattened, one after another.
 
     An observation is stored as one vector of all its numbers, which :meth:`pack` makes.
+
+    Attributes:
+        part_shapes: The shape of each part, encoded, before it is flattened.
     """
 
     def __init__(self, space: "Dict | Tuple[Any]") -> None:
@@ -162,6 +165,7 @@ class JoinedEncoder(Encoder):
                 raise ValueError(f"part {key!r} of the observations: {error}{hint}") from error
         self._parts: Any = nn.ModuleList(parts)
         self._sizes = [prod(part.observation_shape) for part in parts]
+        self.part_shapes = [part.input_shape for part in parts]
         self.observation_shape = (sum(self._sizes),)
         self.input_shape = (sum(prod(part.input_shape) for part in parts),)
         self.one_hot = all(part.one_hot for part in parts)
