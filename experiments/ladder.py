@@ -56,8 +56,11 @@ def train(env: str, algorithm: str, policy: str, seed: int, folder: Path) -> dic
     best = preset.kind_of(preset.presets_of(algorithm)[env][0]) == policy
     run_dir = folder / f"{env}-{algorithm}-{policy}-{seed}"
     result = tp.train(env, algorithm, policy=None if best else policy, seed=seed, run_dir=run_dir)
-    config = json.loads((run_dir / "config.json").read_text())
     share = (time.process_time() - processor) / (time.monotonic() - begin)
+    evaluation = result.evaluation
+    if len(evaluation.returns) < 100:
+        evaluation = tp.evaluate(result.policy, env, episodes=100)
+    config = json.loads((run_dir / "config.json").read_text())
     curve = [
         (row["rollout/env_steps"], row["time/elapsed"], row["eval/mean_reward"])
         for row in result.metrics
@@ -67,8 +70,8 @@ def train(env: str, algorithm: str, policy: str, seed: int, folder: Path) -> dic
     row = {
         **{name: describe()[name] for name in ("commit", "date")},
         "seed": seed,
-        "mean": result.evaluation.mean,
-        "ci": result.evaluation.ci,
+        "mean": evaluation.mean,
+        "ci": evaluation.ci,
         "env_steps": result.metrics[-1]["rollout/env_steps"],
         "seconds": round(share * result.metrics[-1]["time/elapsed"], 1),
         "env_steps_to_threshold": there and there[0],
