@@ -139,6 +139,21 @@ class Recurs(Plain):
         return self.layer(self.cell(x, torch.zeros_like(x)))
 
 
+class Stateful(Plain):
+    """Adds a state to what it sees; the next state is what `change` makes of it."""
+
+    def __init__(self, change: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self._change = change
+
+    def initial_state(self) -> Tensor:
+        return torch.zeros(3)
+
+    def forward(self, x: Tensor, state: Tensor) -> Any:  # type: ignore[override]
+        seen = x + state
+        return self.layer(seen), self._change(seen)
+
+
 class Saves(Plain):
     """Saves what is no tensor."""
 

@@ -35,6 +35,9 @@ AGAIN = "another output for the same"
 FIT = "does not take a batch"
 NOT_MANY = "cannot be evaluated for many weights at once (torch.func.vmap): "
 
+TUPLE = "it is a cell of torch's alone, or returns a tuple and has no `initial_state()`"
+STATES = "its state changes its shape, dtype or structure, is not finite, or depends on weights"
+
 REFUSED = [
     Case("it counts its calls", remembering(odd.count, calls=lambda: 0), STATE + "'calls'"),
     Case("it counts its calls", odd.CountsAll, STATE + "'CountsAll.calls'"),
@@ -65,8 +68,16 @@ REFUSED = [
     Case("it looks at numbers (`.item()`, `if x > 0`)", having(odd.looks), NOT_MANY),
     Case("it has lazy layers", odd.Lazy, "has lazy layers, whose weights would come from torch's global generator"),
     Case("its output has another shape, or is no tensor", having(lambda s, x: s.layer(x)[:, :2]), "got (1, 2)"),
-    Case("its output has another shape, or is no tensor", having(lambda s, x: (s.layer(x), x)), "got ()"),
     Case("its output has another shape, or is no tensor", having(lambda s, x: None), "got ()"),
+    Case(
+        TUPLE,
+        having(lambda s, x: (s.layer(x), x)),
+        "returns a tuple: a module that remembers has a method initial_state",
+    ),
+    Case(TUPLE, lambda: nn.GRUCell(3, 4), "GRUCell would forget at every step"),
+    Case(STATES, lambda: odd.Stateful(lambda seen: seen[:, :2]), "turns a state of shape (1, 3)"),
+    Case(STATES, lambda: odd.Stateful(lambda seen: (seen, seen)), "returns a state of another structure"),
+    Case(STATES, lambda: odd.Stateful(lambda seen: seen / 0), "into a state that is not finite"),
     Case("its output is NaN", having(lambda s, x: s.layer(x) * torch.nan), "an output that is not finite"),
     Case("it takes another observation", lambda: linear(5), "does not take a batch of observations of shape (3,)"),
     Case("it is of half precision", lambda: linear().half(), "float32 and float64 networks are supported"),
@@ -85,6 +96,7 @@ SAME = [
     Case("it builds a cache for each size of a batch", having(odd.cached_by_size, scales=dict)),
     Case("it keeps what it computed last, and does not use it", having(odd.keeps_last)),
     Case("it has a recurrent cell that begins afresh", odd.Recurs),
+    Case("it remembers by `initial_state()` and `forward(inputs, state)`", lambda: odd.Stateful(lambda seen: seen / 2)),
     Case("it has dropout or batch normalisation", lambda: nn.Sequential(linear(3, 3), nn.Dropout(), linear())),
     Case("it has dropout or batch normalisation", lambda: nn.Sequential(nn.BatchNorm1d(3), linear())),
     Case("it has tied or frozen weights", odd.Tied),
