@@ -48,6 +48,9 @@ MODULES = {
     "layer norm without bias": lambda: nn.Sequential(nn.LayerNorm(5, bias=False), nn.Linear(5, 2)),
     "batch norm": lambda: nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.Linear(3, 2)),
     "flatten": lambda: nn.Sequential(nn.Unflatten(1, (5, 1)), nn.Linear(1, 4), nn.Flatten(), nn.Linear(20, 2)),
+    "wide": lambda: nn.Sequential(
+        nn.Linear(5, 100), nn.Tanh(), nn.Linear(100, 100), nn.Tanh(), nn.Linear(100, 2)
+    ).double(),
     "convolutions": lambda: nn.Sequential(
         nn.Unflatten(1, (1, 5, 1)),
         *(nn.Conv2d(1, 3, (3, 1), padding=(1, 0)), nn.ReLU(), nn.Conv2d(3, 4, (2, 1), stride=(2, 1), bias=False)),
@@ -110,13 +113,13 @@ def test_hooks_are_honoured() -> None:
     assert outputs.eq(100).all()
 
 
-@pytest.mark.parametrize("name", ["linear", "mlp", "convolutions", "custom"])
+@pytest.mark.parametrize("name", ["linear", "mlp", "wide", "convolutions", "custom"])
 def test_bits_of_a_row_do_not_depend_on_its_place(name: str) -> None:
     """What lets any slot play any episode."""
     torch.manual_seed(0)
     module = MODULES[name]().eval()
     vector = ParamVector(module)
-    vectors, inputs = torch.randn(32, vector.dim), torch.randn(32, 1, 5)
+    vectors, inputs = (torch.randn(shape, dtype=vector.dtype) for shape in ((32, vector.dim), (32, 1, 5)))
     outputs = population_forward(module, vector, vectors)(inputs)
     order = torch.randperm(32)
     shuffled = population_forward(module, vector, vectors[order].contiguous())(inputs[order])

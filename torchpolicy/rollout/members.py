@@ -13,6 +13,7 @@ from torchpolicy.rollout.stages import (
     is_convolution,
     is_hooked,
     is_linear,
+    is_wide,
     layers_of,
     leaves_of,
     stages_of,
@@ -38,8 +39,8 @@ class Members:
     Member p computes what the module would on inputs[p] with its own vector written into it. The meaning is that of
     :func:`vmap_forward`. Linear layers, ``nn.LayerNorm``, ``nn.Flatten`` and activations, alone or in an
     ``nn.Sequential`` or ``Residual``, and the cells of ``RecurrentPolicy`` take a direct path instead, as one batched
-    matrix product a linear layer; the weights of those are kept as (in, out), which that product reads faster than
-    (out, in). An ``nn.Conv2d`` is one convolution in P groups.
+    matrix product a linear layer; the weights of narrow ones are kept as (in, out), which that product reads faster
+    than (out, in). An ``nn.Conv2d`` is one convolution in P groups.
 
     Args:
         module: The module, in eval mode. Randomness such as dropout in training mode is refused by ``vmap``.
@@ -62,6 +63,9 @@ class Members:
         layers = list(layers_of(module))
         leaves = list(leaves_of(layers))
         linear = {id(leaf.weight) for leaf in leaves if is_linear(leaf)}
+        narrow = {
+            id(leaf.weight) for leaf in leaves if isinstance(leaf, nn.Linear) and is_linear(leaf) and not is_wide(leaf)
+        }
         kernels = {id(leaf.weight) for leaf in leaves if is_convolution(leaf)}
         known = [leaf for leaf in leaves if is_linear(leaf) or is_convolution(leaf)]
         others = {id(parameter) for leaf in leaves if leaf not in known for parameter in leaf.parameters()}
@@ -75,7 +79,7 @@ class Members:
                 continue
             if members_last:
                 self._weights[name] = parameter.new_zeros(*parameter.shape, size).movedim(-1, 0)
-            elif id(parameter) in linear:
+            elif id(parameter) in narrow:
                 out, into = parameter.shape
                 self._weights[name] = parameter.new_zeros(size, into, out).transpose(1, 2)
             else:
