@@ -11,6 +11,7 @@ other episodes, and 90 more if these reach the threshold; it has arrived if all 
 import json
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -66,6 +67,10 @@ ARS_SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+class OverError(Exception):
+    """The policy has arrived, or time is up. ARS does not heed what callbacks return."""
+
+
 class Arrival(BaseCallback):  # type: ignore[misc]
     """Tests the policy after updates, and ends the training when it has arrived or time is up."""
 
@@ -80,10 +85,13 @@ class Arrival(BaseCallback):  # type: ignore[misc]
         return time.time() - begin - self.paused
 
     def _on_step(self) -> bool:
-        return not self.arrived and self.seconds() < limit
+        if self.seconds() > limit:
+            raise OverError
+        return True
 
     def _on_rollout_start(self) -> None:
         if time.time() - self.tested < 2:
+            self._on_step()
             return
         paused = time.time()
         first = self._returns(10)
@@ -91,6 +99,8 @@ class Arrival(BaseCallback):  # type: ignore[misc]
             self.arrived = sum(first + self._returns(90)) / 100 >= threshold
         self.tested = time.time()
         self.paused += self.tested - paused
+        if self.arrived:
+            raise OverError
 
     def _returns(self, episodes: int) -> list[float]:
         played = evaluate_policy(self.model, testing, episodes, return_episode_rewards=True)[0]
@@ -110,7 +120,8 @@ if algorithm == "ppo":
 else:
     model = ARS("LinearPolicy", training, seed=seed, device="cpu", **settings)
 arrival = Arrival()
-while not arrival.arrived and arrival.seconds() < limit:
-    model.learn(budget, callback=arrival, reset_num_timesteps=False)
+with suppress(OverError):
+    while True:
+        model.learn(budget, callback=arrival, reset_num_timesteps=False)
 answer = {"seconds": arrival.seconds(), "steps": model.num_timesteps, "arrived": arrival.arrived}
 print(json.dumps(answer))
