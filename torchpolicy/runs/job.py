@@ -10,6 +10,7 @@ import torch
 from torchpolicy.base.checks import check_seed
 from torchpolicy.base.device import find_device
 from torchpolicy.base.memory import check_memory, enough_memory
+from torchpolicy.base.products import bits_depend_on_place
 from torchpolicy.base.user_code import no_exit
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.make import make_environment
@@ -253,7 +254,7 @@ def _code_of(settings: Settings, policy: Policy) -> dict[str, object]:
 
 
 def _notes(environment: Environment, *, strict: bool) -> list[str]:
-    """Lines to tell the user: how the environment is stepped, and whether its episodes are no pure functions.
+    """Lines to tell the user: how the environment is stepped, and whether episodes are no pure functions.
 
     Raises:
         ValueError: If they are not, and `strict` forbids that.
@@ -261,4 +262,8 @@ def _notes(environment: Environment, *, strict: bool) -> list[str]:
     impure = check_environment(environment)
     if impure and strict:
         raise ValueError(f"{impure}; strict=True refuses that")
-    return [note for note in (environment.note, impure) if note]
+    rounding = bits_depend_on_place() and (
+        "torch multiplied matrices before torchpolicy was imported, so last bits may depend on the number of "
+        "processes: import torchpolicy first, or set MKL_CBWR=AUTO,STRICT"
+    )
+    return [note for note in (environment.note, impure, rounding) if note]
