@@ -1,8 +1,8 @@
 """Matrix products whose bits do not depend on where in memory a matrix lies.
 
 By default, MKL rounds a product differently where its rows do not begin at multiples of 16 bytes. An episode would then
-have other last bits in another slot, and so would a run with another number of processes. In MKL's strict mode they have
-the same. It reads the variable before its first product, so this file is imported before anything is computed.
+have other last bits in another slot, and so would a run with another number of processes. In MKL's strict mode they
+have the same. It reads the variable before its first product, so this file is imported before anything is computed.
 """
 
 import os

@@ -7,18 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from torchpolicy.policies.parts.state import State, is_recurrent
-from torchpolicy.rollout.stages import (
-    ELEMENTWISE,
-    Shared,
-    is_convolution,
-    is_hooked,
-    is_linear,
-    is_wide,
-    layers_of,
-    leaves_of,
-    stages_of,
-    step_of,
-)
+from torchpolicy.rollout.convolutions import is_convolution
+from torchpolicy.rollout.own import Shared, is_hooked
+from torchpolicy.rollout.stages import ELEMENTWISE, is_linear, is_wide, layers_of, leaves_of, stages_of, step_of
 from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.low_rank import is_low_rank, sides_of
 from torchpolicy.vectors.params import ParamVector

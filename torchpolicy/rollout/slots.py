@@ -22,9 +22,9 @@ from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.rollout.members import Members
 from torchpolicy.rollout.memory import make_memory
 from torchpolicy.rollout.outcome import Episode, Outcome
+from torchpolicy.rollout.own import Forward
 from torchpolicy.rollout.playing import Playing
 from torchpolicy.rollout.recording import NoRecording, Recording
-from torchpolicy.rollout.stages import Forward
 from torchpolicy.rollout.stopping import NoStopping, Stopping
 from torchpolicy.vectors.params import ParamVector
 from torchpolicy.vectors.population import Candidates

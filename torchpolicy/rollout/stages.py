@@ -1,22 +1,22 @@
 """The layers of a module with P weight vectors at once, a function from inputs (P, N, …) to outputs for each."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import conv2d, layer_norm
+from torch.nn.functional import layer_norm
 
 from torchpolicy.policies.parts.cells import CELLS, Cell, Recurrent
 from torchpolicy.policies.parts.features import Fourier, Polynomial
 from torchpolicy.policies.parts.layers import Branches, ChannelsFirst, Residual
 from torchpolicy.policies.parts.state import State
+from torchpolicy.rollout.convolutions import convolution, is_convolution, shared_convolution
+from torchpolicy.rollout.own import Forward, Shared, is_hooked, of_members
 from torchpolicy.vectors.params import ParamVector
 
-Forward = Callable[[Tensor], Tensor]
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 ROWWISE = (
@@ -38,15 +38,6 @@ POOLING = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AvgPool2d, nn.MaxPool2
 
 IN_PLACE: dict[type[nn.Module], Forward] = {nn.ReLU: torch.relu_, nn.Sigmoid: torch.sigmoid_, nn.Tanh: torch.tanh_}
 """What computes an activation in the memory of its input."""
-
-
-@dataclass
-class Shared:
-    """One matrix for all members, to which each adds factors of its own: weight + left @ right^T."""
-
-    weight: Tensor  # (out, in)
-    left: Tensor  # (P, out, r)
-    right: Tensor  # (P, in, r)
 
 
 def member_weights(vector: ParamVector, vectors: Tensor) -> dict[int, Tensor]:
@@ -136,8 +127,8 @@ def _stage(
         if isinstance(layer, nn.Conv2d) and is_convolution(layer):
             kernels = (shared or {}).get(id(layer.weight))
             if kernels is None:
-                return _convolution(layer, weights, population)
-            return _shared_convolution(layer, kernels, weights)
+                return convolution(layer, weights, population)
+            return shared_convolution(layer, kernels, weights)
         if type(layer) is Branches:
             branches = [_one_by_one(layers_of(each), weights, population, shared) for each in layer.branches]
             return lambda inputs: layer.joined(inputs, branches)
@@ -176,14 +167,9 @@ def step_of(
     return step
 
 
-def _of_members(parameter: Tensor, weights: dict[int, Tensor], population: int) -> Tensor:
-    """What each member has for a parameter, (P, *shape); the same where it is frozen."""
-    return weights.get(id(parameter), parameter.detach().expand(population, *parameter.shape))
-
-
 def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Forward:
-    weight = _of_members(layer.weight, weights, population)  # (P, out, in)
-    bias = None if layer.bias is None else _of_members(layer.bias, weights, population)  # (P, out)
+    weight = of_members(layer.weight, weights, population)  # (P, out, in)
+    bias = None if layer.bias is None else of_members(layer.bias, weights, population)  # (P, out)
 
     def narrow(inputs: Tensor) -> Tensor:
         if bias is None:
@@ -213,7 +199,7 @@ def _shared(layer: nn.Linear, matrix: Shared, weights: dict[int, Tensor]) -> For
     size = len(matrix.left)
     bias = torch.zeros(size, layer.out_features, dtype=matrix.weight.dtype, device=matrix.weight.device)
     if layer.bias is not None:
-        bias = _of_members(layer.bias, weights, size)
+        bias = of_members(layer.bias, weights, size)
     left, right = matrix.left.transpose(1, 2), matrix.right  # (P, r, out), (P, in, r)
     in_vectors, shared = left.shape[1] == 1, matrix.weight.T
     thin_left, thin_right = left[:, 0], right[:, :, 0]
@@ -235,58 +221,14 @@ def _layer_norm(layer: nn.LayerNorm, weights: dict[int, Tensor], population: int
     shape, eps = layer.normalized_shape, layer.eps
     if layer.weight is None:
         return layer
-    weight = _of_members(layer.weight, weights, population)
-    bias = torch.zeros_like(weight) if layer.bias is None else _of_members(layer.bias, weights, population)
+    weight = of_members(layer.weight, weights, population)
+    bias = torch.zeros_like(weight) if layer.bias is None else of_members(layer.bias, weights, population)
 
     def forward(inputs: Tensor) -> Tensor:
         each = population, *[1] * (inputs.ndim - 1 - len(shape)), *shape  # beside the inputs (P, N, …)
         return torch.addcmul(bias.view(each), layer_norm(inputs, shape, eps=eps), weight.view(each))
 
     return forward
-
-
-def _convolution(layer: nn.Conv2d, weights: dict[int, Tensor], population: int) -> Forward:
-    """One convolution in P groups, each with the kernels of its member."""
-    kernels = _of_members(layer.weight, weights, population).flatten(0, 1)  # (P out, in, height, width)
-    bias = None if layer.bias is None else _of_members(layer.bias, weights, population).flatten()
-    stride, padding, dilation = layer.stride, layer.padding, layer.dilation
-
-    def forward(inputs: Tensor) -> Tensor:
-        images = inputs.transpose(0, 1).flatten(1, 2)  # (N, P in, height, width)
-        outputs = conv2d(images, kernels, bias, stride, padding, dilation, population)
-        return outputs.view(len(outputs), population, -1, *outputs.shape[2:]).transpose(0, 1)
-
-    return forward
-
-
-def _shared_convolution(layer: nn.Conv2d, matrix: Shared, weights: dict[int, Tensor]) -> Forward:
-    """One convolution for all members, and a thin one for each."""
-    size, rank = len(matrix.left), matrix.left.shape[2]
-    bias = matrix.left.new_zeros(size, layer.out_channels)
-    if layer.bias is not None:
-        bias = _of_members(layer.bias, weights, size)
-    bias = bias.unsqueeze(2)  # (P, out, 1)
-    stride, padding, dilation = layer.stride, layer.padding, layer.dilation
-
-    def forward(inputs: Tensor) -> Tensor:
-        count = inputs.shape[1]
-        outputs = conv2d(inputs.flatten(0, 1), matrix.weight, None, stride, padding, dilation)
-        right = matrix.right.transpose(1, 2).reshape(size * rank, *layer.weight.shape[1:])
-        images = inputs.transpose(0, 1).flatten(1, 2)  # (N, P in, height, width)
-        thin = conv2d(images, right, None, stride, padding, dilation, size)  # (N, P r, height, width)
-        thin = thin.view(count, size, rank, -1).permute(1, 2, 0, 3).flatten(2)  # (P, r, N height width)
-        own = torch.baddbmm(bias, matrix.left, thin)  # (P, out, N height width)
-        own = own.view(size, -1, count, *outputs.shape[2:]).transpose(1, 2)
-        return outputs.view(own.shape) + own
-
-    return forward
-
-
-def is_convolution(layer: nn.Module) -> bool:
-    """Whether a layer takes the direct path of convolutions."""
-    if not isinstance(layer, nn.Conv2d) or type(layer) is not nn.Conv2d or is_hooked(layer):
-        return False
-    return layer.groups == 1 and layer.padding_mode == "zeros"
 
 
 def is_linear(layer: nn.Module) -> bool:
@@ -300,8 +242,3 @@ def is_wide(layer: nn.Linear) -> bool:
     It depends on the layer alone, and not on how many members there are, on which bits must not depend.
     """
     return layer.in_features * layer.out_features >= WIDE
-
-
-def is_hooked(module: nn.Module) -> bool:
-    """Whether calling a module does more than its class says."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
