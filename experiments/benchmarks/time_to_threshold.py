@@ -46,12 +46,16 @@ def ours(env: str, threshold: float, limit: float, seed: int, options: list[str]
     """A command of ours, until it has ended."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "torchpolicy", "train", ALGORITHM, "--env", env, "--workers", "2"]
-        command += ["--target", str(threshold), "--seconds", str(limit), "--seed", str(seed), "--run-dir", folder]
+        command += ["--eval-episodes", "100", "--target", str(threshold), "--seconds", str(limit)]
+        command += ["--seed", str(seed), "--run-dir", folder]
         begin = time.time()
-        subprocess.run([*command, *options], check=True, capture_output=True)
+        done = subprocess.run([*command, *options], check=False, capture_output=True, text=True)
         seconds = time.time() - begin
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
         last = json.loads((Path(folder) / "metrics.jsonl").read_text().splitlines()[-1])
-    return {"seconds": seconds, "steps": last["rollout/env_steps"], "arrived": seconds < limit}
+    arrived = last.get("eval/mean_reward", -float("inf")) >= threshold
+    return {"seconds": seconds, "steps": last["rollout/env_steps"], "arrived": arrived}
 
 
 def measure(who: str, env: str, limit: float, seed: int) -> dict[str, Any]:

@@ -54,8 +54,24 @@ def test_an_image_beside_numbers_has_convolutions_of_its_own() -> None:
     space = Dict({"eye": image(6, 6, 1), "speed": Box(-1, 1, (2,), np.float32), "gear": Discrete(4)})
     policy: Any = made(space)
     assert policy.net[1].in_features == 4 * 4 * 4 + 2 + 4
-    assert space.sample() is not None
-    assert policy.act(space.sample()) in (0, 1, 2)
+
+
+def test_in_a_nested_collection_each_image_has_convolutions_and_matrices_have_none() -> None:
+    inner = Dict({"back": image(6, 6, 1), "joints": Box(-1, 1, (2, 3), np.float32)})
+    policy: Any = made(Dict({"eye": image(6, 6), "rest": inner}))
+    kinds = [type(branch).__name__ for branch in policy.net[0].branches]
+    assert sorted(kinds) == ["Flatten", "Sequential", "Sequential"]
+    assert policy.net[1].in_features == 2 * 4 * 4 * 4 + 6
+    space = policy.observation_space
+    space.seed(0)
+    first, *rest = (policy.encode(policy.encoder.pack(space.sample())) for _ in range(2))
+    assert first.abs().max() <= 1
+    assert not torch.equal(first, rest[0])
+
+
+def test_grey_images_are_scaled() -> None:
+    policy = made(image(6, 6))
+    assert policy.encode(torch.full((1, 6, 6), 255, dtype=torch.uint8)).max() == 1
 
 
 @pytest.mark.parametrize(
@@ -66,7 +82,11 @@ def test_an_image_beside_numbers_has_convolutions_of_its_own() -> None:
         (Dict({"a": Discrete(2)}), {}, "needs an image, and there is none in Dict"),
         (image(2, 8, 2), {}, "convolution 1 has kernels of 3 x 3 for images of 2 x 8"),
         (image(8, 8, 3), {"channels": (4, 4), "kernels": (5, 5), "strides": (1, 1)}, "convolution 2 has .* of 4 x 4"),
-        (image(8, 8, 3), {"channels": (4, 4)}, "channels, kernels and strides should have a number for each"),
+        (
+            image(8, 8, 3),
+            {"channels": (4, 4), "kernels": (3, 3, 3)},
+            "strides should have a number for each",
+        ),
         (image(8, 8, 3), {"kernels": (0,)}, "kernels must be"),
         (image(8, 8, 3), {"strides": "1"}, "strides must be a sequence of integers"),
         (image(8, 8, 3), {"activation": "none"}, "activation must be one of"),
@@ -90,6 +110,11 @@ def test_noise_of_low_rank_in_kernels(rank: int) -> None:
     assert {"1.weight", "3.weight"} <= set(members._shared)
     dense: Tensor = population_forward(policy.net, vector, candidates.dense())(inputs)
     torch.testing.assert_close(members(inputs), dense)
+
+
+def test_one_kernel_and_one_stride_stand_for_all() -> None:
+    settings: Any = made(image(12, 12, 3), channels=(4, 4), kernels=3).settings
+    assert (settings["policy_args"]["kernels"], settings["policy_args"]["strides"]) == ([3, 3], [1, 1])
 
 
 class Find(gymnasium.Env[Any, Any]):

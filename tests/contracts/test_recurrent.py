@@ -162,6 +162,122 @@ def test_exported_it_acts_the_same_step_by_step(cell: str, tmp_path: Path) -> No
         assert torch.equal(actions, again)
 
 
+class Delayed(nn.Module):
+    """Sees what it saw two steps ago; the old parts of its state are passed on as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(8, 2)
+
+    def initial_state(self) -> Any:
+        return torch.zeros(4), torch.zeros(4), torch.zeros((), dtype=torch.int64)
+
+    def forward(self, x: Tensor, state: Any) -> Any:
+        before, earlier, steps = state
+        return self.last(torch.cat([x, earlier], -1)), (x, before, steps + 1)
+
+
+@pytest.mark.parametrize("backend", ["gymnasium", "native"])
+def test_parts_of_a_state_that_are_passed_on_are_not_overwritten(backend: str) -> None:
+    torch.manual_seed(3)
+    made, env = tp.Policy(Delayed(), *spaces_of_cartpole()), gymnasium.make("CartPole-v1")
+    evaluation = tp.evaluate(made, "CartPole-v1", episodes=40, seed=3, backend=backend)
+    returns = []
+    for seed in episode_seeds(3, Stream.EVALUATION, 0, 40):
+        obs, total, over, state = env.reset(seed=seed)[0], 0.0, False, None
+        while not over:
+            action, state = made.act(obs, state)
+            obs, reward, terminated, truncated, _ = env.step(action)
+            total, over = total + float(reward), terminated or truncated
+        returns.append(total)
+    assert len(set(returns)) > 1
+    np.testing.assert_array_equal(evaluation.returns, returns)
+
+
+def spaces_of_cartpole() -> Any:
+    env = gymnasium.make("CartPole-v1")
+    return env.observation_space, env.action_space
+
+
+class Growing(nn.Module):
+    """Its state grows by a factor of 30 a step, and would overflow if it went on for long after the episode's end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(4, 2)
+
+    def initial_state(self) -> Tensor:
+        return torch.ones(1)
+
+    def forward(self, x: Tensor, state: Tensor) -> Any:
+        return self.last(x) + state - state, (state * 30).clamp(max=1e38) * (1 + (state > 1e37) * 1e6)
+
+
+def test_the_state_of_an_episode_that_has_ended_stands_still() -> None:
+    """It takes 26 steps to overflow; episodes that end before wait in their slots for those that go on."""
+    made = tp.Policy(Growing(), *spaces_of_cartpole())
+    outcomes = [
+        tp.evaluate(made, "CartPole-v1", episodes=64, seed=3, backend=backend, max_episode_steps=24)
+        for backend in ("gymnasium", "native")
+    ]
+    assert not any(outcome.failures for outcome in outcomes)
+    np.testing.assert_array_equal(outcomes[0].returns, outcomes[1].returns)
+
+
+class Directed(Own):
+    """Divides by the length of what it sees, which is 0 for made-up observations."""
+
+    def forward(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        return super().forward(x / x.norm(dim=-1, keepdim=True), state)
+
+
+@pytest.mark.parametrize("name", names("learn"))
+def test_nothing_is_made_up_where_an_episode_has_ended(name: str) -> None:
+    settings: dict[str, Any] = {"generations": 3, "episodes": 10, "eval_episodes": 4, "backend": "gymnasium"}
+    result = tp.train("CartPole-v1", name, policy=Directed(), target=None, **settings)
+    assert all(row["learn/step_norm"] > 0 and not row["learn/stalled"] for row in result.metrics)
+
+
+def test_a_step_that_is_not_finite_counts_as_stalled() -> None:
+    made, episodes = policy(), batches.episodes("discrete", [3, 4])
+    learner = tp.REINFORCE(made)
+    episodes.observations[0, 0] = torch.nan
+    assert learner.learn(episodes)["learn/stalled"] == 1
+
+
+@pytest.mark.parametrize("state", [torch.zeros(2, 5), (torch.zeros(1, 5),), "x", [1, 2]])
+def test_a_state_of_another_form_is_refused(state: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"expected a state of Recurrent with tensors of shapes \[\(1, 5\), \(1, 5\)\], got"
+    ):
+        policy().act(np.zeros(3, np.float32), state)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"policy": "lstm", "policy_args": {"cell": "gru"}},
+            "cell 'gru' goes with the policy 'recurrent', not",
+        ),
+        ({"policy": "mlp", "algorithm": "reinforce", "bptt_steps": 5}, "bptt_steps is for policies that remember"),
+        ({"policy": "gru", "algorithm": "reinforce", "bptt_steps": 0}, "bptt_steps must be an integer >= 1"),
+        ({"policy": "gru", "policy_args": {"hidden": (3, 4)}}, "hidden must be an integer"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tp.train("CartPole-v1", **{"algorithm": "cem", "generations": 1, **settings})
+
+
+def test_one_number_or_a_list_of_one_is_the_same() -> None:
+    spaces = batches.OBSERVATIONS, gymnasium.spaces.Discrete(3)
+    settings = [
+        tp.RecurrentPolicy(*spaces, hidden=hidden, before=before).settings for hidden, before in ((4, 6), ([4], [6]))
+    ]
+    assert settings[0] == settings[1]
+
+
 class Bad(nn.Module):
     """Its state is what `change` makes of it."""
 
@@ -183,6 +299,8 @@ class Bad(nn.Module):
     [
         (lambda: Bad(lambda y, h: (y, h[:, :2])), r"turns a state of shape \(1, 3\) and torch.float32 into .*\(1, 2\)"),
         (lambda: Bad(lambda y, h: (y, h.double())), "turns a state of .*torch.float32 into one .*torch.float64"),
+        (lambda: Bad(lambda y, h: (y, h), lambda net: net.last.weight[0].detach()), "depends on weights, which differ"),
+        (lambda: InPlace(), "changes its state in place, which others still need"),
         (lambda: Bad(lambda y, h: (y, h / 0 * 0)), "turns the first observation into a state that is not finite"),
         (lambda: Bad(lambda y, h: (y, (h, h))), "returns a state of another structure"),
         (lambda: Bad(lambda y, h: y), r"has initial_state\(\), so its forward should return \(outputs, state\)"),
@@ -199,6 +317,14 @@ def test_bad_states_are_refused_in_one_line(net: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as refused:
         tp.train("CartPole-v1", "snes", policy=net(), generations=1)
     assert "\n" not in str(refused.value)
+
+
+class InPlace(Own):
+    """Changes its state where it lies."""
+
+    def forward(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        state["h"].add_(0.5)
+        return super().forward(x, state)
 
 
 class Around(nn.Module):

@@ -48,7 +48,7 @@ OWN: dict[str, tuple[Any, str]] = {
     ),
     "hidden": (
         Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")],
-        "Units of each hidden layer of an mlp, such as 64 64 or 64,64.",
+        "Units of each hidden layer, such as 64 64 or 64,64: of an mlp, or of what --policy names.",
     ),
     "from_run": (
         Annotated[Path | None, tyro.conf.arg(name="from")],

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -16,8 +17,9 @@ from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.vectors.ascent import Ascent, OptimizerFactory
 from torchpolicy.vectors.params import ParamVector
 
-CHUNK = 2**15
-"""Steps in one forward and backward pass at most, which bounds the memory that it takes."""
+CHUNK, NUMBERS = 2**15, 2**22
+"""The most steps in one forward and backward pass, and the most numbers that these observe. Both bound the memory that
+it takes, which in a network that sees is some 32 times that of the observations."""
 
 
 class Learner(ABC):
@@ -48,6 +50,7 @@ class Learner(ABC):
         noise_rank: None, because no noise is added to the weights.
         drawn: 0, likewise.
         matrices: 0, because it keeps none.
+        chunk: The most steps in one forward and backward pass.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -74,10 +77,13 @@ class Learner(ABC):
     ) -> None:
         if bptt_steps is not None:
             check_count("bptt_steps", bptt_steps, at_least=1)
+            if not policy.recurrent:
+                raise ValueError("bptt_steps is for policies that remember: leave it out")
         self.policy = policy
         self.vector = vector
         self.learning_rate = learning_rate
         self.bptt_steps = bptt_steps
+        self.chunk = max(1, min(CHUNK, NUMBERS // prod(policy.encoder.input_shape)))
         self.ascent = Ascent(optimizer, vector.read(), learning_rate, optimizer_args)
         self.generation = 0
         self.generator = torch.Generator().manual_seed(derive_seed(check_seed(seed), Stream.SEARCH))
@@ -104,10 +110,8 @@ class Learner(ABC):
         self.policy.eval()
         metrics = self._learn(episodes) if len(episodes) else None
         self.generation += 1
-        return (metrics or {}) | {
-            "learn/step_norm": float(torch.linalg.vector_norm(self.vector.read() - before)),
-            "learn/stalled": float(metrics is None),
-        }
+        moved = float(torch.linalg.vector_norm(self.vector.read() - before))
+        return (metrics or {}) | {"learn/step_norm": moved, "learn/stalled": float(metrics is None or moved == 0)}
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that :meth:`load_state_dict` needs to go on exactly, except the policy.
@@ -154,7 +158,7 @@ class Learner(ABC):
         """
         head, parameters = self.policy.head, list(self.vector.parameters.values())
         gradient, loss, entropy = torch.zeros_like(self.vector.read()), 0.0, 0.0
-        for part in lesson.parts(CHUNK):
+        for part in lesson.parts(self.chunk):
             output = part.outputs(self.policy, self.bptt_steps)
             log_likelihood = (part.weights * head.log_prob(output, part.choices)).sum()
             with torch.set_grad_enabled(entropy_weight > 0):

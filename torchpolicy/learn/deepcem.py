@@ -147,7 +147,7 @@ class DeepCEM(Learner):
         losses, entropies = zip(*self._fit(lesson), strict=True)
         with torch.no_grad():
             extra = (self.extra_std * self.extra_std_decay**self.generation) ** 2
-            output = lesson.outputs(self.policy, None)
+            output = torch.cat([part.outputs(self.policy, None) for part in lesson.parts(self.chunk)])
             self.policy.head.fit_spread(output, lesson.choices, lesson.weights, extra, self.min_std)
         return {
             "learn/loss": sum(losses) / len(losses),

@@ -76,9 +76,11 @@ class Lesson:
             return policy(self.observations)  # type: ignore[no-any-return]
         count, steps = len(self.lengths), int(self.lengths.max())
         owners, times = torch.arange(count).repeat_interleave(self.lengths), _times(self.lengths)
-        inputs = policy.encode(self.observations)
-        padded = inputs.new_zeros(steps, count, *inputs.shape[1:])
-        padded[times, owners] = inputs
+        begins = self.lengths.cumsum(0) - self.lengths
+        last = torch.minimum(
+            torch.arange(steps).unsqueeze(1), self.lengths - 1
+        )  # an episode that is over repeats itself
+        padded = policy.encode(self.observations)[begins + last]  # (T, N, *input_shape)
         state, outputs = policy.initial_state(count), []
         for t in range(steps):
             if bptt_steps and t % bptt_steps == 0:

@@ -28,6 +28,10 @@ class Greedy(nn.Module):
         self._normalize = None if policy.normalizer is None else policy.normalizer.frozen(policy.dtype, policy.device)
         policy.normalizer = None
 
+    def initial_state(self, *batch: int) -> State:
+        """The state (*batch, …) with which episodes begin."""
+        return self._policy.initial_state(*batch)
+
     def forward(self, observations: Any, state: State = None) -> Any:
         policy = self._policy
         inputs = policy.pipeline.encode(policy.encoder.pack(observations))
@@ -47,8 +51,8 @@ def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
         actions = act(observations)  # (N, *O) to (N, *A)
 
     Observations are tensors in the dtype of the space, or a dictionary or tuple of them for a Dict or Tuple space. The
-    program of a recurrent policy takes its state, too, and returns the next one; ``policy.initial_state(N)`` is the
-    first::
+    program of a recurrent policy takes its state, too, and returns the next one. The first is
+    ``policy.initial_state(N)``, zeros for this package's own recurrent policies::
 
         actions, state = act(observations, state)
 
@@ -69,7 +73,7 @@ def export(policy: Policy, path: str | Path = "policy.pt2") -> Path:
         raise ValueError(f"path should end in .pt2, got {path}")
     kind = type(policy.net).__name__
     program = Greedy(copy.deepcopy(policy).cpu()).eval().requires_grad_(False)
-    example = (_pair(policy.observation_space), *([policy.initial_state(2)] if policy.recurrent else []))
+    example = (_pair(policy.observation_space), *([program.initial_state(2)] if policy.recurrent else []))
     batch = torch.export.Dim("batch", min=1)
     shapes = torch.utils._pytree.tree_map(lambda _: {0: batch}, example)
     try:

@@ -16,7 +16,7 @@ from torchpolicy.policies.parts.encoders import COLLECTIONS, make_encoder
 from torchpolicy.policies.parts.heads import make_head
 from torchpolicy.policies.parts.normalizer import Normalizer
 from torchpolicy.policies.parts.pipeline import Pipeline
-from torchpolicy.policies.parts.state import State, check_state, first_state, is_recurrent
+from torchpolicy.policies.parts.state import State, check_given, check_state, first_state, is_recurrent
 
 
 class Policy(nn.Module):
@@ -116,7 +116,10 @@ class Policy(nn.Module):
         inputs = inputs.reshape(-1, *shape)
         if self.recurrent:
             inputs = inputs if self.normalizer is None else self.normalizer(inputs)
-            return self.net(inputs, self.initial_state(len(inputs)) if state is None else state)
+            first = self.initial_state(len(inputs))
+            if state is not None:
+                check_given(type(self.net).__name__, first, state)
+            return self.net(inputs, first if state is None else state)
         output = pipeline.output(inputs, self.normalizer)
         return output.reshape(*batch, *output.shape[1:])
 
@@ -233,7 +236,7 @@ def _checked_output(net: nn.Module, answer: Any, state: State) -> Any:
         return answer
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise ValueError(f"{kind} has initial_state(), so its forward should return (outputs, state), got {answer!r}")
-    check_state(kind, state, answer[1])
+    check_state(kind, state, answer[1], finite=False)  # the observation is made up
     return answer[0]
 
 

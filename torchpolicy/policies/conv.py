@@ -20,15 +20,15 @@ class ConvPolicy(Policy):
 
     Images may be (height, width, channels), (channels, height, width), (height, width), or a stack of any of these, as
     ``gymnasium.wrappers.FrameStackObservation`` gives. Channels are taken to be the first dimension if it is smaller
-    than the last. A Dict or Tuple of images and other observations has convolutions for each image, and the rest goes
-    into the first linear layer beside what they make of it.
+    than the last. A Dict or Tuple of images and other observations, also a nested one, has convolutions for each image,
+    and the rest goes into the first linear layer beside what they make of it.
 
     Args:
         observation_space: The environment's observation space: images, or a Dict or Tuple with an image in it.
         action_space: The environment's action space, any that :class:`Policy` takes.
         channels: Number of channels that each convolution computes.
-        kernels: Side of the square kernels of each convolution.
-        strides: Step of each convolution over the image.
+        kernels: Side of the square kernels of each convolution; one number stands for all.
+        strides: Step of each convolution over the image; one number stands for all.
         hidden: Number of units of each linear layer before the last.
         activation: The function between the layers: elu, gelu, relu, silu or tanh.
         seed: Seed of the initial weights, which have the distribution of torch's own.
@@ -48,6 +48,7 @@ class ConvPolicy(Policy):
         check_choice("activation", activation, ACTIVATIONS)
         channels, kernels = _counts("channels", channels), _counts("kernels", kernels)
         strides, hidden = _counts("strides", strides), _counts("hidden", hidden)
+        kernels, strides = (each * len(channels) if len(each) == 1 else each for each in (kernels, strides))
         if not len(channels) == len(kernels) == len(strides):
             raise ValueError(
                 f"channels, kernels and strides should have a number for each convolution, got {channels}, {kernels} "
@@ -62,11 +63,11 @@ class ConvPolicy(Policy):
             return _convolutions(shape, rest, act, generator)
 
         if isinstance(encoder, JoinedEncoder):
-            shapes = encoder.part_shapes
-            if not any(len(shape) > 1 for shape in shapes):
+            leaves = encoder.leaves
+            if not any(leaf.is_image for leaf in leaves):
                 raise ValueError(f"ConvPolicy needs an image, and there is none in {observation_space}")
-            parts = [seeing(shape) if len(shape) > 1 else nn.Flatten() for shape in shapes]
-            layers: list[nn.Module] = [Branches(shapes, parts)]
+            parts = [seeing(leaf.input_shape) if leaf.is_image else nn.Flatten() for leaf in leaves]
+            layers: list[nn.Module] = [Branches([leaf.input_shape for leaf in leaves], parts)]
         else:
             layers = [*seeing(encoder.input_shape), nn.Flatten()]
         with torch.no_grad():

@@ -62,7 +62,9 @@ def make_policy(
     """
     if policy is None:
         policy = usual_policy(policy_args)
-    if policy in CELLS:
+    if isinstance(policy, str) and policy in CELLS:
+        if policy_args.get("cell", policy) != policy:
+            raise ValueError(f"cell {policy_args['cell']!r} goes with the policy 'recurrent', not with {policy!r}")
         policy, policy_args = "recurrent", {"cell": policy, **policy_args}
     if isinstance(policy, str):
         make = import_name(policy) if ":" in policy else policy_class(policy)

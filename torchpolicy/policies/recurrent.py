@@ -34,14 +34,16 @@ class RecurrentPolicy(Policy):
         observation_space: Space[Any],
         action_space: Space[Any],
         cell: str = "gru",
-        hidden: int = 32,
+        hidden: int | Sequence[int] = 32,
         layers: int = 1,
-        before: Sequence[int] = (),
+        before: int | Sequence[int] = (),
         seed: int = 0,
     ) -> None:
         check_choice("cell", cell, CELLS)
+        hidden = hidden[0] if isinstance(hidden, Sequence) and len(hidden) == 1 else hidden
         hidden = check_count("hidden", hidden, at_least=1, at_most=WIDEST_LAYER)
         layers = check_count("layers", layers, at_least=1)
+        before = [before] if isinstance(before, int) else before
         if not isinstance(before, Sequence) or isinstance(before, str):
             raise ValueError(f"before must be a sequence of integers >= 1, got {before!r}")
         before = [check_count("before", units, at_least=1, at_most=WIDEST_LAYER) for units in before]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -15,7 +16,12 @@ class Memory:
     Args:
         module: The recurrent module.
         slots: S, the number of slots.
+
+    Attributes:
+        alive: (S,), 0 for the slots whose states are to stay as they are; None if there are none.
     """
+
+    alive: Tensor | None = None
 
     def __init__(self, module: nn.Module, slots: int) -> None:
         self._first, self._structure = tree_flatten(first_state(module, 1, 1))
@@ -32,9 +38,14 @@ class Memory:
         def forward(inputs: Tensor) -> Tensor:
             state: State = tree_unflatten(self._states, self._structure)
             outputs, after = members(inputs.unsqueeze(1), state)
-            for old, new in zip(self._states, tree_flatten(after)[0], strict=True):
-                old.copy_(new)
-            return outputs.squeeze(1)  # type: ignore[no-any-return]
+            outputs = outputs.squeeze(1).clone()  # what a module returns may be its old state, or a part of it
+            for old, new in zip(self._states, [leaf.clone() for leaf in tree_flatten(after)[0]], strict=True):
+                if self.alive is None:
+                    old.copy_(new)
+                else:
+                    alive = self.alive.view(-1, *[1] * (old.ndim - 1)) > 0
+                    old.copy_(torch.where(alive, new, old))
+            return outputs  # type: ignore[no-any-return]
 
         return forward
 

@@ -20,7 +20,14 @@ from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, in_a_line, memory_needed
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.parts.spaces import space_to_json
-from torchpolicy.policies.parts.state import check_state, first_state, is_recurrent
+from torchpolicy.policies.parts.state import (
+    ON_WEIGHTS,
+    StateError,
+    check_state,
+    first_state,
+    is_recurrent,
+    same_numbers,
+)
 from torchpolicy.rollout.fingerprint import differences, fingerprint
 from torchpolicy.rollout.members import population_forward
 from torchpolicy.vectors.params import ParamVector
@@ -62,6 +69,7 @@ def check_policy(policy: Policy, first: Array | None) -> None:
         if not isinstance(value, Tensor):
             raise ValueError(f"{kind} keeps {name}, which is no tensor and cannot be saved")
     vector = ParamVector(policy.net)
+    _check_first_state(policy.net, vector)
     modes = {module: module.training for module in policy.net.modules()}
     policy.net.eval()
     try:
@@ -164,6 +172,18 @@ def _check_together(policy: Policy, vector: ParamVector, inputs: Tensor, alone: 
     return output
 
 
+def _check_first_state(net: nn.Module, vector: ParamVector) -> None:
+    """Refuse a module whose state at the beginning of an episode depends on its weights."""
+    if not is_recurrent(net):
+        return
+    weights, first = vector.read(), first_state(net)
+    vector.write(weights + 1)
+    other = first_state(net)
+    vector.write(weights)
+    if not same_numbers(first, other):
+        raise ValueError(f"{type(net).__name__}.initial_state() {ON_WEIGHTS}")
+
+
 def _from_the_start(net: nn.Module, forward: Callable[..., Any]) -> Callable[[Tensor], Tensor]:
     """A network's forward, or that of several, as a function of inputs alone.
 
@@ -175,12 +195,14 @@ def _from_the_start(net: nn.Module, forward: Callable[..., Any]) -> Callable[[Te
     """
     if not is_recurrent(net):
         return forward
-    batch_dimensions = 1 if forward is net else 2
+    kind, batch_dimensions = type(net).__name__, 1 if forward is net else 2
 
     def function(inputs: Tensor) -> Tensor:
-        state = first_state(net, *inputs.shape[:batch_dimensions])
-        first, after = forward(inputs, state)
-        check_state(type(net).__name__, state, after)
+        state, given = (first_state(net, *inputs.shape[:batch_dimensions]) for _ in range(2))
+        first, after = forward(inputs, given)
+        if not same_numbers(state, given):
+            raise StateError(f"{kind} changes its state in place, which others still need: let it return a new one")
+        check_state(kind, state, after)
         return torch.cat([first, forward(inputs, after)[0]], -1)
 
     return function
@@ -211,7 +233,7 @@ class _saying:  # noqa: N801
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, STOPS) or memory_needed(error) is not None:
+        if error is None or isinstance(error, (*STOPS, StateError)) or memory_needed(error) is not None:
             return
         text = in_a_line(error)
         if "randomness" in text:

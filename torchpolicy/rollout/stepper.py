@@ -182,6 +182,7 @@ class Stepper:
             observations = self._observe(now.state)
             inputs = self._pipeline.encode(observations)
             moments = now.moments if center is None else _added(now.moments, inputs - center, now.alive)
+            self.memory.alive = now.alive
             output, choices = self._pipeline.choose(inputs, normalization, None if noise is None else noise[t])
             now, rewards = self._advance(now, choices, moments)
             if noise is not None:

@@ -30,12 +30,19 @@ class Encoder(nn.Module, ABC):
         observation_dtype: The dtype in which observations are stored: integers for Discrete spaces and images. None,
             for most other spaces, means the network's dtype.
         one_hot: Whether the encoded observation holds only zeros and ones.
+        is_image: Whether it may be seen as an image, or a stack of images.
     """
 
     input_shape: tuple[int, ...]
     observation_shape: tuple[int, ...]
     observation_dtype: torch.dtype | None = None
     one_hot: bool = False
+    is_image: bool = False
+
+    @property
+    def leaves(self) -> "list[Encoder]":
+        """The encoders of all parts, with those of nested ones, in the order of their numbers."""
+        return [self]
 
     @abstractmethod
     def check(self, observations: list[Any]) -> Array:
@@ -65,7 +72,8 @@ class Encoder(nn.Module, ABC):
 class BoxEncoder(Encoder):
     """Numbers unchanged, in the network's dtype; a scalar becomes one feature, and images are scaled to [0, 1].
 
-    An image is a Box of uint8 from 0 to 255 with three dimensions, as in stable-baselines3, or four for a stack.
+    An image is a Box of uint8 from 0 to 255 with three dimensions, as in stable-baselines3; with two if it is grey, and
+    with four if it is a stack.
     """
 
     def __init__(self, space: Box | MultiBinary) -> None:
@@ -76,7 +84,8 @@ class BoxEncoder(Encoder):
         if space.dtype == np.uint8:
             self.observation_dtype = torch.uint8
         full = isinstance(space, Box) and (space.low == 0).all() and (space.high == 255).all()
-        self._is_image = space.dtype == np.uint8 and len(space.shape) in (3, 4) and full
+        self._is_scaled = space.dtype == np.uint8 and len(space.shape) >= 2 and full
+        self.is_image = self._is_scaled or (isinstance(space, Box) and len(space.shape) >= 3)
 
     def check(self, observations: list[Any]) -> Array:
         array = _stacked(observations)
@@ -88,7 +97,7 @@ class BoxEncoder(Encoder):
         return array
 
     def forward(self, observations: Tensor) -> Tensor:
-        if self._is_image:
+        if self._is_scaled:
             observations = observations / 255
         return observations if self.observation_shape else observations.unsqueeze(-1)
 
@@ -142,9 +151,6 @@ class JoinedEncoder(Encoder):
     """The parts of a Dict or Tuple observation, each encoded and flattened, one after another.
 
     An observation is stored as one vector of all its numbers, which :meth:`pack` makes.
-
-    Attributes:
-        part_shapes: The shape of each part, encoded, before it is flattened.
     """
 
     def __init__(self, space: "Dict | Tuple[Any]") -> None:
@@ -165,10 +171,13 @@ class JoinedEncoder(Encoder):
                 raise ValueError(f"part {key!r} of the observations: {error}{hint}") from error
         self._parts: Any = nn.ModuleList(parts)
         self._sizes = [prod(part.observation_shape) for part in parts]
-        self.part_shapes = [part.input_shape for part in parts]
         self.observation_shape = (sum(self._sizes),)
         self.input_shape = (sum(prod(part.input_shape) for part in parts),)
         self.one_hot = all(part.one_hot for part in parts)
+
+    @property
+    def leaves(self) -> list[Encoder]:
+        return [leaf for part in self._parts for leaf in part.leaves]
 
     def check(self, observations: list[Any]) -> Array:
         for observation in observations:
