@@ -1,7 +1,7 @@
 """Checks of arguments, whose errors name the argument, what was expected and what was given, in one line."""
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import isfinite, nan
 from numbers import Integral, Real
 
@@ -27,6 +27,19 @@ def check_count(name: str, value: object, *, at_least: int, at_most: int | None 
     if at_most is not None and int(value) > at_most:
         raise ValueError(f"{name} must be an integer <= {at_most}, got {value!r}")
     return int(value)
+
+
+def check_counts(name: str, values: object, *, at_most: int) -> list[int]:
+    """Return whole numbers from 1 to `at_most` as a list; one number is a list of one.
+
+    Raises:
+        ValueError: If `values` is anything else.
+    """
+    if isinstance(values, Integral):
+        values = [values]
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ValueError(f"{name} must be a sequence of integers >= 1, got {values!r}")
+    return [check_count(name, value, at_least=1, at_most=at_most) for value in values]
 
 
 def check_range(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:

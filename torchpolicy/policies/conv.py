@@ -8,7 +8,7 @@ import torch
 from gymnasium import Space
 from torch import nn
 
-from torchpolicy.base.checks import WIDEST_LAYER, check_choice, check_count
+from torchpolicy.base.checks import WIDEST_LAYER, check_choice, check_counts
 from torchpolicy.policies.base import Policy, policy_generator
 from torchpolicy.policies.parts.encoders import JoinedEncoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
@@ -38,16 +38,18 @@ class ConvPolicy(Policy):
         self,
         observation_space: Space[Any],
         action_space: Space[Any],
-        channels: Sequence[int] = (16,),
-        kernels: Sequence[int] = (3,),
-        strides: Sequence[int] = (1,),
-        hidden: Sequence[int] = (128,),
+        channels: int | Sequence[int] = (16,),
+        kernels: int | Sequence[int] = (3,),
+        strides: int | Sequence[int] = (1,),
+        hidden: int | Sequence[int] = (128,),
         activation: str = "relu",
         seed: int = 0,
     ) -> None:
         check_choice("activation", activation, ACTIVATIONS)
-        channels, kernels = _counts("channels", channels), _counts("kernels", kernels)
-        strides, hidden = _counts("strides", strides), _counts("hidden", hidden)
+        given = {"channels": channels, "kernels": kernels, "strides": strides, "hidden": hidden}
+        channels, kernels, strides, hidden = (
+            check_counts(name, numbers, at_most=WIDEST_LAYER) for name, numbers in given.items()
+        )
         kernels, strides = (each * len(channels) if len(each) == 1 else each for each in (kernels, strides))
         if not len(channels) == len(kernels) == len(strides):
             raise ValueError(
@@ -80,14 +82,6 @@ class ConvPolicy(Policy):
         if type(self) is ConvPolicy:
             options = {"channels": channels, "kernels": kernels, "strides": strides, "hidden": hidden}
             self.settings = {"policy": "conv", "policy_args": options | {"activation": activation}}
-
-
-def _counts(name: str, numbers: Sequence[int] | int) -> list[int]:
-    """Whole numbers of at least 1."""
-    numbers = [numbers] if isinstance(numbers, int) else numbers
-    if not isinstance(numbers, Sequence) or isinstance(numbers, str):
-        raise ValueError(f"{name} must be a sequence of integers >= 1, got {numbers!r}")
-    return [check_count(name, number, at_least=1, at_most=WIDEST_LAYER) for number in numbers]
 
 
 def _convolutions(

@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium import Space
 from torch import nn
 
-from torchpolicy.base.checks import WIDEST_LAYER, check_count
+from torchpolicy.base.checks import WIDEST_LAYER, check_counts
 from torchpolicy.policies.base import Policy, policy_generator
 from torchpolicy.policies.parts.encoders import make_encoder
 from torchpolicy.policies.parts.heads import make_head
@@ -30,15 +30,13 @@ class MLPPolicy(Policy):
         self,
         observation_space: Space[Any],
         action_space: Space[Any],
-        hidden: Sequence[int] = (64, 64),
+        hidden: int | Sequence[int] = (64, 64),
         activation: str = "tanh",
         seed: int = 0,
     ) -> None:
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
-        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
-            raise ValueError(f"hidden must be a sequence of integers >= 1, got {hidden!r}")
-        hidden = [check_count("hidden", units, at_least=1, at_most=WIDEST_LAYER) for units in hidden]
+        hidden = check_counts("hidden", hidden, at_most=WIDEST_LAYER)
         shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
         generator = policy_generator(seed)
         layers: list[nn.Module] = [] if len(shape) == 1 else [nn.Flatten()]
@@ -47,4 +45,4 @@ class MLPPolicy(Policy):
         layers.append(seeded_linear(hidden[-1] if hidden else prod(shape), outputs, True, generator))
         super().__init__(nn.Sequential(*layers), observation_space, action_space)
         if type(self) is MLPPolicy:
-            self.settings = {"policy": "mlp", "policy_args": {"hidden": list(hidden), "activation": activation}}
+            self.settings = {"policy": "mlp", "policy_args": {"hidden": hidden, "activation": activation}}

@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium import Space
 from torch import nn
 
-from torchpolicy.base.checks import WIDEST_LAYER, check_choice, check_count
+from torchpolicy.base.checks import WIDEST_LAYER, check_choice, check_count, check_counts
 from torchpolicy.policies.base import Policy, policy_generator
 from torchpolicy.policies.parts.cells import CELLS, Recurrent
 from torchpolicy.policies.parts.encoders import make_encoder
@@ -43,10 +43,7 @@ class RecurrentPolicy(Policy):
         hidden = hidden[0] if isinstance(hidden, Sequence) and len(hidden) == 1 else hidden
         hidden = check_count("hidden", hidden, at_least=1, at_most=WIDEST_LAYER)
         layers = check_count("layers", layers, at_least=1)
-        before = [before] if isinstance(before, int) else before
-        if not isinstance(before, Sequence) or isinstance(before, str):
-            raise ValueError(f"before must be a sequence of integers >= 1, got {before!r}")
-        before = [check_count("before", units, at_least=1, at_most=WIDEST_LAYER) for units in before]
+        before = check_counts("before", before, at_most=WIDEST_LAYER)
         shape, outputs = make_encoder(observation_space).input_shape, make_head(action_space).input_size
         generator = policy_generator(seed)
         first: list[nn.Module] = [] if len(shape) == 1 else [nn.Flatten()]
@@ -57,5 +54,5 @@ class RecurrentPolicy(Policy):
         last = nn.Sequential(seeded_linear(hidden, outputs, True, generator))
         super().__init__(Recurrent(nn.Sequential(*first), cells, last), observation_space, action_space)
         if type(self) is RecurrentPolicy:
-            options = {"cell": cell, "hidden": hidden, "layers": layers, "before": list(before)}
+            options = {"cell": cell, "hidden": hidden, "layers": layers, "before": before}
             self.settings = {"policy": "recurrent", "policy_args": options}
