@@ -15,6 +15,7 @@ from worlds import Remember
 import torchpolicy as tp
 from torchpolicy.base.discovery import names
 from torchpolicy.base.seeding import Stream, episode_seeds
+from torchpolicy.cli import main
 from torchpolicy.learn.lesson import Lesson
 from torchpolicy.policies.parts.cells import CELLS
 
@@ -46,6 +47,40 @@ def test_exact_over_processes_and_resume(name: str, backend: str) -> None:
 def test_noise_of_low_rank_is_exact_over_processes() -> None:
     results = [train("nes", "lstm", noise_rank=1, generations=3, workers=workers) for workers in (1, 2)]
     assert facts(results[0]) == facts(results[1])
+
+
+def test_episodes_that_are_stopped_early_leave_no_state_behind() -> None:
+    arguments: dict[str, Any] = {"backend": "gymnasium", "stop_early": True, "generations": 4, "episodes": 3}
+    results = [train("snes", "gru", workers=workers, **arguments) for workers in (1, 2)]
+    assert facts(results[0]) == facts(results[1])
+
+
+def test_another_algorithm_goes_on_from_it() -> None:
+    begun = train("snes", "gru", generations=2)
+    went_on = tp.train("CartPole-v1", "reinforce", policy=begun.policy, generations=2, eval_episodes=4)
+    assert went_on.policy.recurrent
+
+
+@pytest.mark.slow
+def test_compiled_it_plays_the_same_episodes() -> None:
+    arguments: dict[str, Any] = {"backend": "native", "generations": 2}
+    eager, compiled = (train("cem", "lstm", compile=each, **arguments) for each in (False, True))
+    np.testing.assert_allclose(weights(compiled), weights(eager), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "settings"),
+    [
+        (
+            "--policy lstm --policy-args hidden=3 layers=2 before=5",
+            {"cell": "lstm", "hidden": 3, "layers": 2, "before": [5]},
+        ),
+        ("--policy rnn --hidden 4", {"cell": "rnn", "hidden": 4, "layers": 1, "before": []}),
+    ],
+)
+def test_from_the_shell(words: str, settings: dict[str, Any]) -> None:
+    main(["train", "cem", "--env", "CartPole-v1", "--generations", "1", "--run-dir", "run", "--policy", *words.split()])
+    assert tp.load("run").settings == {"policy": "recurrent", "policy_args": settings}
 
 
 class Own(nn.Module):
