@@ -62,6 +62,7 @@ def test_another_algorithm_goes_on_from_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_it_plays_the_same_episodes() -> None:
     arguments: dict[str, Any] = {"backend": "native", "generations": 2}
     eager, compiled = (train("cem", "lstm", compile=each, **arguments) for each in (False, True))
@@ -72,10 +73,10 @@ def test_compiled_it_plays_the_same_episodes() -> None:
     ("words", "settings"),
     [
         (
-            "--policy lstm --policy-args hidden=3 layers=2 before=5",
+            "lstm --policy-args hidden=3 layers=2 before=5",
             {"cell": "lstm", "hidden": 3, "layers": 2, "before": [5]},
         ),
-        ("--policy rnn --hidden 4", {"cell": "rnn", "hidden": 4, "layers": 1, "before": []}),
+        ("rnn --hidden 4", {"cell": "rnn", "hidden": 4, "layers": 1, "before": []}),
     ],
 )
 def test_from_the_shell(words: str, settings: dict[str, Any]) -> None:
