@@ -172,6 +172,7 @@ def table() -> None:
 def picture(path: Path) -> None:
     """Draw medians of held-out scores over env steps, one line per algorithm and one panel per environment."""
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     colors = {name: f"C{number}" for number, name in enumerate(ALGORITHMS)}
     envs = [env for env in THRESHOLDS if results(env)]
@@ -195,11 +196,10 @@ def picture(path: Path) -> None:
         panel.set_xlabel("env steps, million")
     for row in panels:
         row[0].set_ylabel("held-out score, median of seeds")
-    handles = {line.get_label(): line for panel in figure.axes for line in panel.get_lines()}
-    order = [name for name in colors if name in handles]
+    drawn = {line.get_label() for panel in figure.axes for line in panel.get_lines()}
+    shown = [Line2D([], [], color=color, label=name) for name, color in colors.items() if name in drawn]
     title = "linear policies: solid lines; networks: dashed"
-    shown = [handles[name] for name in order]
-    figure.legend(shown, order, title=title, loc="outside lower center", ncols=8, frameon=False)
+    figure.legend(handles=shown, title=title, loc="outside lower center", ncols=8, frameon=False)
     figure.savefig(path, dpi=100)
 
 
