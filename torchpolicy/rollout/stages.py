@@ -177,9 +177,11 @@ def _linear(layer: nn.Linear, weights: dict[int, Tensor], population: int) -> Fo
         return torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2))
 
     def wide(inputs: Tensor) -> Tensor:
-        columns = inputs.transpose(1, 2)
+        one = inputs.shape[1] == 1
+        rows = inputs.squeeze(1).unsqueeze(1) if one else inputs  # the strides of a dimension of 1 decide on its speed
+        columns = rows.transpose(1, 2)
         outputs = torch.bmm(weight, columns) if bias is None else torch.baddbmm(bias.unsqueeze(2), weight, columns)
-        return outputs.transpose(1, 2)
+        return outputs.squeeze(2).unsqueeze(1) if one else outputs.transpose(1, 2)
 
     product = wide if is_wide(layer) else narrow
 
