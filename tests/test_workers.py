@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +212,7 @@ def test_a_signal_within_a_fork_is_not_lost() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     os.register_at_fork(after_in_parent=signalled)
+    threading.Thread(target=time.sleep, args=(5,), daemon=True).start()  # torch has threads, too, which take signals
     forks.append(0)
     with pytest.raises(Stopped):
         run(lambda job, run_dir, group: time.sleep(60))

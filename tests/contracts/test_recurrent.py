@@ -199,35 +199,36 @@ def test_exported_it_acts_the_same_step_by_step(cell: str, tmp_path: Path) -> No
 
 
 class Delayed(nn.Module):
-    """Sees what it saw two steps ago; the old parts of its state are passed on as they are."""
+    """Follows the pole; a counter and what it was a step ago, which is passed on as it is, should differ by 1."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.last = nn.Linear(8, 2)
+        self.last = nn.Linear(4, 2, bias=False)
+        with torch.no_grad():
+            self.last.weight.copy_(torch.tensor([[0.0, 0.0, -1.0, -0.5], [0.0, 0.0, 1.0, 0.5]]))
 
     def initial_state(self) -> Any:
-        return torch.zeros(4), torch.zeros(4), torch.zeros((), dtype=torch.int64)
+        return torch.zeros(1), torch.full((1,), -1.0)
 
     def forward(self, x: Tensor, state: Any) -> Any:
-        before, earlier, steps = state
-        return self.last(torch.cat([x, earlier], -1)), (x, before, steps + 1)
+        now, before = state
+        return self.last(x) * (now - before), (now + 1, now)
 
 
 @pytest.mark.parametrize("backend", ["gymnasium", "native"])
 def test_parts_of_a_state_that_are_passed_on_are_not_overwritten(backend: str) -> None:
-    torch.manual_seed(3)
     made, env = tp.Policy(Delayed(), *spaces_of_cartpole()), gymnasium.make("CartPole-v1")
-    evaluation = tp.evaluate(made, "CartPole-v1", episodes=40, seed=3, backend=backend)
+    evaluation = tp.evaluate(made, "CartPole-v1", episodes=6, seed=3, backend=backend)
     returns = []
-    for seed in episode_seeds(3, Stream.EVALUATION, 0, 40):
+    for seed in episode_seeds(3, Stream.EVALUATION, 0, 6):
         obs, total, over, state = env.reset(seed=seed)[0], 0.0, False, None
         while not over:
             action, state = made.act(obs, state)
             obs, reward, terminated, truncated, _ = env.step(action)
             total, over = total + float(reward), terminated or truncated
         returns.append(total)
-    assert len(set(returns)) > 1
     np.testing.assert_array_equal(evaluation.returns, returns)
+    assert min(returns) > 100
 
 
 def spaces_of_cartpole() -> Any:
@@ -236,7 +237,7 @@ def spaces_of_cartpole() -> Any:
 
 
 class Growing(nn.Module):
-    """Its state grows by a factor of 30 a step, and would overflow if it went on for long after the episode's end."""
+    """Its state grows by a factor of 1e15 in each step that sees a pole so steep that the episode has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -246,17 +247,17 @@ class Growing(nn.Module):
         return torch.ones(1)
 
     def forward(self, x: Tensor, state: Tensor) -> Any:
-        return self.last(x) + state - state, (state * 30).clamp(max=1e38) * (1 + (state > 1e37) * 1e6)
+        return self.last(x) + state - state, torch.where(x[..., 2:3].abs() > 0.2094, state * 1e15, state)
 
 
 def test_the_state_of_an_episode_that_has_ended_stands_still() -> None:
-    """It takes 26 steps to overflow; episodes that end before wait in their slots for those that go on."""
+    torch.manual_seed(0)
     made = tp.Policy(Growing(), *spaces_of_cartpole())
     outcomes = [
-        tp.evaluate(made, "CartPole-v1", episodes=64, seed=3, backend=backend, max_episode_steps=24)
-        for backend in ("gymnasium", "native")
+        tp.evaluate(made, "CartPole-v1", episodes=64, seed=3, backend=backend) for backend in ("gymnasium", "native")
     ]
     assert not any(outcome.failures for outcome in outcomes)
+    assert outcomes[0].lengths.min() + 20 < outcomes[0].lengths.max() < 500
     np.testing.assert_array_equal(outcomes[0].returns, outcomes[1].returns)
 
 

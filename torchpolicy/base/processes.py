@@ -34,6 +34,10 @@ CONNECTING = timedelta(minutes=1)
 """Time that a process waits for the others at the start."""
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end a run after a checkpoint was written."""
+
+
 class LostProcessError(RuntimeError):
     """Another process of the group has died or does not answer."""
 
@@ -206,7 +210,27 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def stoppable(signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:
+def holding(signals: Sequence[int] = SIGNALS) -> Iterator[None]:
+    """Let signals wait until the block has ended, for what a handler raises within a fork gets lost.
+
+    They are not blocked, because a thread of torch's would then receive them, and Python runs handlers all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
+
+
+@contextmanager
+def stoppable(signals: Sequence[int] = SIGNALS) -> Iterator[None]:
     """Let signals raise :class:`Stopped` inside the block; a second SIGINT ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield

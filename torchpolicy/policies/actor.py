@@ -12,12 +12,11 @@ class Actor:
     It serves for policies without a state as well. Actions are greedy::
 
         actor = Actor(policy)
-        obs, _ = env.reset()
-        over = False
+        actor.reset()
+        obs, over = env.reset()[0], False
         while not over:
             obs, _, terminated, truncated, _ = env.step(actor(obs))
             over = terminated or truncated
-        actor.reset()
 
     Args:
         policy: The policy.

@@ -18,7 +18,7 @@ class Memory:
         slots: S, the number of slots.
 
     Attributes:
-        alive: (S,), 0 for the slots whose states are to stay as they are; None if there are none.
+        alive: (S,), 0 for slots whose episode has ended: their states stay as they are. None: all states move on.
     """
 
     alive: Tensor | None = None

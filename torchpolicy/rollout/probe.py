@@ -178,8 +178,10 @@ def _check_first_state(net: nn.Module, vector: ParamVector) -> None:
         return
     weights, first = vector.read(), first_state(net)
     vector.write(weights + 1)
-    other = first_state(net)
-    vector.write(weights)
+    try:
+        other = first_state(net)
+    finally:
+        vector.write(weights)
     if not same_numbers(first, other):
         raise ValueError(f"{type(net).__name__}.initial_state() {ON_WEIGHTS}")
 

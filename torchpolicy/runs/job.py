@@ -10,7 +10,7 @@ import torch
 from torchpolicy.base.checks import check_seed
 from torchpolicy.base.device import find_device
 from torchpolicy.base.memory import check_memory, enough_memory
-from torchpolicy.base.products import bits_depend_on_place
+from torchpolicy.base.products import note_on_rounding
 from torchpolicy.base.user_code import no_exit
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.make import make_environment
@@ -262,8 +262,4 @@ def _notes(environment: Environment, *, strict: bool) -> list[str]:
     impure = check_environment(environment)
     if impure and strict:
         raise ValueError(f"{impure}; strict=True refuses that")
-    rounding = bits_depend_on_place() and (
-        "torch multiplied matrices before torchpolicy was imported, so last bits may depend on the number of "
-        "processes: import torchpolicy first, or set MKL_CBWR=AUTO,STRICT"
-    )
-    return [note for note in (environment.note, impure, rounding) if note]
+    return [note for note in (environment.note, impure, note_on_rounding()) if note]

@@ -19,7 +19,7 @@ from typing import Any
 
 from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.errors import RunError
-from torchpolicy.base.processes import LOST, Group, LostProcessError, Stopped, stoppable
+from torchpolicy.base.processes import LOST, Group, LostProcessError, Stopped, holding, stoppable
 from torchpolicy.output.config import check_identity
 from torchpolicy.runs.job import Job
 from torchpolicy.runs.session import run_job
@@ -33,9 +33,6 @@ end a process with that before its work is done."""
 
 GRACE_SECONDS = 5.0
 """Seconds that a process gets to write a checkpoint after a signal."""
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Signals that end a run after a checkpoint was written."""
 
 
 def run_workers(job: Job, run_dir: Path, count: int) -> None:
@@ -98,21 +95,13 @@ def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
         with stoppable(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads; ours hold no locks
             try:
-                _start(processes)
+                with holding():
+                    for process in processes:
+                        process.start()
                 return _watch(processes, errors)
             except (Stopped, RunError):
                 _stop(processes)
                 raise
-
-
-def _start(processes: Sequence[BaseProcess]) -> None:
-    """Start processes. A signal waits until all are started, because what its handler raises in a fork gets lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        for process in processes:
-            process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _child(
@@ -120,10 +109,10 @@ def _child(
 ) -> None:
     """Do the work of a forked process, and end the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the work begins
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     code = 1
     try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         group = Group.around(server, rank, count)
         run_job(job, run_dir, group, signals=(signal.SIGTERM,))
         group.close()
