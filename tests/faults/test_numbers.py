@@ -219,3 +219,14 @@ def test_rewards_of_any_size_end_in_a_policy_or_in_failures_that_are_told(
 def test_every_algorithm_has_its_lines() -> None:
     assert {words.split()[0] for words, _ in LINES} == set(algorithm_names())
     assert len(LINES) >= 100
+
+
+@pytest.mark.parametrize("width", range(66, 90, 2))
+def test_the_choices_are_named_alike_at_every_width(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The frame around the message breaks its lines anywhere, before a comma or a full stop, too."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run("cem --keep worst") == 2
+    message = "invalid choice 'worst' for argument '--keep'. Expected one of 'best', 'last'."
+    assert f"torchpolicy: {message}" in capsys.readouterr().err.splitlines()

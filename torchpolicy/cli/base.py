@@ -83,7 +83,7 @@ def _plainly(text: str, arguments: Sequence[str]) -> str:
     """A message of tyro about a value that is no number, in plain words, or no choice; others are left unchanged."""
     choices = re.search(r"Expected one of \((.*?)\)", text)
     if choices:
-        known = sorted(set(choices[1].split(", ")) - {"'None'"})
+        known = sorted(set(re.findall(r"'.*?'", choices[1])) - {"'None'"})  # tyro names them in any order
         return text.replace(choices[0], f"Expected one of {', '.join(known)}")
     found = re.match(r"Error parsing (--[\w-]+): ", text)
     kind = found and re.search(rf"^  {found[1]} (INT|FLOAT)(\|{{auto}})?( \.\.\.)?$", text, re.MULTILINE)
@@ -98,7 +98,8 @@ def _unframed(text: str) -> str:
     lines = [line[1:-1].strip().strip("─") for line in text.splitlines()[1:]]
     lines = [line if line.strip("-") else "" for line in lines]  # a ruled line counts as empty
     first, *others = [list(paragraph) for full, paragraph in groupby(lines, bool) if full]
-    return "\n".join([" ".join(first), *(f"  {line}" for paragraph in others for line in paragraph)])
+    sentence = re.sub(r" (?=[.,]( |$))", "", " ".join(first))  # a line of the frame may begin with a full stop
+    return "\n".join([sentence, *(f"  {line}" for paragraph in others for line in paragraph)])
 
 
 def settings_options(
