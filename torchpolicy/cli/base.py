@@ -81,10 +81,10 @@ def words_of(option: str, arguments: Sequence[str]) -> list[str]:
 
 def _plainly(text: str, arguments: Sequence[str]) -> str:
     """A message of tyro about a value that is no number, in plain words, or no choice; others are left unchanged."""
-    choices = re.search(r"Expected one of \((.*?)\)", text)
-    if choices:
-        known = sorted(set(re.findall(r"'.*?'", choices[1])) - {"'None'"})  # tyro names them in any order
-        return text.replace(choices[0], f"Expected one of {', '.join(known)}")
+    choices = re.search(r"Expected one of \(.*", text)
+    if choices:  # in any order, and where tyro breaks the line it may lose a comma or a bracket
+        known = sorted(set(re.findall(r"'.*?'", choices[0])) - {"'None'"})
+        return text.replace(choices[0], f"Expected one of {', '.join(known)}.")
     found = re.match(r"Error parsing (--[\w-]+): ", text)
     kind = found and re.search(rf"^  {found[1]} (INT|FLOAT)(\|{{auto}})?( \.\.\.)?$", text, re.MULTILINE)
     if not (found and kind):
