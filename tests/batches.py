@@ -28,6 +28,7 @@ def episodes(kind: str, lengths: list[int], rewards: list[float] | None = None, 
         torch.from_numpy(choices),
         torch.tensor(rng.normal(size=steps).tolist() if rewards is None else rewards, dtype=torch.float64),
         torch.tensor(lengths),
+        torch.arange(len(lengths)),
     )
 
 

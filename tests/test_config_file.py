@@ -33,7 +33,7 @@ def rows(run: str) -> list[dict[str, float]]:
         "cem --env CartPole-v1 --no-preset --population 8 --std 2 --max-episode-steps 30 --target 900 --workers 2",
         "pgpe --env Pendulum-v1 --hidden 5 3 --normalize-observations --episodes 2 --backend native",
         "ars --env CartPole-v1 --policy linear --policy-args bias=False initial_scale=0 --population 8",
-        "deepcem --env FrozenLake-v1 --env-args is_slippery=False --episodes 20 --percentile 50 --per-start",
+        "deepcem --env FrozenLake-v1 --env-args is_slippery=False --episodes 20 --percentile 50 --starts 4",
     ],
 )
 def test_the_config_of_a_run_makes_its_bits_again(words: str) -> None:

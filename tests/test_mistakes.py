@@ -110,6 +110,9 @@ shared_env = Guess()
         ({"policy_args": {"hidden": "64"}}, "hidden must be a sequence of integers >= 1, got '64'"),
         ({"policy_args": {"hidden": (True,)}}, "hidden must be an integer >= 1, got True"),
         ({"env_args": "x"}, "env_args must be a dictionary, got 'x'"),
+        ({"algorithm": "deepcem", "episodes": 50, "starts": 20}, "episodes must be a multiple of starts, 20, got 50"),
+        ({"algorithm": "reinforce", "starts": 0}, "starts must be an integer >= 1, got 0"),
+        ({"algorithm": "deepcem", "elite": "best"}, "elite must be .*advantages.*, got 'best'"),
         ({"std": "wide"}, "std must be a number or a vector"),
     ],
 )

@@ -11,6 +11,8 @@ from torchpolicy import LinearPolicy, MLPPolicy, ParamVector, Policy, Rollout
 from torchpolicy.envs import base
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.gym import gym_environment
+from torchpolicy.envs.make import make_environment
+from torchpolicy.rollout.make import make_rollout
 
 
 def play_by_hand(environment: Environment, policy: Policy, seed: int) -> tuple[float, int]:
@@ -93,6 +95,23 @@ def test_what_is_collected_is_what_happened(name: str) -> None:
             observation, reward, *ends, _ = env.step(action)
             assert one.rewards[t] == reward
             assert any(ends) == (t == len(one.rewards) - 1)
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "Acrobot-v1"])
+@pytest.mark.parametrize("backend", ["gymnasium", "native"])
+def test_episodes_with_one_seed_begin_alike_and_have_other_action_noise(name: str, backend: str) -> None:
+    environment = make_environment(name, max_episode_steps=30, backend=backend)
+    policy = MLPPolicy(*environment.spaces, hidden=(8,))
+    with make_rollout(environment, policy) as rollout:
+        _, once = rollout.collect([5, 6])
+        _, thrice = rollout.collect([5, 6] * 3)
+    assert thrice.seeds.tolist() == [5, 6] * 3
+    first = thrice.select(torch.arange(6) < 2)
+    assert all(torch.equal(value, once.as_dict()[key]) for key, value in first.as_dict().items())
+    begins = thrice.observations[thrice.times == 0]
+    assert torch.equal(begins, begins[:2].repeat(3, 1))
+    courses = {tuple(thrice.choices[thrice.owners == number].tolist()) for number in range(6)}
+    assert len(courses) == 6
 
 
 def test_a_failed_episode_is_not_among_the_collected() -> None:

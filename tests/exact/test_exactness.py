@@ -103,7 +103,11 @@ def test_noise_of_low_rank_is_exact_over_processes_and_resume(name: str, backend
     assert facts(tp.resume("part", generations=4)) == whole
 
 
-LEARNERS = [("reinforce", "CartPole-v1", {}), ("deepcem", "CartPole-v1", {"memory": 2}), ("deepcem", "Pendulum-v1", {})]
+LEARNERS: list[tuple[str, str, dict[str, Any]]] = [
+    ("reinforce", "CartPole-v1", {}),
+    ("deepcem", "CartPole-v1", {"memory": 2}),
+    ("deepcem", "Pendulum-v1", {"starts": 4, "elite": "advantages", "episodes": 36}),
+]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """DeepCEM against a hand-written reference."""
 
+from dataclasses import replace
+
 import batches
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Discrete
 
-from torchpolicy import DeepCEM, Episodes, LinearPolicy
-from torchpolicy.learn.deepcem import above_percentile
+from torchpolicy import DeepCEM, Episodes
+from torchpolicy.learn.elites import above_percentile
 from torchpolicy.learn.lesson import Lesson
 
 LENGTHS = [4, 2, 7, 1, 3, 5]
@@ -168,19 +169,61 @@ def test_memory_keeps_the_elite_and_lets_it_compete_for_as_long_as_it_says() -> 
     assert learner.learn(one_step([0.0, 0.0]))["learn/stalled"] == 1
 
 
-def test_the_percentile_can_be_taken_among_those_with_the_same_start() -> None:
-    policy = LinearPolicy(Discrete(2), Discrete(3))
-    starts, rewards = torch.tensor([0, 0, 1, 1]), torch.tensor([10.0, 11.0, 0.0, 1.0], dtype=torch.float64)
-    episodes = Episodes(starts, torch.zeros(4, dtype=torch.int64), rewards, torch.ones(4, dtype=torch.int64))
-    assert DeepCEM(policy, percentile=50).learn(episodes)["learn/threshold"] == 10
-    assert DeepCEM(policy, percentile=50, per_start=True).learn(episodes)["learn/threshold"] == 1
-    with pytest.raises(ValueError, match="per_start needs Discrete observations"):
-        DeepCEM(batches.policy("discrete"), per_start=True)
+STARTS = torch.tensor([7, 3, 7, 3, 7, 7])
+
+
+def test_with_starts_the_elite_is_taken_among_the_episodes_of_the_same_start() -> None:
+    rewards = [10.0, 0.0, 11.0, 1.0, 12.0, 13.0]
+    learner, _ = learner_and_batch("discrete", starts=2)
+    metrics = learner.learn(replace(one_step(rewards), seeds=STARTS))
+    assert (metrics["learn/elite_episodes"], metrics["learn/elite_return"]) == (3, (12 + 13 + 1) / 3)
+    learner, _ = learner_and_batch("discrete")
+    assert learner.learn(replace(one_step(rewards), seeds=STARTS))["learn/elite_return"] == 12
+
+
+@pytest.mark.parametrize("starts", [None, 2])
+@pytest.mark.parametrize("elite", ["steps", "advantages"])
+@pytest.mark.parametrize("kind", ["discrete", "box"])
+def test_steps_weigh_what_a_loop_says(kind: str, elite: str, starts: int | None) -> None:
+    learner, episodes = learner_and_batch(kind, elite=elite, starts=starts, discount=0.9, percentile=60)
+    groups = [0] * 6 if starts is None else STARTS.tolist()
+    to_go = [
+        [sum(0.9 ** (k - t) * r[k] for k in range(t, len(r))) for t in range(len(r))]
+        for r in (rewards.tolist() for rewards in episodes.rewards.split(LENGTHS))
+    ]
+    advantages, best = [], []
+    for own, group in zip(to_go, groups, strict=True):
+        for t, value in enumerate(own):
+            at = [each[t] if t < len(each) else 0 for each, other in zip(to_go, groups, strict=True) if other == group]
+            advantages.append(value - np.mean(at))
+            best.append(float(value > np.percentile(at, 60)))
+    scale = np.sqrt(np.mean(np.square(advantages)))
+    worth = np.array(best) if elite == "steps" else np.exp(np.minimum(3, np.array(advantages) / scale))
+    before = learner.policy.net.weight.detach().numpy().copy()
+    metrics = learner.learn(replace(episodes, seeds=STARTS))
+    x, choices = episodes.observations.numpy(), episodes.choices.numpy()
+    score = batches.softmax_score(before, x, choices) if kind == "discrete" else None
+    score = batches.gaussian_score(before, np.ones(2), x, choices) if score is None else score
+    after = before + 0.5 * np.tensordot(worth / worth.sum(), score, 1)
+    np.testing.assert_allclose(learner.policy.net.weight.detach(), after, rtol=1e-4, atol=1e-6)
+    assert metrics["learn/elite_steps"] == (worth > 0).sum()
+
+
+def test_nothing_is_learned_where_no_step_has_an_advantage() -> None:
+    for elite in ("steps", "advantages"):
+        learner, _ = learner_and_batch("discrete", elite=elite)
+        assert learner.learn(one_step([5.0, 5.0, 5.0]))["learn/stalled"] == 1
+
+
+def test_memory_is_for_episodes_that_compete_with_all_others() -> None:
+    for wrong in ({"elite": "steps"}, {"elite": "advantages"}, {"starts": 2}):
+        with pytest.raises(ValueError, match="memory is for an elite of episodes among all starts"):
+            DeepCEM(batches.policy("discrete"), memory=1, **wrong)
 
 
 def test_extra_variance_fades_and_the_std_has_a_floor() -> None:
     learner, episodes = learner_and_batch("box", extra_std=2.0, extra_std_decay=0.5, min_std=0.4, learning_rate=1e-9)
-    same = Episodes(episodes.observations, 0 * episodes.choices, episodes.rewards, episodes.lengths)
+    same = replace(episodes, choices=0 * episodes.choices)
     with torch.no_grad():
         learner.policy.net.weight.zero_()
     stds = []

@@ -17,6 +17,7 @@ def make(lengths: list[int], seed: int = 0) -> Episodes:
         torch.from_numpy(rng.integers(0, 3, steps)),
         torch.from_numpy(rng.normal(size=steps)),
         torch.tensor(lengths, dtype=torch.int64),
+        torch.arange(len(lengths)),
     )
 
 
@@ -42,7 +43,7 @@ def test_selected_and_joined_they_are_whole_again() -> None:
     assert all(torch.equal(value, joined.as_dict()[name]) for name, value in episodes.as_dict().items())
     middle = episodes.select(torch.tensor([False, True, False]))
     assert torch.equal(middle.observations, episodes.observations[3:4])
-    assert torch.equal(episodes.starts, episodes.observations[[0, 3, 4]])
+    assert episodes.starts.tolist() == [0, 1, 2]
 
 
 def test_padding_is_zero_after_the_end() -> None:
@@ -59,7 +60,8 @@ def test_a_recording_hands_over_what_ended_in_the_order_of_numbers(first: int) -
         recording.after(np.array([t, -t, 0.0]))
     recording.keep(7, 1, first, first + BLOCK + 1)  # over the end of a block
     recording.keep(2, 2, 5, 6)
-    episodes = recording.gathered(ALONE)
+    episodes = recording.gathered(ALONE, range(10, 20))
+    assert episodes.seeds.tolist() == [12, 17]
     assert episodes.lengths.tolist() == [1, BLOCK + 1]
     assert episodes.observations.dtype is torch.float32
     expected = np.concatenate([[5.5], np.arange(first, first + BLOCK + 1) + 0.25])
@@ -69,6 +71,6 @@ def test_a_recording_hands_over_what_ended_in_the_order_of_numbers(first: int) -
 
 
 def test_a_recording_of_nothing_has_no_episodes() -> None:
-    episodes = Recording(np.zeros((3, 2), np.float32), np.zeros(3, np.int64)).gathered(ALONE)
+    episodes = Recording(np.zeros((3, 2), np.float32), np.zeros(3, np.int64)).gathered(ALONE, [])
     assert len(episodes) == 0
     assert episodes.observations.shape == (0, 2)

@@ -1,6 +1,7 @@
 """REINFORCE against a hand-written reference."""
 
 import itertools
+from dataclasses import replace
 
 import batches
 import numpy as np
@@ -60,6 +61,21 @@ def test_one_step_is_the_references(kind: str, baseline: str, discount: float) -
         policy.net.weight.detach(), before + 0.5 * np.tensordot(weights, score, 1), rtol=1e-4, atol=1e-6
     )
     assert metrics["learn/steps"] == sum(LENGTHS)
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_with_starts_the_baseline_is_that_of_the_episodes_of_the_same_start(baseline: str) -> None:
+    """One step up with all of them is the mean of the steps with those of each start alone."""
+    order, moves = [[0, 2, 4], [1, 3]], []
+    episodes = replace(batches.episodes("discrete", LENGTHS), seeds=torch.tensor([9, 4, 9, 4, 9]))
+    settings = {"baseline": baseline, "standardize": False, "optimizer": "sgd", "learning_rate": 0.5}
+    for chosen in [*order, [0, 1, 2, 3, 4]]:
+        policy = batches.policy("discrete")
+        before = policy.net.weight.detach().clone()
+        some = episodes.select(torch.isin(torch.arange(5), torch.tensor(chosen)))
+        REINFORCE(policy, starts=2 if len(chosen) == 5 else None, **settings).learn(some)
+        moves.append(policy.net.weight.detach() - before)
+    torch.testing.assert_close(moves[2], (3 * moves[0] + 2 * moves[1]) / 5, rtol=1e-4, atol=1e-6)
 
 
 def test_standardized_advantages_make_the_scale_of_rewards_a_matter_of_taste() -> None:
@@ -142,6 +158,7 @@ def rare_and_late(policy: LinearPolicy, rng: np.random.Generator, count: int = 5
         torch.tensor([choice for each in choices for choice in each]),
         torch.tensor([reward for each in rewards for reward in each], dtype=torch.float64),
         lengths,
+        torch.arange(count),
     )
 
 
@@ -208,7 +225,7 @@ def test_the_mean_of_all_steps_is_the_gradient_of_the_expected_return(baseline: 
         settings = {"discount": 1.0, "baseline": baseline, "standardize": False, "optimizer": "sgd"}
         rewards = torch.tensor(rewards, dtype=torch.float64)
         REINFORCE(policy, learning_rate=1.0, **settings).learn(
-            Episodes(torch.tensor(seen), torch.tensor(choices), rewards, lengths)
+            Episodes(torch.tensor(seen), torch.tensor(choices), rewards, lengths, torch.arange(count))
         )
         found += float(np.prod([chances[i].item() for i in batch])) * (policy.net.weight.detach() - start)
     shorter = 1 - 1 / count if baseline == "mean" else 1.0
@@ -219,7 +236,7 @@ def test_the_std_of_a_gaussian_policy_has_a_floor() -> None:
     policy, episodes = batches.policy("box"), batches.episodes("box", LENGTHS)
     learner = REINFORCE(policy, baseline="none", learning_rate=0.5, min_std=0.2)
     for _ in range(30):
-        learner.learn(Episodes(episodes.observations, 0 * episodes.choices, episodes.rewards.abs(), episodes.lengths))
+        learner.learn(replace(episodes, choices=0 * episodes.choices, rewards=episodes.rewards.abs()))
         assert (policy.head.log_std.exp() >= 0.2 - 1e-6).all()
     assert policy.head.log_std.exp().min().item() == pytest.approx(0.2)
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-NO_ENTRIES = ("actor", "ask", "base", "gaussian", "lesson", "make", "restarts")
-"""Files that are no entries: ``base`` and ``gaussian`` hold what entries share, ``lesson`` is what learners learn from,
-``make`` chooses among entries, and ``actor``, ``ask`` and ``restarts`` are wrapped around something else."""
+NO_ENTRIES = ("actor", "ask", "base", "elites", "gaussian", "lesson", "make", "restarts")
+"""Files that are no entries: ``base`` and ``gaussian`` hold what entries share, ``elites`` and ``lesson`` are what
+learners learn from, ``make`` chooses among entries, and ``actor``, ``ask`` and ``restarts`` are wrapped around something else."""
 
 
 @cache

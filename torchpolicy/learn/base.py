@@ -35,6 +35,8 @@ class Learner(ABC):
         optimizer_args: Further arguments of the optimiser.
         learning_rate: The optimiser's learning rate.
         bptt_steps: Steps through which gradients flow back where the policy remembers; None for all of an episode.
+        starts: Number of different starts in a generation, each of them played equally often with other action noise;
+            None for a start of its own for every episode.
         seed: Seed of the learner's own random stream. No global random generator is used.
 
     Attributes:
@@ -73,16 +75,20 @@ class Learner(ABC):
         optimizer_args: Mapping[str, Any] | None = None,
         learning_rate: float,
         bptt_steps: int | None = None,
+        starts: int | None = None,
         seed: int,
     ) -> None:
         if bptt_steps is not None:
             check_count("bptt_steps", bptt_steps, at_least=1)
             if not policy.recurrent:
                 raise ValueError("bptt_steps is for policies that remember: leave it out")
+        if starts is not None:
+            check_count("starts", starts, at_least=1)
         self.policy = policy
         self.vector = vector
         self.learning_rate = learning_rate
         self.bptt_steps = bptt_steps
+        self.starts = starts
         self.chunk = max(1, min(CHUNK, NUMBERS // prod(policy.encoder.input_shape)))
         self.ascent = Ascent(optimizer, vector.read(), learning_rate, optimizer_args)
         self.generation = 0
@@ -92,6 +98,21 @@ class Learner(ABC):
     def center(self) -> Tensor:
         """(D,), the present weights of the policy's net."""
         return ParamVector(self.policy.net).read()
+
+    def starts_of(self, episodes: int) -> int:
+        """The number of different starts among the episodes of a generation.
+
+        Raises:
+            ValueError: If the episodes cannot be shared out equally.
+        """
+        starts = episodes if self.starts is None else self.starts
+        if episodes % starts:
+            raise ValueError(f"episodes must be a multiple of starts, {starts}, got {episodes}")
+        return starts
+
+    def groups(self, episodes: Episodes) -> Tensor:
+        """(N,) int64, the number of the group in which each episode is compared: its start's, where those are given."""
+        return torch.zeros_like(episodes.seeds) if self.starts is None else episodes.starts
 
     @torch.enable_grad()
     def learn(self, episodes: Episodes) -> Metrics:

@@ -3,6 +3,9 @@
 Mannor, Rubinstein & Gat (2003), "The cross entropy method for fast policy search"; with a network instead of a table
 in the Practical RL course (2016) and in Lapan (2018), "Deep reinforcement learning hands-on", chapter 4. Extra
 variance for Gaussian actions after Szita & Lorincz (2006), "Learning Tetris using the noisy cross-entropy method".
+The elite of advantages weighs steps as Peters & Schaal (2007), "Reinforcement learning by reward-weighted regression",
+and Peng et al. (2019), "Advantage-weighted regression", but without a value function: episodes that began alike are
+compared with each other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,12 +14,13 @@ from math import inf
 from typing import Any, Literal
 
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box
 from torch import Tensor
 
 from torchpolicy.base.checks import check_choice, check_count, check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
+from torchpolicy.learn.elites import best_episodes, best_steps, by_advantage
 from torchpolicy.learn.lesson import Lesson
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.episodes import Episodes
@@ -38,19 +42,31 @@ class DeepCEM(Learner):
         weights <- optimizer step up the mean over m of log pi(c_m | o_m)
 
     If ties at the top leave no score above the percentile, the elite is the episodes that reach it, unless all do:
-    where all scores are equal, nothing is learned. With Box actions, whose choices are Gaussian, the head's standard
-    deviation is fitted to the elite's choices around the network's output afterwards; extra variance, which fades
-    over the generations, keeps it from shrinking too early.
+    where all scores are equal, nothing is learned.
+
+    The elite may be of steps instead. Of the episodes that began alike (`starts`), each step's reward to go G_m is
+    compared with the others' at the same time, where an episode that has ended has 0. With elite="advantages", every
+    step counts, and the mean is weighted by
+
+        exp(min(3, A_m / s)),  A_m = G_m - mean of G at that time,  s = root mean square of all A.
+
+    With Box actions, whose choices are Gaussian, the head's standard deviation is fitted to the elite's choices around
+    the network's output afterwards; extra variance, which fades over the generations, keeps it from shrinking too
+    early.
 
     Args:
         policy: The policy that is improved, in place.
         percentile: Percentile of the scores that an episode must exceed to be in the elite, from 0 to 100. 70 makes
             the best 30 % the elite.
-        discount: Factor by which a reward counts for less in the score with every step since the episode's start, above
-            0 and at most 1. Below 1, an early reward counts for more than a late one of the same size.
+        discount: Factor by which a reward counts for less with every step that it comes later, above 0 and at most 1:
+            later than the episode's start in its score, and later than the step in a reward to go.
         memory: Generations for which an elite episode is remembered and competes with new ones. 0 remembers none.
-        per_start: Take the percentile separately among episodes with the same first observation. This needs Discrete
-            observations.
+        elite: What is in the elite. episodes: the steps of those whose score is above the percentile; steps: the steps
+            whose reward to go is above the percentile of all at their time; advantages: all steps, weighted by the
+            exponential of their advantage over the mean reward to go at their time.
+        starts: Number of different starts in a generation, each of them played equally often with other action noise;
+            the elite is then taken among the episodes of the same start, so that lucky starts do not count. If not
+            set, every episode has its own start, and the elite is taken among all.
         epochs: Passes over the elite in each generation.
         minibatch: Largest number of steps in a minibatch. The elite is split into minibatches of nearly equal size.
         weighting: How the elite is weighted. steps: every step counts the same; episodes: every episode counts the
@@ -80,7 +96,8 @@ class DeepCEM(Learner):
         percentile: float = 70.0,
         discount: float = 1.0,
         memory: int = 0,
-        per_start: bool = False,
+        elite: Literal["episodes", "steps", "advantages"] = "episodes",
+        starts: int | None = None,
         epochs: int = 4,
         minibatch: int = 256,
         weighting: Literal["steps", "episodes"] = "steps",
@@ -101,13 +118,15 @@ class DeepCEM(Learner):
             optimizer_args=optimizer_args,
             learning_rate=learning_rate,
             bptt_steps=bptt_steps,
+            starts=starts,
             seed=seed,
         )
         check_range("percentile", percentile, 0, 100)
         check_range("discount", discount, 0, 1, open_low=True)
         check_count("memory", memory, at_least=0)
-        if per_start and not isinstance(policy.observation_space, Discrete):
-            raise ValueError(f"per_start needs Discrete observations, got {policy.observation_space}")
+        check_choice("elite", elite, ("episodes", "steps", "advantages"))
+        if memory and (elite != "episodes" or starts is not None):
+            raise ValueError("memory is for an elite of episodes among all starts: leave it, or elite and starts, out")
         check_count("epochs", epochs, at_least=1)
         check_count("minibatch", minibatch, at_least=1)
         check_choice("weighting", weighting, ("steps", "episodes"))
@@ -120,7 +139,7 @@ class DeepCEM(Learner):
         self.percentile = percentile
         self.discount = discount
         self.memory = memory
-        self.per_start = per_start
+        self.elite = elite
         self.epochs = epochs
         self.minibatch = minibatch
         self.weighting = weighting
@@ -136,14 +155,15 @@ class DeepCEM(Learner):
         if self.remembered is not None:
             episodes = Episodes.joined([self.remembered, episodes])
             ages = torch.cat([self.ages, ages])
-        scores = episodes.returns(self.discount)
-        chosen = self._elite(episodes, scores)
+        worth = self._worth(episodes)
+        chosen = episodes.owners[worth > 0].bincount(minlength=len(episodes)) > 0
         kept = chosen & (ages < self.memory)
         self.remembered, self.ages = episodes.select(kept) if kept.any() else None, ages[kept] + 1
         if not chosen.any():
             return None
         elite = episodes.select(chosen)
-        lesson = Lesson.of(self.policy, elite, self._weights(elite))
+        weights = self._weights(elite, worth[chosen[episodes.owners]])
+        lesson = Lesson.of(self.policy, elite, weights.to(self.vector.dtype)).without_idle_steps()
         losses, entropies = zip(*self._fit(lesson), strict=True)
         with torch.no_grad():
             extra = (self.extra_std * self.extra_std_decay**self.generation) ** 2
@@ -155,26 +175,25 @@ class DeepCEM(Learner):
             "learn/elite_return": float(elite.returns().mean()),
             "learn/elite_episodes": float(len(elite)),
             "learn/elite_steps": float(len(lesson)),
-            "learn/threshold": float(scores[chosen].min()),
+            "learn/threshold": float(elite.returns(self.discount).min()),
         }
 
-    def _elite(self, episodes: Episodes, scores: Tensor) -> Tensor:
-        """The episodes to learn from, as a mask (N,)."""
-        if not self.per_start:
-            return above_percentile(scores, self.percentile)
-        chosen = torch.zeros(len(scores), dtype=torch.bool)
-        for start in sorted(set(episodes.starts.tolist())):
-            group = episodes.starts == start
-            chosen[group] = above_percentile(scores[group], self.percentile)
-        return chosen
+    def _worth(self, episodes: Episodes) -> Tensor:
+        """(M,) float64, how much each step counts; 0 for a step that is not in the elite."""
+        groups = self.groups(episodes)
+        if self.elite == "episodes":
+            return best_episodes(episodes, episodes.returns(self.discount), self.percentile, groups)
+        to_go = episodes.rewards_to_go(self.discount)
+        if self.elite == "steps":
+            return best_steps(episodes, to_go, self.percentile, groups)
+        return by_advantage(episodes, to_go, groups)
 
-    def _weights(self, elite: Episodes) -> Tensor:
-        """(M,), the weight of each step; the sum is 1."""
-        if self.weighting == "episodes":
-            weights = 1 / elite.lengths[elite.owners] / len(elite)
-        else:
-            weights = torch.full((len(elite.rewards),), 1 / len(elite.rewards))
-        return weights.to(self.vector.dtype)
+    def _weights(self, elite: Episodes, worth: Tensor) -> Tensor:
+        """(M,), the weight of each step of the elite, in proportion to its worth (M,); the sum is 1."""
+        if self.weighting == "steps":
+            return worth / worth.sum()
+        whole = torch.zeros(len(elite), dtype=worth.dtype).index_add(0, elite.owners, worth)
+        return worth / whole[elite.owners] / len(elite)
 
     def _fit(self, lesson: Lesson) -> Iterator[tuple[float, float]]:
         """Climb the likelihood of the elite, minibatch by minibatch; yields the loss and the entropy of each."""
@@ -201,13 +220,3 @@ class DeepCEM(Learner):
         if ages.dtype != torch.int64 or ages.shape != (count,) or (ages < 0).any():
             raise ValueError(f"ages should be whole numbers, one for each of the {count} remembered episodes")
         self.remembered, self.ages = remembered, ages.clone()
-
-
-def above_percentile(scores: Tensor, percentile: float) -> Tensor:
-    """A mask (N,) of the scores above their percentile. If ties leave none, a mask of those that reach it.
-
-    If all scores reach it because all are equal, the mask is empty.
-    """
-    threshold = scores.quantile(percentile / 100)
-    above = scores > threshold
-    return above if above.any() or threshold == scores.min() else scores >= threshold

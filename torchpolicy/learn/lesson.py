@@ -37,6 +37,10 @@ class Lesson:
     def __len__(self) -> int:
         return len(self.weights)
 
+    def without_idle_steps(self) -> "Lesson":
+        """The steps whose weight is not 0; all of them where they are whole episodes."""
+        return self if self.lengths is not None else self.some((self.weights > 0).nonzero().flatten())
+
     def shuffled(self, size: int, generator: torch.Generator) -> list["Lesson"]:
         """Minibatches of about `size` steps, or of whole episodes with about so many, in random order."""
         units = len(self) if self.lengths is None else len(self.lengths)

@@ -67,6 +67,9 @@ class REINFORCE(Learner):
         optimizer_args: Further arguments of the optimizer, such as betas for adam or momentum for sgd.
         learning_rate: Learning rate of the optimizer.
         bptt_steps: Steps through which gradients flow back in a recurrent policy. If not set, all of an episode.
+        starts: Number of different starts in a generation, each of them played equally often with other actions; the
+            baseline is then that of the episodes of the same start. If not set, every episode has its own start, and
+            the baseline is that of all.
         seed: Unused: this learner draws no random numbers.
 
     Attributes:
@@ -88,6 +91,7 @@ class REINFORCE(Learner):
         optimizer_args: Mapping[str, Any] | None = None,
         learning_rate: float = 0.01,
         bptt_steps: int | None = None,
+        starts: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -97,6 +101,7 @@ class REINFORCE(Learner):
             optimizer_args=optimizer_args,
             learning_rate=learning_rate,
             bptt_steps=bptt_steps,
+            starts=starts,
             seed=seed,
         )
         check_range("discount", discount, 0, 1)
@@ -112,7 +117,7 @@ class REINFORCE(Learner):
 
     def _learn(self, episodes: Episodes) -> Metrics | None:
         to_go = episodes.rewards_to_go(self.discount)
-        advantages = to_go - BASELINES[self.baseline](episodes, to_go)
+        advantages = to_go - BASELINES[self.baseline](episodes, to_go, self.groups(episodes))
         if advantages.abs().max() <= EQUAL * to_go.abs().max():
             return None
         if self.standardize:
@@ -137,33 +142,34 @@ class REINFORCE(Learner):
         self.mean_square = float(state["mean_square"])
 
 
-def none(episodes: Episodes, to_go: Tensor) -> Tensor:
+def none(episodes: Episodes, to_go: Tensor, groups: Tensor) -> Tensor:
     """Zero, ()."""
     return to_go.new_zeros(())
 
 
-def mean(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """The mean over the episodes of the reward to go at their start, ()."""
-    return to_go[episodes.times == 0].mean()
+def mean(episodes: Episodes, to_go: Tensor, groups: Tensor) -> Tensor:
+    """(M,), the mean over the episodes of the step's group of the reward to go at their start."""
+    returns = to_go[episodes.times == 0]
+    sums = torch.zeros(int(groups.max()) + 1, dtype=to_go.dtype).index_add(0, groups, returns)
+    return (sums / groups.bincount())[groups][episodes.owners]
 
 
-def step(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(M,), for each step the mean over the other episodes that go on at its time; 0 if there are none.
+def step(episodes: Episodes, to_go: Tensor, groups: Tensor) -> Tensor:
+    """(M,), for each step the mean over the other episodes of its group that go on at its time; 0 if there are none.
 
     With the episode's own one among them, steps that few episodes reach would hardly count.
     """
-    alive = episodes.padded(torch.ones_like(to_go)).sum(0)[episodes.times]
-    total = episodes.padded(to_go).sum(0)[episodes.times]
-    return (total - to_go) / (alive - 1).clamp(min=1)
+    alive = episodes.sums_at(torch.ones_like(to_go), groups)
+    return (episodes.sums_at(to_go, groups) - to_go) / (alive - 1).clamp(min=1)
 
 
-def leave_one_out(episodes: Episodes, to_go: Tensor) -> Tensor:
-    """(M,), the mean over the other episodes at the time of each step; zero if there are none.
+def leave_one_out(episodes: Episodes, to_go: Tensor, groups: Tensor) -> Tensor:
+    """(M,), the mean over the other episodes of its group at the time of each step; zero if there are none.
 
     An episode that has ended counts as zero.
     """
-    total = episodes.padded(to_go).sum(0)[episodes.times]
-    return (total - to_go) / max(1, len(episodes) - 1)
+    others = (groups.bincount() - 1).clamp(min=1)[groups][episodes.owners]
+    return (episodes.sums_at(to_go, groups) - to_go) / others
 
 
 BASELINES = {"none": none, "mean": mean, "step": step, "leave_one_out": leave_one_out}

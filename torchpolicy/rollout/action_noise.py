@@ -1,6 +1,7 @@
 """The noise of sampled actions."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,25 +19,27 @@ class ActionNoise:
     Args:
         head: Draws the noise.
         slots: S, the number of slots.
+        seeds: (E,), the seeds of the episodes. Of episodes with the same seed, each has a stream of its own.
         together: Steps that noise is asked for at a time; `NOISE_STEPS` is a multiple of it.
     """
 
-    def __init__(self, head: Head, slots: int, together: int = 1) -> None:
+    def __init__(self, head: Head, slots: int, seeds: Sequence[int], together: int = 1) -> None:
         self._head = head
+        self._seeds = list(_streams(seeds))
         self._generators = [torch.Generator() for _ in range(slots)]
         self._noise = torch.zeros(slots, NOISE_STEPS, head.noise_size)
         self._position = torch.full((slots,), NOISE_STEPS)
         self._rows, self._steps = torch.arange(slots).unsqueeze(1), torch.arange(together)
 
-    def restart(self, slot: int, seed: int) -> None:
-        """Begin the stream of the episode of `seed` in a slot."""
-        self._generators[slot].manual_seed(derive_seed(seed, Stream.ACTION))
+    def restart(self, slot: int, episode: int) -> None:
+        """Begin the stream of an episode, which indexes the seeds, in a slot."""
+        self._generators[slot].manual_seed(self._seeds[episode])
         self._position[slot] = NOISE_STEPS
 
-    def restart_all(self, slots: Tensor, episodes: Tensor, seeds: Sequence[int]) -> None:
+    def restart_all(self, slots: Tensor, episodes: Tensor) -> None:
         """Begin the streams of several episodes (n,), which index the seeds, in slots (n,)."""
         for slot, episode in zip(slots.tolist(), episodes.tolist(), strict=True):
-            self.restart(slot, int(seeds[episode]))
+            self.restart(slot, episode)
 
     def next_steps(self, device: torch.device) -> Tensor | None:
         """The noise (together, S, noise_size) of the next steps, on a device."""
@@ -59,10 +62,10 @@ class NoNoise(ActionNoise):
     def __init__(self) -> None:
         pass
 
-    def restart(self, slot: int, seed: int) -> None:
+    def restart(self, slot: int, episode: int) -> None:
         pass
 
-    def restart_all(self, slots: Tensor, episodes: Tensor, seeds: Sequence[int]) -> None:
+    def restart_all(self, slots: Tensor, episodes: Tensor) -> None:
         pass
 
     def next_steps(self, device: torch.device) -> None:
@@ -70,3 +73,11 @@ class NoNoise(ActionNoise):
 
     def next(self) -> None:
         pass
+
+
+def _streams(seeds: Sequence[int]) -> Iterator[int]:
+    """The seeds of the noise of episodes with these seeds (E,): the first play of each, its second play, and so on."""
+    plays: Counter[int] = Counter()
+    for seed in map(int, seeds):
+        yield derive_seed(seed, Stream.ACTION, *([plays[seed]] if plays[seed] else []))
+        plays[seed] += 1

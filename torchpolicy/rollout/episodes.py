@@ -19,12 +19,14 @@ class Episodes:
             squashed into its bounds.
         rewards: (M,) float64.
         lengths: (N,) int64, in steps, each at least 1.
+        seeds: (N,) int64. Episodes with the same seed began alike.
     """
 
     observations: Tensor
     choices: Tensor
     rewards: Tensor
     lengths: Tensor
+    seeds: Tensor
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -39,10 +41,11 @@ class Episodes:
         """(M,) int64, steps since the episode began."""
         return torch.arange(len(self.rewards)) - self._begins[self.owners]
 
-    @property
+    @cached_property
     def starts(self) -> Tensor:
-        """(N, *O), the first observation of each episode."""
-        return self.observations[self._begins]
+        """(N,) int64, the number of the start of each episode, from 0: the same for episodes with the same seed."""
+        numbers: Tensor = torch.unique(self.seeds, return_inverse=True)[1]
+        return numbers
 
     @cached_property
     def _begins(self) -> Tensor:
@@ -66,8 +69,15 @@ class Episodes:
         padded[self.owners, self.times] = values
         return padded
 
+    def sums_at(self, values: Tensor, groups: Tensor) -> Tensor:
+        """(M,), sums of values (M,) over the steps at the same time in the same group; groups (N,) count from 0."""
+        longest = int(self.lengths.max())
+        places = groups[self.owners] * longest + self.times
+        sums = torch.zeros((int(groups.max()) + 1) * longest, dtype=values.dtype)
+        return sums.index_add(0, places, values)[places]
+
     def as_dict(self) -> dict[str, Tensor]:
-        """The four tensors, by name."""
+        """The tensors, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
@@ -83,14 +93,12 @@ class Episodes:
         odd = sorted(tensors.keys() ^ set(names))
         if odd:
             raise ValueError(f"missing or unknown {', '.join(odd)}")
-        lengths = tensors["lengths"]
-        if (
-            not isinstance(lengths, Tensor)
-            or lengths.dtype != torch.int64
-            or lengths.ndim != 1
-            or not (lengths > 0).all()
-        ):
-            raise ValueError("lengths should be whole numbers >= 1, (N,)")
+        lengths, seeds = tensors["lengths"], tensors["seeds"]
+        for name, whole in {"lengths": lengths, "seeds": seeds}.items():
+            if not isinstance(whole, Tensor) or whole.dtype != torch.int64 or whole.ndim != 1:
+                raise ValueError(f"{name} should be whole numbers, (N,)")
+        if len(seeds) != len(lengths) or not (lengths > 0).all():
+            raise ValueError("lengths should be at least 1, one for each seed")
         shapes = {"observations": tuple(observation_shape), "choices": tuple(choice_shape), "rewards": ()}
         for name, shape in shapes.items():
             tensor, wanted = tensors[name], (int(lengths.sum()), *shape)
@@ -101,7 +109,8 @@ class Episodes:
     def select(self, chosen: Tensor) -> "Episodes":
         """The episodes that a mask (N,) chooses."""
         steps = chosen[self.owners]
-        return Episodes(self.observations[steps], self.choices[steps], self.rewards[steps], self.lengths[chosen])
+        whole = self.lengths[chosen], self.seeds[chosen]
+        return Episodes(self.observations[steps], self.choices[steps], self.rewards[steps], *whole)
 
     @classmethod
     def joined(cls, batches: Sequence[Self]) -> Self:

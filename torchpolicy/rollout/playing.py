@@ -109,7 +109,7 @@ class Playing:
                 continue
             self._members.write(slot, self._population[episode.candidate])
             self._memory.restart(slot)
-            self._noise.restart(slot, episode.seed)
+            self._noise.restart(slot, episode.episode)
             self._moments.restart(slot)
             self._totals[slot], episode.started, self._episodes[slot] = 0.0, self.tick, episode
             self._stopping.start(slot, episode)

@@ -1,6 +1,6 @@
 """Taking down what slots do, step by step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -57,15 +57,16 @@ class Recording:
             if not fault:
                 self.keep(int(number), int(slot), int(begin), int(begin + length))
 
-    def gathered(self, group: Group) -> Episodes:
-        """All episodes that the processes of a group kept, in the order of their numbers."""
+    def gathered(self, group: Group, seeds: Sequence[int]) -> Episodes:
+        """All episodes that the processes of a group kept, in the order of their numbers, which index seeds (E,)."""
         own = np.array(list(self._ended), np.int64)
         spans = np.array([end - begin for _, begin, end in self._ended.values()], np.int64)
         kinds = [self._of_all(kind) for kind in range(3)]
         parts = [torch.from_numpy(group.join(part)) for part in (own, spans, *kinds)]
         numbers, lengths, observations, choices, rewards = parts
         order, steps = numbers.argsort(), numbers.repeat_interleave(lengths).argsort(stable=True)
-        return Episodes(observations[steps], choices[steps], rewards[steps], lengths[order])
+        began = torch.tensor(seeds, dtype=torch.int64)[numbers[order]]
+        return Episodes(observations[steps], choices[steps], rewards[steps], lengths[order], began)
 
     def _of_all(self, kind: int) -> Array:
         """Observations, choices or rewards (kind 0, 1 or 2) of the episodes that were kept, one after the other."""

@@ -142,7 +142,7 @@ class Rollout:
         """Play the policy as it is, with sampled actions, and take down what it does.
 
         Args:
-            seeds: (E,), one for each episode.
+            seeds: (E,), one for each episode. Episodes with the same seed begin alike, and have other action noise.
             observe: Whether to keep moments of the observations, for the policy's normaliser.
 
         Returns:
@@ -155,7 +155,7 @@ class Rollout:
         recording = Recording(observations.numpy(), head.choose(output).numpy(force=True))
         weights = self._vector.read().unsqueeze(0)
         self._run(outcome, weights, seeds, sampled=True, observe=observe, recording=recording, stopping=NoStopping())
-        return self._gathered(outcome), recording.gathered(self.group)
+        return self._gathered(outcome), recording.gathered(self.group, seeds)
 
     def _gathered(self, outcome: Outcome) -> Outcome:
         """The outcome of what all processes of the group played."""
@@ -196,7 +196,7 @@ class Rollout:
         total, group, envs, clock = outcome.returns.size, self.group, self._envs, self._clock
         pipeline, normalize = self._pipeline(), self._normalization()
         head = pipeline.head
-        noise = ActionNoise(head, self.slots) if sampled else NoNoise()
+        noise = ActionNoise(head, self.slots, seeds) if sampled else NoNoise()
         moments = self._moments(outcome) if observe else NoMoments()
         queue = (Episode(number, seeds) for claimed in group.claim(total) for number in claimed)
         members, population = self._members, self._members.accept(candidates)

@@ -127,7 +127,7 @@ class TensorRollout(Rollout):
         function, chunk = self._stepper.function(watched=center is not None, sampled=sampled)
         kind = type(self.policy.net).__name__
         step = blaming_calls(function, f"a step of {self.environment.name} with the network, {kind}, failed")
-        noise = ActionNoise(self.policy.head, slots, chunk) if sampled else NoNoise()
+        noise = ActionNoise(self.policy.head, slots, seeds, chunk) if sampled else NoNoise()
         results = Results(total, (0,) if center is None else (2, *center.shape), device)
         queue = Queue(self.group.claim(total))
         playing = TensorPlaying(

@@ -156,7 +156,7 @@ class TensorPlaying:
             self.slots.moments.index_fill_(0, slots, 0)
             self._stepper.members.write_rows(slots, self._population, candidates)
             self._stepper.memory.restart(slots)
-        self._noise.restart_all(slots, episodes, self._seeds)
+        self._noise.restart_all(slots, episodes)
 
 
 def _find_zeros(values: Tensor) -> Array | Tensor:

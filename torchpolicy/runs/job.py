@@ -118,6 +118,8 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
     check_policy(policy, environment.first_observation)
     given = settings.hyperparameters or {}
     algorithm = make_algorithm(settings.algorithm, given, policy, settings.seed, restarts=bool(settings.restarts))
+    if isinstance(algorithm, Learner):
+        algorithm.starts_of(int(plan.episodes))  # refuses a number that does not fit
     slots = _slots_of(settings, algorithm, plan, environment, policy)
     config = {
         "preset": preset,

@@ -180,10 +180,12 @@ class PlayLearn(Way):
 
     def improve(self, generation: int) -> Generation:
         plan, laps = self.plan, Laps(self.rollout)
-        seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, int(plan.episodes))
-        outcome, episodes = self.rollout.collect(seeds, observe=plan.normalize_observations)
+        episodes = int(plan.episodes)
+        starts = self.learner.starts_of(episodes)
+        seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, starts) * (episodes // starts)
+        outcome, played = self.rollout.collect(seeds, observe=plan.normalize_observations)
         laps.end("rollout")
-        update = self.learner.learn(episodes)
+        update = self.learner.learn(played)
         if plan.normalize_observations:
             normalize(self.rollout, [outcome], 1)
         described = describe(outcome, 1) | {"rollout/episodes": float(len(seeds))}
