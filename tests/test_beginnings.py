@@ -42,6 +42,8 @@ def test_a_learner_object_trains_its_own_policy() -> None:
 def test_what_is_for_searches_alone_is_refused_for_learners() -> None:
     with pytest.raises(ValueError, match="REINFORCE has no candidates"):
         tp.train("CartPole-v1", "reinforce", reevaluate=2)
+    with pytest.raises(ValueError, match="REINFORCE has no candidates: actions, "):
+        tp.train("CartPole-v1", "reinforce", actions="sampled")
     with pytest.raises(ValueError, match="unknown argument 'percentil' for DeepCEM; did you mean 'percentile'"):
         tp.train("CartPole-v1", "deepcem", percentil=2)
 

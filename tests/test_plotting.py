@@ -1,11 +1,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import torchpolicy as tp
+from torchpolicy.cli import main
+from torchpolicy.output import returns
 from torchpolicy.output.plots import find_runs, group_runs
 from torchpolicy.output.summary import iqm, iqm_interval
 
@@ -85,3 +88,30 @@ def test_mistakes_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ValueError, match=r'pip install "torchpolicy\[plots\]"'):
         tp.plot(tmp_path)
+
+
+def test_the_spread_of_returns_is_drawn_with_the_threshold_of_the_elite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    for name, algorithm in (("deep", "deepcem"), ("wide", "cem")):
+        tp.train("CartPole-v1", algorithm, generations=3, episodes=6, eval_episodes=2, run_dir=tmp_path / name)
+    labels: list[list[str]] = []
+    draw = returns._draw
+
+    def spy(panel: Any, run: Any) -> None:
+        draw(panel, run)
+        labels.append([line.get_label() for line in panel.get_lines()])
+        low, high = (run.curve("rollout/env_steps", f"rollout/ep_rew_{which}")[1] for which in ("p25", "p75"))
+        edge = panel.collections[1].get_paths()[0].vertices[:, 1]
+        assert (edge.min(), edge.max()) == (low.min(), high.max())
+
+    monkeypatch.setattr(returns, "_draw", spy)
+    assert main(["plot", str(tmp_path), "--kind", "returns", "-o", "returns.svg"]) == 0
+    assert Path("returns.svg").stat().st_size > 5000
+    assert labels == [["median", "threshold of the elite", "held-out return"], ["median", "held-out return"]]
+
+
+def test_a_picture_of_returns_has_one_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", str(tmp_path), "--kind", "returns", "--metric", "search/signal"]) == 2
+    assert "--metric is for --kind curves" in capsys.readouterr().err

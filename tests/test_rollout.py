@@ -52,10 +52,10 @@ def test_a_result_depends_on_neither_slot_nor_company(sampled: bool) -> None:
     policy = MLPPolicy(environment.observation_space, environment.action_space)
     candidates = torch.randn(50, ParamVector(policy.net).dim, generator=torch.Generator().manual_seed(0))
     seeds = [5, 6, 7]
-    with Rollout(environment, policy, sampled=sampled) as rollout:
-        together = rollout.play(candidates, seeds)
-        backwards = rollout.play(candidates.flip(0), seeds[::-1])
-        alone = [rollout.play(candidates[i : i + 1], seeds).returns[0] for i in range(0, 50, 7)]
+    with Rollout(environment, policy) as rollout:
+        together = rollout.play(candidates, seeds, sampled=sampled)
+        backwards = rollout.play(candidates.flip(0), seeds[::-1], sampled=sampled)
+        alone = [rollout.play(candidates[i : i + 1], seeds, sampled=sampled).returns[0] for i in range(0, 50, 7)]
     np.testing.assert_array_equal(backwards.returns[::-1, ::-1], together.returns)
     np.testing.assert_array_equal(alone, together.returns[::7])
 
@@ -64,9 +64,8 @@ def test_sampled_actions_follow_the_episode_and_differ_from_greedy_ones() -> Non
     environment = gym_environment("CartPole-v1")
     policy = LinearPolicy(environment.observation_space, environment.action_space)
     candidates = ParamVector(policy.net).read()[None]
-    with Rollout(environment, policy, sampled=True) as rollout:
-        sampled = rollout.play(candidates, range(20))
     with Rollout(environment, policy) as rollout:
+        sampled = rollout.play(candidates, range(20), sampled=True)
         greedy = rollout.play(candidates, range(20))
     assert (sampled.lengths != greedy.lengths).any()
 
@@ -276,8 +275,8 @@ def test_a_failing_companion_leaves_an_episodes_noise_alone() -> None:
     candidates = torch.randn(6, 10, generator=torch.Generator().manual_seed(0))
     broken = candidates.clone()
     broken[::2] = torch.nan
-    with Rollout(environment, policy, sampled=True) as rollout:
-        whole, some = rollout.play(candidates, [1, 2]), rollout.play(broken, [1, 2])
+    with Rollout(environment, policy) as rollout:
+        whole, some = (rollout.play(each, [1, 2], sampled=True) for each in (candidates, broken))
     np.testing.assert_array_equal(some.returns[1::2], whole.returns[1::2])
     assert np.isnan(some.returns[::2]).all()
     assert not some.lengths[::2].any()

@@ -29,7 +29,8 @@ def test_run_folder_holds_what_it_should() -> None:
 
 METRICS = {
     *("generation", "rollout/env_steps", "rollout/episodes", "rollout/ep_rew_mean", "rollout/ep_rew_max"),
-    *("rollout/ep_rew_min", "rollout/ep_rew_std", "rollout/ep_len_mean", "search/center_score", "search/center_rank"),
+    *("rollout/ep_rew_min", "rollout/ep_rew_std", "rollout/ep_rew_p25", "rollout/ep_rew_p50", "rollout/ep_rew_p75"),
+    *("rollout/ep_len_mean", "search/center_score", "search/center_rank"),
     *(
         "search/elite_size",
         "search/std_mean",

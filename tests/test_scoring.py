@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Discrete
 from worlds import Broken, Guess
 
 import torchpolicy as tp
+from torchpolicy.base.seeding import Stream, episode_seeds
 from torchpolicy.envs.gym import gym_environment
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.training.plan import Plan
@@ -51,6 +52,20 @@ def play(env: Any, generation: int = 1, **settings: Any) -> tuple[Any, Rollout, 
     candidates = torch.randn(POPULATION, vector.dim, generator=torch.Generator().manual_seed(0))
     with Rollout(environment, policy) as rollout:
         return score(rollout, plan, candidates, vector.read(), generation, plan.episodes), rollout, candidates
+
+
+def test_sampled_actions_are_those_of_training_alone() -> None:
+    greedy, *_ = play("CartPole-v1", episodes=5)
+    sampled, rollout, candidates = play("CartPole-v1", episodes=5, actions="sampled")
+    outcome = rollout.play(candidates, episode_seeds(0, Stream.TRAIN, 1, 5), sampled=True)
+    np.testing.assert_array_equal(sampled.returns, outcome.returns)
+    assert (sampled.returns != greedy.returns).any()
+    rate = {"learning_rate": 1e-30}  # held-out scores are those of the same policy
+    scores = [
+        tp.train("CartPole-v1", "nes", actions=actions, generations=1, eval_episodes=4, **rate).evaluation.returns
+        for actions in ("greedy", "sampled")
+    ]
+    np.testing.assert_array_equal(*scores)
 
 
 def test_the_step_penalty_is_subtracted_for_each_step_of_the_score_alone() -> None:

@@ -11,6 +11,7 @@ from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
+from torchpolicy.output.returns import plot_returns
 from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.conv import ConvPolicy
@@ -83,6 +84,7 @@ __all__ = [
     "load",
     "play",
     "plot",
+    "plot_returns",
     "population_forward",
     "read_settings",
     "record",

@@ -43,6 +43,7 @@ def train(
     tolerance: float | None = None,
     tolerance_generations: int = 50,
     episodes: int | Literal["auto"] | None = None,
+    actions: Literal["greedy", "sampled"] | None = None,
     reevaluate: int | None = None,
     failed: Literal["dropped", "worst"] | None = None,
     step_penalty: float | None = None,
@@ -98,6 +99,9 @@ def train(
             directions from two halves of the episodes disagree, and fewer when they agree (1 to 32), and brings
             scores to the same spread in each episode. If nothing is given it is 1, or the learner's own number
             (`Learner.episodes`).
+        actions: How a search's candidates choose their actions in training: ``"greedy"``, the default, takes the most
+            probable one; ``"sampled"`` draws from the policy's distribution, with noise that belongs to the episode, so
+            that all candidates have the same. Held-out scores are those of greedy actions.
         reevaluate: Additional episodes that the best quarter of the candidates plays. Among themselves they are then
             ranked by all the episodes that they played, which helps against luck. 0 if nothing is given.
         failed: What becomes of a search's candidate with a failed episode: ``"dropped"``, the default, leaves it out

@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 NO_ENTRIES = ("actor", "ask", "base", "elites", "gaussian", "lesson", "make", "restarts")
 """Files that are no entries: ``base`` and ``gaussian`` hold what entries share, ``elites`` and ``lesson`` are what
-learners learn from, ``make`` chooses among entries, and ``actor``, ``ask`` and ``restarts`` are wrapped around something
-else."""
+learners learn from, ``make`` chooses among entries, and ``actor``, ``ask`` and ``restarts`` are wrapped around
+something else."""
 
 
 @cache

@@ -47,7 +47,7 @@ class Learner(ABC):
         episodes: Episodes that a generation takes, unless the run sets another number.
         resumable: True, because its state is all that it needs to go on.
         has_candidates: False: there is one policy, and only its episodes have scores. Settings that are about
-            candidates (`reevaluate`, `step_penalty`, `failed`) do not apply to a learner.
+            candidates (`actions`, `reevaluate`, `step_penalty`, `failed`) do not apply to a learner.
         population: 1, because one policy plays.
         noise_rank: None, because no noise is added to the weights.
         drawn: 0, likewise.

@@ -169,14 +169,16 @@ class DeepCEM(Learner):
             extra = (self.extra_std * self.extra_std_decay**self.generation) ** 2
             output = torch.cat([part.outputs(self.policy, None) for part in lesson.parts(self.chunk)])
             self.policy.head.fit_spread(output, lesson.choices, lesson.weights, extra, self.min_std)
-        return {
+        metrics = {
             "learn/loss": sum(losses) / len(losses),
             "learn/entropy": sum(entropies) / len(entropies),
             "learn/elite_return": float(elite.returns().mean()),
             "learn/elite_episodes": float(len(elite)),
             "learn/elite_steps": float(len(lesson)),
-            "learn/threshold": float(elite.returns(self.discount).min()),
         }
+        if self.elite == "episodes":
+            metrics["learn/threshold"] = float(elite.returns(self.discount).min())
+        return metrics
 
     def _worth(self, episodes: Episodes) -> Tensor:
         """(M,) float64, how much each step counts; 0 for a step that is not in the elite."""

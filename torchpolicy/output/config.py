@@ -50,6 +50,7 @@ FIELDS: dict[str, Kind] = {
     "seconds": maybe(number(0)),
     "tolerance": maybe(number(0)),
     "tolerance_generations": whole(1),
+    "actions": one_of("greedy", "sampled"),
     "reevaluate": whole(),
     "failed": one_of("dropped", "worst"),
     "step_penalty": number(),
@@ -70,7 +71,13 @@ FIELDS: dict[str, Kind] = {
 }
 """All fields of a ``config.json``, and what each may be."""
 
-SINCE: dict[str, Any] = {"failed": "dropped", "keep": "last", "restarts": False, "stop_early": False}
+SINCE: dict[str, Any] = {
+    "actions": "greedy",
+    "failed": "dropped",
+    "keep": "last",
+    "restarts": False,
+    "stop_early": False,
+}
 """Fields that runs of earlier versions lack, and the values that those runs had."""
 
 SINCE_HYPERPARAMETERS: dict[str, Any] = {"weight_decay": 0.0, "optimizer_args": None}

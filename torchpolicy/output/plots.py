@@ -75,16 +75,11 @@ def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png",
     Raises:
         ValueError: If there is nothing to draw, a run lacks the `metric`, or matplotlib is missing.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import EngFormatter
-    except ImportError as error:
-        raise ValueError('drawing needs matplotlib: pip install "torchpolicy[plots]"') from error
+    mpl, figure_of, formatter = matplotlib()
     found = find_runs([runs] if isinstance(runs, str | Path) else runs)
     envs = sorted({run.config["env"] for run in found})
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 3.4 * len(envs)), layout="constrained")
+        figure = figure_of(figsize=(9, 3.4 * len(envs)), layout="constrained")
         panels = figure.subplots(len(envs), 2, squeeze=False, sharey="row")
         for env, row in zip(envs, panels, strict=True):
             groups = group_runs([run for run in found if run.config["env"] == env])
@@ -95,12 +90,27 @@ def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png",
                     seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
                     _draw(panel, [run.curve(axis, score) for run in group], f"{label}{seeds}", f"C{number}")
                 panel.set_xlabel(AXES[axis])
-                panel.xaxis.set_major_formatter(EngFormatter(sep=""))  # 200k
+                panel.xaxis.set_major_formatter(formatter(sep=""))  # 200k
             row[0].set_ylabel(_label(score))
             row[0].set_title(env, loc="left")
             row[0].legend(frameon=False)
         figure.savefig(path, dpi=150)
     return Path(path)
+
+
+def matplotlib() -> tuple[Any, Any, Any]:
+    """The library, which is imported where it is needed, its class of figures, and that of engineers' numbers.
+
+    Raises:
+        ValueError: If it is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import EngFormatter
+    except ImportError as error:
+        raise ValueError('drawing needs matplotlib: pip install "torchpolicy[plots]"') from error
+    return mpl, Figure, EngFormatter
 
 
 def find_runs(places: Iterable[str | Path]) -> list[Run]:

@@ -55,7 +55,14 @@ class Evaluation:
 
 
 def evaluate_vector(
-    rollout: Rollout, vector: Tensor, *, seed: int, stream: Stream, episodes: int, generation: int = 0
+    rollout: Rollout,
+    vector: Tensor,
+    *,
+    seed: int,
+    stream: Stream,
+    episodes: int,
+    generation: int = 0,
+    sampled: bool = False,
 ) -> Evaluation:
     """Play the policy with weights `vector` (D,) through episodes of a stream.
 
@@ -66,6 +73,7 @@ def evaluate_vector(
         stream: The stream that the episodes' seeds come from.
         episodes: E, the number of episodes.
         generation: The generation whose episodes are played; each has its own.
+        sampled: Whether actions are sampled and not greedy.
     """
-    outcome = rollout.play(vector[None], episode_seeds(seed, stream, generation, episodes))
+    outcome = rollout.play(vector[None], episode_seeds(seed, stream, generation, episodes), sampled=sampled)
     return Evaluation(outcome.returns[0], outcome.lengths[0], outcome.failures)

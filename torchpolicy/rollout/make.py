@@ -63,7 +63,6 @@ def make_rollout(
     policy: Policy,
     *,
     slots: int | None = None,
-    sampled: bool = False,
     group: Group = ALONE,
     compile: bool = False,
     noise_rank: int | None = None,
@@ -75,10 +74,8 @@ def make_rollout(
     if slots is None:
         slots = choose_slots(environment, policy, WIDEST, compile=compile, noise_rank=noise_rank)
     if environment.on_tensors:
-        return TensorRollout(
-            environment, policy, slots=slots, sampled=sampled, group=group, compile=compile, noise_rank=noise_rank
-        )
-    return Rollout(environment, policy, slots=slots, sampled=sampled, group=group, noise_rank=noise_rank)
+        return TensorRollout(environment, policy, slots=slots, group=group, compile=compile, noise_rank=noise_rank)
+    return Rollout(environment, policy, slots=slots, group=group, noise_rank=noise_rank)
 
 
 def check_compile(environment: Environment, device: torch.device) -> None:

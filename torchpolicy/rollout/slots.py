@@ -49,7 +49,6 @@ class Rollout:
             its device; everything else stays on the CPU, where the environments are.
         slots: S, the number of environments stepped together, a multiple of 32. It is part of the result: another S
             may change the last bits of a forward.
-        sampled: Whether actions are sampled, with noise from each episode's own stream, and not greedy.
         group: The processes that share the episodes. All call :meth:`play` with the same arguments, and all
             get the whole outcome.
         noise_rank: The rank of the populations that will be played; None unless it is low.
@@ -68,7 +67,6 @@ class Rollout:
         policy: Policy,
         *,
         slots: int = SLOTS,
-        sampled: bool = False,
         group: Group = ALONE,
         noise_rank: int | None = None,
     ) -> None:
@@ -91,7 +89,6 @@ class Rollout:
         self._dtype, self._device = policy.dtype, policy.device
         self._vector = ParamVector(policy.net)
         self.noise_rank = noise_rank
-        self._sampled = sampled
         self._clock = Clock(self.parts)
         self.seconds = self._clock.seconds
         self.longest = 0
@@ -108,6 +105,7 @@ class Rollout:
         candidates: Candidates,
         seeds: Sequence[int],
         *,
+        sampled: bool = False,
         observe: bool = False,
         stopping: Stopping | None = None,
     ) -> Outcome:
@@ -120,6 +118,8 @@ class Rollout:
         Args:
             candidates: (P, D), vectors or a population; with `noise_rank` a population of that rank, or one vector.
             seeds: (E,), one for each episode; all candidates play the same episodes.
+            sampled: Whether actions are sampled and not greedy. The noise comes from each episode's own stream, so all
+                candidates have the same.
             observe: Whether to keep moments of the observations, for the policy's normaliser.
             stopping: Says which episodes are stopped early. None: all are played to their end.
         """
@@ -130,7 +130,7 @@ class Rollout:
             outcome,
             candidates,
             seeds,
-            sampled=self._sampled,
+            sampled=sampled,
             observe=observe,
             recording=NoRecording(),
             stopping=stopping or NoStopping(),

@@ -35,7 +35,6 @@ class TensorRollout(Rollout):
         environment: The environment, on tensors.
         policy: The policy whose network the weight vectors are for. It is put into eval mode.
         slots: The most slots, S. A call takes no more than it has episodes for, rounded up to a multiple of 32.
-        sampled: Whether actions are sampled, as in :class:`Rollout`.
         group: Processes that share the episodes.
         compile: Whether to step in float32, many steps in one compiled graph, always at the full width. Then a result
             has other last bits, and chaotic episodes end elsewhere.
@@ -50,7 +49,6 @@ class TensorRollout(Rollout):
         policy: Policy,
         *,
         slots: int = WIDEST,
-        sampled: bool = False,
         group: Group = ALONE,
         compile: bool = False,
         noise_rank: int | None = None,
@@ -58,7 +56,7 @@ class TensorRollout(Rollout):
         self.compile = compile
         self._widest = slots
         width = slots if compile else 32
-        super().__init__(environment, policy, slots=width, sampled=sampled, group=group, noise_rank=noise_rank)
+        super().__init__(environment, policy, slots=width, group=group, noise_rank=noise_rank)
 
     @property
     def compile_seconds(self) -> float:
@@ -69,13 +67,14 @@ class TensorRollout(Rollout):
         candidates: Candidates,
         seeds: Sequence[int],
         *,
+        sampled: bool = False,
         observe: bool = False,
         stopping: Stopping | None = None,
     ) -> Outcome:
         if stopping is not None:
             raise ValueError(f"{self.environment.name} is on tensors, where no episode is stopped early")
         self._widen(len(candidates) * len(seeds))
-        return super().play(candidates, seeds, observe=observe)
+        return super().play(candidates, seeds, sampled=sampled, observe=observe)
 
     def collect(self, seeds: Sequence[int], *, observe: bool = False) -> tuple[Outcome, Episodes]:
         self._widen(len(seeds))

@@ -156,8 +156,9 @@ def _kind_of(settings: Settings) -> type[Algorithm]:
 def _check_candidates(settings: Settings, kind: type[Algorithm]) -> None:
     """Refuse settings of candidates for an algorithm that has none."""
     asked = settings.reevaluate or settings.step_penalty or settings.failed != "dropped"
-    if (asked or settings.restarts or settings.stop_early) and not kind.has_candidates:
-        names = "reevaluate, step_penalty, failed, restarts and stop_early"
+    asked = asked or settings.restarts or settings.stop_early or settings.actions != "greedy"
+    if asked and not kind.has_candidates:
+        names = "actions, reevaluate, step_penalty, failed, restarts and stop_early"
         raise ValueError(f"{kind.__name__} has no candidates: {names} are for searches")
 
 

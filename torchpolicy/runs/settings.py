@@ -113,6 +113,14 @@ class Settings:
         "learner has a default of its own.",
         preset=True,
     )
+    actions: Literal["greedy", "sampled"] | None = setting(
+        None,
+        "How candidates choose their actions in training, for searches only: greedy takes the most probable one, "
+        "sampled draws from the policy's distribution. Held-out scores are those of greedy actions. The default is "
+        "greedy, unless the preset says otherwise.",
+        otherwise="greedy",
+        preset=True,
+    )
     reevaluate: int | None = setting(
         None,
         "Additional episodes that the best quarter of the candidates plays, to be ranked again; for searches only. 0 "

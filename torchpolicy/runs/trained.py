@@ -115,5 +115,5 @@ def evaluate(
         check_count("noise_rank", noise_rank, at_least=1)
     environment = make_environment(env, env_args, max_episode_steps, backend)
     vector = ParamVector(policy.net).read()
-    with make_rollout(environment, policy, sampled=sampled, noise_rank=noise_rank) as rollout, one_thread():
-        return evaluate_vector(rollout, vector, seed=seed, stream=STREAM, episodes=episodes)
+    with make_rollout(environment, policy, noise_rank=noise_rank) as rollout, one_thread():
+        return evaluate_vector(rollout, vector, seed=seed, stream=STREAM, episodes=episodes, sampled=sampled)

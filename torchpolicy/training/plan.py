@@ -37,6 +37,7 @@ class Plan:
         seconds: Budget of wall time. It is the only budget with which a run may end elsewhere the next time.
         tolerance: Stop when the center's held-out scores have stayed within this range for `tolerance_generations`.
         tolerance_generations: Generations that the scores must stay within `tolerance`.
+        actions: How a search's candidates choose their actions in training: greedy or sampled.
         reevaluate: Fresh episodes that the best quarter of the candidates play as well. These candidates are then
             ordered among themselves by the mean of all the episodes they played. 0 plays none.
         failed: What happens to a candidate with a failed episode. dropped: the search is not told about it; worst: it
@@ -62,6 +63,7 @@ class Plan:
     seconds: float | None = None
     tolerance: float | None = None
     tolerance_generations: int = 50
+    actions: str = "greedy"
     reevaluate: int = 0
     failed: str = "dropped"
     step_penalty: float = 0.0
@@ -82,6 +84,7 @@ class Plan:
         if self.reevaluate and self.episodes == "auto":
             raise ValueError("reevaluate does not go with episodes='auto', which plays more episodes where they help")
         check_choice("keep", self.keep, ("best", "last"))
+        check_choice("actions", self.actions, ("greedy", "sampled"))
         for name in ("eval_every", "tolerance_generations"):
             check_count(name, getattr(self, name), at_least=1)
         check_count("reevaluate", self.reevaluate, at_least=0, at_most=MOST_EPISODES)
@@ -97,6 +100,11 @@ class Plan:
         if self.seconds is not None:
             check_range("seconds", self.seconds, 0, inf, open_low=True)
         check_range("checkpoint_seconds", self.checkpoint_seconds, 0, inf)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether candidates sample their actions in training."""
+        return self.actions == "sampled"
 
     @property
     def budget(self) -> dict[str, float | None]:

@@ -21,6 +21,9 @@ CENTER_EVERY = 4
 """Generations between those in which the center plays with the candidates. It does not play in each of them, because
 with one more than fills the slots, all slots wait for it."""
 
+QUARTERS = (25, 50, 75)
+"""Percentiles of the returns of a generation that are metrics."""
+
 REEVALUATED = 0.25
 """Share of the candidates that a re-evaluation plays again: the best."""
 
@@ -77,7 +80,9 @@ def score(
     players = candidates.with_center() if generation % CENTER_EVERY == 0 else candidates
     seeds = episode_seeds(plan.seed, Stream.TRAIN, generation, episodes + plan.reevaluate)
     stopping = None if early is None else early.of_generation(generation, population)
-    outcome = rollout.play(players, seeds[:episodes], observe=plan.normalize_observations, stopping=stopping)
+    outcome = rollout.play(
+        players, seeds[:episodes], sampled=plan.sampled, observe=plan.normalize_observations, stopping=stopping
+    )
     outcomes, failures = [outcome], outcome.failures
     each_episode = _scores(outcome, plan.step_penalty)
     every = each_episode.mean(1)
@@ -132,7 +137,7 @@ def _play_best_again(
         What they came to, and the episodes that failed, by the candidates' numbers in the whole population.
     """
     best = _best(scores)
-    again = rollout.play(candidates[best], seeds[episodes:], observe=plan.normalize_observations)
+    again = rollout.play(candidates[best], seeds[episodes:], sampled=plan.sampled, observe=plan.normalize_observations)
     sums = episodes * scores[best] + plan.reevaluate * _scores(again, plan.step_penalty).mean(1)
     scores[best] = _dealt(scores[best], sums)
     return again, [replace(each, candidate=int(best[each.candidate])) for each in again.failures]
@@ -202,11 +207,13 @@ def describe(outcome: Outcome, population: int) -> Metrics:
     returns, lengths = outcome.returns[:population][played], outcome.lengths[:population][played]
     with np.errstate(over="ignore"):  # where returns are near the largest float
         mean, std = float(returns.mean()), float(returns.std())
+        quarters = np.percentile(returns, QUARTERS).tolist()
     return {
         "rollout/ep_rew_mean": mean,
         "rollout/ep_rew_max": float(returns.max()),
         "rollout/ep_rew_min": float(returns.min()),
         "rollout/ep_rew_std": std,
+        **{f"rollout/ep_rew_p{percent}": quarter for percent, quarter in zip(QUARTERS, quarters, strict=True)},
         "rollout/ep_len_mean": float(lengths.mean()),
         "rollout/truncated": float(outcome.truncated[:population][played].mean()),
     }

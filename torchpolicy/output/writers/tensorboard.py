@@ -43,7 +43,10 @@ CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
     },
     "learn": {
         "returns: all of the batch, and the policy on held-out episodes": [POPULATION, HELD_OUT],
-        "returns of all and of the elite": ["rollout/ep_rew_mean", "learn/elite_return"],
+        "returns of all and of the elite, and what its episodes exceed": [
+            "rollout/ep_rew_mean",
+            "learn/(elite_return|threshold)",
+        ],
         "loss": ["learn/loss"],
         "entropy": ["learn/entropy"],
         "share of episodes at the time limit": ["rollout/truncated"],
