@@ -27,6 +27,7 @@ from torchpolicy.rollout.slots import Rollout
 from torchpolicy.rollout.tensor import TensorRollout
 from torchpolicy.runs.config_file import read_settings
 from torchpolicy.runs.result import Result
+from torchpolicy.runs.soften import soften
 from torchpolicy.runs.trained import evaluate, load
 from torchpolicy.search.ars import ARS
 from torchpolicy.search.ask import Ask
@@ -89,5 +90,6 @@ __all__ = [
     "read_settings",
     "record",
     "resume",
+    "soften",
     "train",
 ]

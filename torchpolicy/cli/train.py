@@ -19,6 +19,7 @@ from torchpolicy.policies.make import policy_names
 from torchpolicy.runs.algorithms import Algorithm, algorithm_class, algorithm_names, descriptions_of, hyperparameters_of
 from torchpolicy.runs.config_file import algorithm_in, read_settings
 from torchpolicy.runs.settings import Settings
+from torchpolicy.runs.soften import soften
 from torchpolicy.runs.trained import load
 
 EXAMPLE = "--env LunarLander-v3 {policy} --seed 1 --total-steps 2000000 --workers 2"
@@ -54,6 +55,11 @@ OWN: dict[str, tuple[Any, str]] = {
         Annotated[Path | None, tyro.conf.arg(name="from")],
         "Folder of another run: training goes on from its policy, whatever algorithm trained it.",
     ),
+    "soften": (
+        float | None,
+        "How widely the policy of --from samples at first, whatever its weights: the share of the largest entropy of "
+        "its choices, or for Box actions their standard deviation. What it does greedily stays the same.",
+    ),
 }
 """Options of this command that are no settings: type and help."""
 
@@ -85,7 +91,9 @@ def run(arguments: list[str]) -> None:
     arguments = _apart("--hidden", _with_new_names(arguments))
     options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:])
     given = _given(vars(options.run) | vars(options.hyperparameters), arguments) | {"algorithm": name}
-    from_run = given.pop("from", None)
+    from_run, spread = given.pop("from", None), given.pop("soften", None)
+    if spread is not None and from_run is None:
+        raise ValueError("--soften is for the policy of --from: name its run, too")
     if config is not None:
         if algorithm_in(config) not in (None, name):
             raise ValueError(f"{config} is of {algorithm_in(config)}, and {name} was asked for: leave one of them out")
@@ -96,6 +104,9 @@ def run(arguments: list[str]) -> None:
     if from_run is not None:
         own = given.get("policy")
         given["policy"] = _policy_of(Path(from_run), given)
+    if spread is not None:
+        place = {name: given[name] for name in ("env_args", "max_episode_steps", "seed") if name in given}
+        soften(given["policy"], given["env"], spread, **place)
     print_result(train(**given), own)
 
 
