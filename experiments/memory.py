@@ -11,24 +11,20 @@ python experiments/memory.py table                                              
 """
 
 import argparse
-import json
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+import rows
 import torch
-from benchmarks.machine import describe
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
 
 import torchpolicy as tp
-from torchpolicy.output.summary import iqm, iqm_interval
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 FORWARD, UP = 0, 1
@@ -103,7 +99,7 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-def run(task: str, policy: str, seed: int) -> dict[str, Any]:
+def run(task: str, policy: str, seed: int) -> rows.Row:
     """One run, as a row. Seconds are processor time, because machines are shared."""
     processor = time.process_time()
     about = dict(TASKS[task])
@@ -122,7 +118,6 @@ def run(task: str, policy: str, seed: int) -> dict[str, Any]:
             **POLICIES[policy],
         )
     return {
-        **{name: describe()[name] for name in ("commit", "date")},
         **{"task": task, "policy": policy, "seed": seed, "threshold": threshold},
         "mean": result.evaluation.mean,
         "env_steps": result.metrics[-1]["rollout/env_steps"],
@@ -130,45 +125,18 @@ def run(task: str, policy: str, seed: int) -> dict[str, Any]:
     }
 
 
-def rows() -> list[dict[str, Any]]:
-    """The rows that have been measured."""
-    found: list[dict[str, Any]] = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    return found
-
-
-def fill(tasks: list[str], policies: list[str], seeds: list[int], jobs: int) -> None:
-    """Run the missing rows, and save each when it is finished."""
-    there = {(row["task"], row["policy"], row["seed"]) for row in rows()}
-    missing = [
-        each for seed in seeds for task in tasks for policy in policies if (each := (task, policy, seed)) not in there
-    ]
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run, *each) for each in missing]):
-            found = sorted([*rows(), done.result()], key=lambda row: (row["task"], row["policy"], row["seed"]))
-            RESULTS.write_text(json.dumps({**describe(), "rows": found}, indent=1) + "\n")
-            print(done.result(), flush=True)
-
-
 def table() -> None:
     """A Markdown table of all tasks and policies."""
-    heads = ["task", "threshold", "policy", "IQM", "95 % interval", "worst seed", "seeds at threshold", "env steps"]
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    heads = ["task", "threshold", "policy", "IQM", "95 % interval", "worst seed", "env steps", "seeds"]
+    print(f"| {' | '.join([*heads, 'seeds at threshold'])} |\n|{'---|' * (len(heads) + 1)}")
     for task in TASKS:
         for policy in POLICIES:
-            mine = [row for row in rows() if (row["task"], row["policy"]) == (task, policy) and row["seed"] < 100]
-            if not mine:
-                continue
-            scores, threshold = np.array([row["mean"] for row in mine]), mine[0]["threshold"]
-            low, high = iqm_interval(scores)
-            reached = f"{sum(scores >= threshold)} of {len(scores)}"
-            steps = f"{np.median([row['env_steps'] for row in mine]) / 1e3:,.0f}k"
-            digits = 2 if threshold < 1 else 1
-            cells = [
-                f"{iqm(scores):.{digits}f}",
-                f"{low:.{digits}f} to {high:.{digits}f}",
-                f"{scores.min():.{digits}f}",
-            ]
-            print(f"| {' | '.join([task, f'{threshold:g}', policy, *cells, reached, steps])} |")
+            mine = [row for row in rows.read(RESULTS) if (row["task"], row["policy"]) == (task, policy)]
+            if mine:
+                threshold = mine[0]["threshold"]
+                reached = sum(row["mean"] >= threshold for row in mine if row["seed"] < rows.REPORTED)
+                found = rows.cells(mine, 2 if threshold < 1 else 1)
+                print(f"| {' | '.join([task, f'{threshold:g}', policy, *found, str(reached)])} |")
 
 
 def main() -> None:
@@ -185,7 +153,13 @@ def main() -> None:
     if arguments.command == "table":
         table()
     else:
-        fill(arguments.tasks, arguments.policies, arguments.seeds, arguments.jobs)
+        wanted = [
+            (task, policy, seed)
+            for seed in arguments.seeds
+            for task in arguments.tasks
+            for policy in arguments.policies
+        ]
+        rows.fill(RESULTS, run, ("task", "policy", "seed"), wanted, arguments.jobs)
 
 
 if __name__ == "__main__":
