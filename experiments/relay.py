@@ -44,7 +44,7 @@ FIRST = 0.2
 """Share of the steps in the first of two stages."""
 
 SPREAD = {"Pendulum-v1": 0.3, "LunarLander-v3": 0.5}
-"""How widely a policy samples when a learner takes over: the std of Box actions, or the share of the largest entropy."""
+"""How widely a policy samples when a learner takes over: the std of Box actions, or a share of the largest entropy."""
 
 STD_SCALE = 0.1
 """The first std of a search that takes over, in units of each layer's initial scale."""
