@@ -37,7 +37,7 @@ class Listener(Writer):
     def picture(self, gif: bytes, env_steps: int) -> None:
         self._hear("picture", (gif, env_steps))
 
-    def end(self, metrics: Any) -> None:
+    def end(self, metrics: Any, why: str) -> None:
         self._hear("end", metrics)
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ def test_every_writer_hears_everything_in_order() -> None:
     report.write({"rollout/env_steps": 3.0}, 0.5, no_distributions)
     report.film(POLICY, 3)
     report.film(POLICY, 5)
-    report.end({"test/mean_reward": 1.0})
+    report.end({"test/mean_reward": 1.0}, "its target is reached")
     report.close()
     assert heard[0] == heard[1]
     assert heard[0] == [
@@ -109,7 +109,7 @@ def test_without_writers_nothing_is_told_and_nothing_goes_wrong(capsys: pytest.C
     report.note("to nobody")
     report.write({}, 0, no_distributions)
     report.film(POLICY, 1)
-    report.end({})
+    report.end({}, "its target is reached")
     report.close()
     assert capsys.readouterr() == ("", "")
 
@@ -137,7 +137,7 @@ def test_a_failing_writer_is_told_of_once_and_tried_again() -> None:
     report, heard = opened(kinds)
     for _ in range(3):
         report.write({}, 0, no_distributions)
-    report.end({})
+    report.end({}, "its target is reached")
     (note,) = [value for what, value in heard[1] if what == "note"]
     assert note == "Writer0 cannot write: [Errno 28] no room for write (the run goes on)"
     assert [what for what, _ in heard[1]] == ["open", "note", "write", "write", "write", "end"]

@@ -185,7 +185,9 @@ def test_with_starts_the_elite_is_taken_among_the_episodes_of_the_same_start() -
 @pytest.mark.parametrize("elite", ["steps", "advantages"])
 @pytest.mark.parametrize("kind", ["discrete", "box"])
 def test_steps_weigh_what_a_loop_says(kind: str, elite: str, starts: int | None) -> None:
-    learner, episodes = learner_and_batch(kind, elite=elite, starts=starts, discount=0.9, percentile=60)
+    learner, episodes = learner_and_batch(
+        kind, elite=elite, starts=starts, discount=0.9, percentile=60, temperature=0.7
+    )
     groups = [0] * 6 if starts is None else STARTS.tolist()
     to_go = [
         [sum(0.9 ** (k - t) * r[k] for k in range(t, len(r))) for t in range(len(r))]
@@ -194,11 +196,11 @@ def test_steps_weigh_what_a_loop_says(kind: str, elite: str, starts: int | None)
     advantages, best = [], []
     for own, group in zip(to_go, groups, strict=True):
         for t, value in enumerate(own):
-            at = [each[t] if t < len(each) else 0 for each, other in zip(to_go, groups, strict=True) if other == group]
+            at = [each[t] for each, other in zip(to_go, groups, strict=True) if other == group and t < len(each)]
             advantages.append(value - np.mean(at))
             best.append(float(value > np.percentile(at, 60)))
     scale = np.sqrt(np.mean(np.square(advantages)))
-    worth = np.array(best) if elite == "steps" else np.exp(np.minimum(3, np.array(advantages) / scale))
+    worth = np.array(best) if elite == "steps" else np.exp(np.minimum(3, np.array(advantages) / scale / 0.7))
     before = learner.policy.net.weight.detach().numpy().copy()
     metrics = learner.learn(replace(episodes, seeds=STARTS))
     x, choices = episodes.observations.numpy(), episodes.choices.numpy()

@@ -45,10 +45,10 @@ class DeepCEM(Learner):
     where all scores are equal, nothing is learned.
 
     The elite may be of steps instead. Of the episodes that began alike (`starts`), each step's reward to go G_m is
-    compared with the others' at the same time, where an episode that has ended has 0. With elite="advantages", every
-    step counts, and the mean is weighted by
+    compared with those of the episodes that go on at the same time. With elite="advantages", every step counts, and
+    the mean is weighted by
 
-        exp(min(3, A_m / s)),  A_m = G_m - mean of G at that time,  s = root mean square of all A.
+        exp(min(3, A_m / (temperature s))),  A_m = G_m - mean of G at that time,  s = root mean square of all A.
 
     With Box actions, whose choices are Gaussian, the head's standard deviation is fitted to the elite's choices around
     the network's output afterwards; extra variance, which fades over the generations, keeps it from shrinking too
@@ -64,6 +64,8 @@ class DeepCEM(Learner):
         elite: What is in the elite. episodes: the steps of those whose score is above the percentile; steps: the steps
             whose reward to go is above the percentile of all at their time; advantages: all steps, weighted by the
             exponential of their advantage over the mean reward to go at their time.
+        temperature: How much advantage makes a difference where the elite is of advantages: a step that is better by
+            this many standard deviations weighs 2.7 times as much. Small values come close to the best steps alone.
         starts: Number of different starts in a generation, each of them played equally often with other action noise;
             the elite is then taken among the episodes of the same start, so that lucky starts do not count. If not
             set, every episode has its own start, and the elite is taken among all.
@@ -97,6 +99,7 @@ class DeepCEM(Learner):
         discount: float = 1.0,
         memory: int = 0,
         elite: Literal["episodes", "steps", "advantages"] = "episodes",
+        temperature: float = 0.5,
         starts: int | None = None,
         epochs: int = 4,
         minibatch: int = 256,
@@ -125,6 +128,7 @@ class DeepCEM(Learner):
         check_range("discount", discount, 0, 1, open_low=True)
         check_count("memory", memory, at_least=0)
         check_choice("elite", elite, ("episodes", "steps", "advantages"))
+        check_range("temperature", temperature, 0, inf, open_low=True)
         if memory and (elite != "episodes" or starts is not None):
             raise ValueError("memory is for an elite of episodes among all starts: leave it, or elite and starts, out")
         check_count("epochs", epochs, at_least=1)
@@ -140,6 +144,7 @@ class DeepCEM(Learner):
         self.discount = discount
         self.memory = memory
         self.elite = elite
+        self.temperature = temperature
         self.epochs = epochs
         self.minibatch = minibatch
         self.weighting = weighting
@@ -188,7 +193,7 @@ class DeepCEM(Learner):
         to_go = episodes.rewards_to_go(self.discount)
         if self.elite == "steps":
             return best_steps(episodes, to_go, self.percentile, groups)
-        return by_advantage(episodes, to_go, groups)
+        return by_advantage(episodes, to_go, self.temperature, groups)
 
     def _weights(self, elite: Episodes, worth: Tensor) -> Tensor:
         """(M,), the weight of each step of the elite, in proportion to its worth (M,); the sum is 1."""

@@ -6,7 +6,10 @@ from torch import Tensor
 from torchpolicy.rollout.episodes import Episodes
 
 CAP = 3.0
-"""The standardised advantage above which a step counts for no more."""
+"""The exponent above which a step counts for no more."""
+
+EQUAL = 1e-9
+"""Advantages that are at most this share of the largest reward to go are rounding errors."""
 
 
 def best_episodes(episodes: Episodes, scores: Tensor, percentile: float, groups: Tensor) -> Tensor:
@@ -21,30 +24,32 @@ def best_episodes(episodes: Episodes, scores: Tensor, percentile: float, groups:
 def best_steps(episodes: Episodes, to_go: Tensor, percentile: float, groups: Tensor) -> Tensor:
     """(M,), 1 for the steps whose reward to go (M,) is above the percentile of their group's at that time, otherwise 0.
 
-    An episode that has ended has a reward to go of zero.
+    Only episodes that go on at that time are compared.
     """
     chosen = torch.zeros(len(to_go), dtype=torch.bool)
     padded = episodes.padded(to_go)
+    going_on = episodes.padded(torch.ones_like(to_go)) > 0
     for number in range(int(groups.max()) + 1):
         group = groups == number
         steps = group[episodes.owners]
-        thresholds = padded[group].quantile(percentile / 100, 0)
+        values = padded[group].masked_fill(~going_on[group], torch.nan)
+        thresholds = values.nanquantile(percentile / 100, 0)
         chosen[steps] = to_go[steps] > thresholds[episodes.times[steps]]
     return chosen.double()
 
 
-def by_advantage(episodes: Episodes, to_go: Tensor, groups: Tensor) -> Tensor:
-    """(M,), exp(A / s) of each step's advantage A over the mean reward to go of its group at that time.
+def by_advantage(episodes: Episodes, to_go: Tensor, temperature: float, groups: Tensor) -> Tensor:
+    """(M,), exp(A / (temperature * s)) of each step's advantage A; at most exp(`CAP`).
 
-    An episode that has ended has a reward to go of zero; s is the root mean square of all advantages, and A / s counts
-    for no more than `CAP`. All are 0 if no step has an advantage.
+    A is what the step's reward to go (M,) exceeds the mean by, of the episodes of its group that go on at that time; s
+    is the root mean square of all advantages. All are 0 if no step has an advantage.
     """
-    sizes = groups.bincount()[groups][episodes.owners]
-    advantages = to_go - episodes.sums_at(to_go, groups) / sizes
+    count = episodes.sums_at(torch.ones_like(to_go), groups)
+    advantages = to_go - episodes.sums_at(to_go, groups) / count
     scale = advantages.square().mean().sqrt()
-    if scale <= 1e-9 * to_go.abs().max():
+    if scale <= EQUAL * to_go.abs().max():
         return torch.zeros_like(to_go)
-    return (advantages / scale).clamp(max=CAP).exp()
+    return (advantages / (temperature * scale)).clamp(max=CAP).exp()
 
 
 def above_percentile(scores: Tensor, percentile: float) -> Tensor:

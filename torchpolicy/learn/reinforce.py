@@ -15,6 +15,7 @@ from torch import Tensor
 from torchpolicy.base.checks import check_choice, check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
+from torchpolicy.learn.elites import EQUAL
 from torchpolicy.learn.lesson import Lesson
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.episodes import Episodes
@@ -23,9 +24,6 @@ from torchpolicy.vectors.params import ParamVector
 
 MEMORY = 0.9
 """Share of its old value that the running mean square of the advantages keeps in every generation."""
-
-EQUAL = 1e-9
-"""Advantages that are at most this share of the largest reward to go are rounding errors."""
 
 
 class REINFORCE(Learner):

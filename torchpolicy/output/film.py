@@ -37,6 +37,9 @@ PATIENCE_SECONDS = 300.0
 FIRST_SECONDS, SHARE = 20.0, 0.02
 """Seconds of a run before its first picture, and the largest share of its time during which pictures are drawn."""
 
+SHORT_SECONDS = 2.0
+"""A run that ends sooner gets no picture of its last policy either, because drawing takes about as long."""
+
 
 @dataclass(frozen=True)
 class Take:
@@ -165,7 +168,8 @@ class Filming:
         self._folder = TemporaryDirectory(prefix="torchpolicy-")
         self._picture = Path(self._folder.name) / "episode.gif"
         self._process: subprocess.Popen[str] | None = None
-        self._next = time.monotonic() + FIRST_SECONDS
+        self._created = time.monotonic()
+        self._next = self._created + FIRST_SECONDS
         self._begun = 0.0
 
     def look(self, policy: Policy) -> bytes | None:
@@ -186,12 +190,39 @@ class Filming:
         self._next = now + (now - self._begun) / SHARE
         return self._picture.read_bytes()
 
+    def begin_last(self, policy: Policy) -> None:
+        """Begin the picture of the policy that a run keeps, unless the run was short; one under way is dropped.
+
+        Raises:
+            ValueError: If the episode cannot be played.
+        """
+        self._stop()
+        self._next = inf
+        if time.monotonic() >= self._created + SHORT_SECONDS:
+            self._process = _start(shoot(policy, *self._what), self._picture)
+
+    def last(self) -> bytes | None:
+        """The bytes of the last picture, when it is finished; None if there is none.
+
+        Raises:
+            ValueError: If it cannot be drawn.
+        """
+        if self._process is None:
+            return None
+        process, self._process = self._process, None
+        _finish(process, env=str(self._what[0]))
+        return self._picture.read_bytes()
+
     def close(self) -> None:
         """Stop drawing, and drop an unfinished picture."""
+        self._stop()
+        self._folder.cleanup()
+
+    def _stop(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
-        self._folder.cleanup()
+            self._process = None
 
 
 def _start(take: Take, path: Path) -> subprocess.Popen[str]:

@@ -26,6 +26,7 @@ class Report:
     def __init__(self, filming: Filming | None = None) -> None:
         self._writers: list[Writer] = []
         self._filming = filming
+        self._last_steps: int | None = None
         self._failed: set[Writer] = set()
 
     def open(self, kinds: Iterable[type[Writer]], run_dir: Path, resumed_at: int | None) -> None:
@@ -43,7 +44,9 @@ class Report:
                 _shout(f"{kind.__name__} cannot begin, and is left out: {_in_words(error)}")
 
     def close(self) -> None:
-        """Let every writer write what is left, and close it."""
+        """Let every writer write what is left, the last picture with it, and close it."""
+        if self._last_steps is not None:
+            self._show(lambda filming: filming.last(), self._last_steps)
         for writer in self._writers:
             try:
                 writer.close()
@@ -67,16 +70,25 @@ class Report:
         """Write a generation: its metrics, the share of the run that is done (0 to 1), and tensors for histograms."""
         self._write(methodcaller("write", metrics, progress, distributions))
 
-    def end(self, metrics: Metrics) -> None:
-        """Write the metrics of the final test."""
-        self._write(methodcaller("end", metrics))
+    def end(self, metrics: Metrics, why: str) -> None:
+        """Write the metrics of the final test, and why the run ended."""
+        self._write(methodcaller("end", metrics, why))
 
     def film(self, policy: Policy, env_steps: int) -> None:
         """Hand a picture of the policy to the writers, if one has been finished."""
+        self._show(lambda filming: filming.look(policy), env_steps)
+
+    def film_last(self, policy: Policy, env_steps: int) -> None:
+        """Begin the picture of the policy that the run keeps; :meth:`close` waits for it."""
+        self._last_steps = env_steps
+        self._show(lambda filming: filming.begin_last(policy), env_steps)
+
+    def _show(self, take: Callable[[Filming], bytes | None], env_steps: int) -> None:
+        """Hand what has been drawn, if anything, to the writers."""
         if self._filming is None:
             return
         try:
-            gif = self._filming.look(policy)
+            gif = take(self._filming)
         except STOPS:
             raise
         except BaseException as error:  # an environment may raise anything when it is drawn, and the run goes on

@@ -150,6 +150,8 @@ class AskPlayTell(Way):
         failed = len({failure.candidate for failure in scored.failures if failure.candidate < played})
         counted = {"search/failed": max(float(failed), update["search/failed"])}
         diagnosis |= spread(search, self.vector)
+        if diagnosis.get("search/noise_norm", 0.0) > 0:
+            diagnosis["search/step_over_noise"] = update["search/step_norm"] / diagnosis["search/noise_norm"]
         return Generation(
             metrics=scored.metrics | update | counted | diagnosis | laps.metrics(),
             promise=scored.center_return,

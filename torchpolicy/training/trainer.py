@@ -23,7 +23,7 @@ from torchpolicy.training.callbacks import Callback
 from torchpolicy.training.calling import Callbacks
 from torchpolicy.training.diagnosis import distributions
 from torchpolicy.training.generation import Generation, way_of
-from torchpolicy.training.plan import Plan
+from torchpolicy.training.plan import Plan, in_words
 from torchpolicy.training.recovery import Recovery
 from torchpolicy.training.validation import Validation, held_out
 from torchpolicy.training.watch import Watch
@@ -139,13 +139,14 @@ class Trainer:
         """Score the policy that the run keeps, whose weights it gets, on episodes that are used for nothing else."""
         with self.watch.naming(self.generation, self.report.note):
             kept = self.validation.keep_best(self.generation)
+            self.report.film_last(self.policy, self.env_steps)
             evaluation = self.validation.test()
         if kept:
             self.report.note(kept)
         low, high = evaluation.ci
         metrics = {"test/mean_reward": evaluation.mean, "test/ci_low": low, "test/ci_high": high}
-        metrics["rollout/env_steps"] = self.env_steps
-        self.report.end(metrics)
+        metrics |= {"generation": self.generation, "rollout/env_steps": self.env_steps, "time/elapsed": self._seconds()}
+        self.report.end(metrics, in_words(self.reasons))
         return evaluation
 
     def state_dict(self) -> dict[str, Any]:

@@ -58,8 +58,13 @@ class Writer(ABC):
     def picture(self, gif: bytes, env_steps: int) -> None:  # noqa: B027
         """Show an episode of the policy as it was after `env_steps` environment steps. By default it is ignored."""
 
-    def end(self, metrics: dict[str, float]) -> None:  # noqa: B027
-        """Write the final test: keys ``test/…``, and ``rollout/env_steps``. By default it is ignored."""
+    def end(self, metrics: dict[str, float], why: str) -> None:  # noqa: B027
+        """Write the final test, and why the run ended. By default it is ignored.
+
+        Args:
+            metrics: Keys ``test/…``, ``generation``, ``rollout/env_steps`` and ``time/elapsed``.
+            why: The reason in words, such as "its target is reached".
+        """
 
     @abstractmethod
     def close(self) -> None:

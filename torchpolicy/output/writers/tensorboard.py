@@ -33,13 +33,11 @@ CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
     "search": {
         "returns: all of the population, and the center on held-out episodes": [POPULATION, HELD_OUT],
         "rank of the center in its population": ["search/center_rank"],
-        "step of the center against the noise around it": ["search/step_norm", "search/noise_norm"],
+        "step of the center, in units of the noise around it": ["search/step_over_noise"],
         "std by tensor": ["std/.+"],
         "signal to noise (1 is chance)": ["search/signal"],
-        "share of episodes at the time limit, stopped early, of tied scores": [
-            "rollout/(truncated|stopped)",
-            "search/ties",
-        ],
+        "share of episodes that end at the time limit, or are stopped early": ["rollout/(truncated|stopped)"],
+        "share of candidates with tied scores": ["search/ties"],
     },
     "learn": {
         "returns: all of the batch, and the policy on held-out episodes": [POPULATION, HELD_OUT],
@@ -82,6 +80,7 @@ class TensorBoardWriter(Writer):
         self._next_histograms = -inf
         self._session_end: Any = None
         self._charted = resumed_at is not None
+        self._written = resumed_at or 0
         if (run_dir / CONFIG).exists():
             self._introduce(read_config(run_dir, NEEDED))
 
@@ -90,7 +89,7 @@ class TensorBoardWriter(Writer):
     ) -> None:
         if self._file is not None:
             self._file.complain()
-        steps = int(metrics["rollout/env_steps"])
+        self._written = steps = int(metrics["rollout/env_steps"])
         if not self._charted:
             kinds = {key.partition("/")[0] for key in metrics}
             self._add(_layout([kind for kind in CHARTS if kind in kinds]))
@@ -110,9 +109,20 @@ class TensorBoardWriter(Writer):
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
         self._add(Summary(value=[Summary.Value(tag="episode", image=image)]), env_steps)
 
-    def end(self, metrics: dict[str, float]) -> None:
-        scored = {key: value for key, value in metrics.items() if key.startswith("test/")}
-        self._add_scalars(scored, int(metrics["rollout/env_steps"]))
+    def note(self, text: str) -> None:
+        self._writer.add_text("notes", text, self._written)
+
+    def end(self, metrics: dict[str, float], why: str) -> None:
+        scored, steps = {key: value for key, value in metrics.items() if key.startswith("test/")}, self._written
+        self._add_scalars(scored, steps)
+        score, low, high = (f"{scored[f'test/{name}']:.5g}" for name in ("mean_reward", "ci_low", "ci_high"))
+        self._writer.add_text(
+            "end",
+            f"The run ended after {metrics['generation']:,.0f} generations, {steps:,} env steps and "
+            f"{metrics['time/elapsed']:,.1f} s of training, because {why}. The policy that it keeps scores {score} on "
+            f"test episodes (95 % interval {low} to {high}).",
+            steps,
+        )
 
     def close(self) -> None:
         if self._session_end is not None:
@@ -123,7 +133,8 @@ class TensorBoardWriter(Writer):
         """Write all scalars in one event, which takes a tenth of the time."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=key, simple_value=value) for key, value in metrics.items() if key != CLOSING]
+        known = {key: value for key, value in metrics.items() if value == value and key != CLOSING}
+        values = [Summary.Value(tag=key, simple_value=value) for key, value in known.items()]  # NaN would be drawn at 0
         self._add(Summary(value=values), steps)
 
     def _add(self, summary: Any, steps: int | None = None) -> None:
