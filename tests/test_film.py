@@ -114,6 +114,16 @@ def test_a_long_run_shows_its_policy_in_tensorboard(tmp_path: Path, monkeypatch:
         assert picture.size == (pictures[0].width, pictures[0].height) == (400, 267)
 
 
+def test_a_short_run_shows_the_policy_that_it_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchpolicy.output.film.SHORT_SECONDS", 0.0)
+    result = tp.train("CartPole-v1", "cem", generations=3, eval_episodes=5, population=4, run_dir=tmp_path / "run")
+    board = EventAccumulator(str(tmp_path / "run"), {"images": 0}).Reload()
+    (picture,) = board.Images("episode")
+    assert picture.step == result.metrics[-1]["rollout/env_steps"]
+    expected = tp.record(result.policy, "CartPole-v1", tmp_path / "same.gif", seed=0)
+    assert picture.encoded_image_string == expected.read_bytes()
+
+
 def test_what_cannot_be_drawn_costs_a_run_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,12 @@ class Film:
             raise picture
         return picture
 
+    def begin_last(self, policy: object) -> None:
+        self.begun = policy
+
+    def last(self) -> bytes | None:
+        return self.look(self.begun)
+
 
 POLICY = tp.LinearPolicy(Guess.observation_space, Guess.action_space)
 
@@ -102,6 +108,17 @@ def test_every_writer_hears_everything_in_order() -> None:
         ("end", {"test/mean_reward": 1.0}),
         ("close", None),
     ]
+
+
+def test_the_last_picture_is_waited_for_and_shown_before_the_writers_close() -> None:
+    report, (heard,) = opened(listeners(1), Film(b"GIF"))
+    report.film_last(POLICY, 9)
+    report.close()
+    assert heard[-2:] == [("picture", (b"GIF", 9)), ("close", None)]
+    report, (heard,) = opened(listeners(1), Film(ValueError("no display")))
+    report.film_last(POLICY, 9)
+    report.close()
+    assert heard[-2:] == [("note", "no pictures of episodes: no display"), ("close", None)]
 
 
 def test_without_writers_nothing_is_told_and_nothing_goes_wrong(capsys: pytest.CaptureFixture[str]) -> None:

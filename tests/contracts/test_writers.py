@@ -50,6 +50,29 @@ def test_tensorboard_shows_scalars_over_environment_steps(tmp_path: Path) -> Non
     board = EventAccumulator(str(tmp_path)).Reload()
     assert [(event.step, event.value) for event in board.Scalars("generation")] == [(100, 1), (250, 2)]
     assert board.Scalars("rollout/ep_rew_mean")[0].value == 2.5
+    assert "eval/mean_reward" not in board.Tags()["scalars"]  # NaN, which it would draw as a point at 0
+
+
+def test_tensorboard_says_why_a_run_ended_and_what_was_noted(tmp_path: Path) -> None:
+    settings = {"target": 20.0, "policy_args": {"hidden": (8,)}, "preset": False, "run_dir": tmp_path}
+    result = tp.train("CartPole-v1", "cem", generations=60, **settings)
+    board = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
+    (text,) = board.Tensors("end/text_summary")
+    said = text.tensor_proto.string_val[0].decode()
+    last = result.metrics[-1]
+    assert text.step == last["rollout/env_steps"]
+    assert said.startswith(f"The run ended after {last['generation']:.0f} generations, {text.step:,} env steps and ")
+    assert "s of training, because its target is reached. " in said
+    assert f"scores {result.evaluation.mean:.5g} on test episodes" in said
+    (tmp_path / "noted").mkdir()
+    writer = make("tensorboard", tmp_path / "noted")
+    writer.note("a preset")
+    writer.write(ROWS[0], 0.5)
+    writer.note("it stands still")
+    writer.close()
+    board = EventAccumulator(str(tmp_path / "noted"), {"tensors": 0}).Reload()
+    notes = [(each.step, each.tensor_proto.string_val[0]) for each in board.Tensors("notes/text_summary")]
+    assert notes == [(0, b"a preset"), (100, b"it stands still")]
 
 
 def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Path) -> None:
@@ -62,7 +85,7 @@ def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Pat
         board.Tags()["histograms"]
     )
     assert board.Histograms("weights/weight")[0].histogram_value.num == 8
-    (text,) = board.Tensors("configuration/text_summary")
+    (text,) = board.Tensors("settings/text_summary")
     assert b'"algorithm": "cem"' in text.tensor_proto.string_val[0]
     (network,) = board.Tensors("network/text_summary")
     assert b"| weight | 2 x 4 | 8 |" in network.tensor_proto.string_val[0]

@@ -150,7 +150,7 @@ class TensorBoardWriter(Writer):
         for summary in (experiment, start):
             self._add(summary)
         if self.resumed_at is None:
-            self._writer.add_text("configuration", f"```json\n{json.dumps(config, indent=2)}\n```", 0)
+            self._writer.add_text("settings", f"```json\n{json.dumps(config, indent=2)}\n```", 0)
             self._writer.add_text("network", _table_of(config["net"]), 0)
 
 
