@@ -49,6 +49,7 @@ def test_every_command_works_from_a_shell() -> None:
         "resume": "run --generations 3",
         "eval": "run --episodes 5",
         "plot": "run -o curve.png",
+        "landscape": "run --points 3 --episodes 1 -o landscape.png",
         "record": "run -o episode.gif",
         "play": "run --seed 3",
         "export": "run -o policy.pt2",
@@ -69,7 +70,7 @@ def test_every_command_works_from_a_shell() -> None:
         assert done.returncode == 0, (command, done.stderr)
         last = arguments.split()[-1:]
         assert re.search(says.get(command, rf"^{last and last[0]}$"), done.stdout.strip()), (command, done.stdout)
-    assert all(Path(name).stat().st_size > 1000 for name in ("curve.png", "episode.gif", "policy.pt2"))
+    assert all(Path(name).stat().st_size > 1000 for name in ("curve.png", "landscape.png", "episode.gif", "policy.pt2"))
 
 
 @pytest.mark.usefixtures("_own_test")

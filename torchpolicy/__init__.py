@@ -26,6 +26,7 @@ from torchpolicy.rollout.members import population_forward
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.rollout.tensor import TensorRollout
 from torchpolicy.runs.config_file import read_settings
+from torchpolicy.runs.landscape import landscape
 from torchpolicy.runs.result import Result
 from torchpolicy.runs.soften import soften
 from torchpolicy.runs.trained import evaluate, load
@@ -82,6 +83,7 @@ __all__ = [
     "callbacks",
     "evaluate",
     "export",
+    "landscape",
     "load",
     "play",
     "plot",

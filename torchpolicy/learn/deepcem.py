@@ -140,18 +140,11 @@ class DeepCEM(Learner):
         check_range("extra_std", extra_std, 0, inf)
         check_range("extra_std_decay", extra_std_decay, 0, 1)
         check_range("min_std", min_std, 0, inf, open_low=True)
-        self.percentile = percentile
-        self.discount = discount
-        self.memory = memory
-        self.elite = elite
-        self.temperature = temperature
-        self.epochs = epochs
-        self.minibatch = minibatch
-        self.weighting = weighting
+        self.percentile, self.discount, self.memory = percentile, discount, memory
+        self.elite, self.temperature = elite, temperature
+        self.epochs, self.minibatch, self.weighting = epochs, minibatch, weighting
         self.entropy_bonus = entropy_bonus
-        self.extra_std = extra_std
-        self.extra_std_decay = extra_std_decay
-        self.min_std = min_std
+        self.extra_std, self.extra_std_decay, self.min_std = extra_std, extra_std_decay, min_std
         self.remembered: Episodes | None = None
         self.ages = torch.zeros(0, dtype=torch.int64)
 
