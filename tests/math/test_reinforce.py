@@ -63,6 +63,38 @@ def test_one_step_is_the_references(kind: str, baseline: str, discount: float) -
     assert metrics["learn/steps"] == sum(LENGTHS)
 
 
+@pytest.mark.parametrize("kind", ["discrete", "box"])
+def test_several_steps_on_the_same_episodes_clip_the_ratio(kind: str) -> None:
+    """As in a plain loop over the steps; a large rate makes some ratios leave the interval."""
+    clip, rate, epochs = 0.1, 2.0, 4
+    policy, episodes = batches.policy(kind), batches.episodes(kind, LENGTHS)
+    learner = REINFORCE(
+        policy, baseline="none", standardize=False, optimizer="sgd", learning_rate=rate, epochs=epochs, clip=clip
+    )
+    other = batches.policy(kind)
+    advantages = episodes.rewards_to_go(0.99)
+    with torch.no_grad():
+        before = other.head.log_prob(other(episodes.observations), episodes.choices)
+    clipped = 0
+    for _ in range(epochs):
+        terms = []
+        ratios = (other.head.log_prob(other(episodes.observations), episodes.choices) - before).exp()
+        for ratio, advantage in zip(ratios, advantages.float(), strict=True):
+            good, moved = bool(advantage > 0), ratio.item() - 1
+            over = abs(moved) > clip and (moved > 0) == good
+            clipped += over
+            terms.append(advantage * ((1 + clip if good else 1 - clip) if over else ratio))
+        parameters = list(other.parameters())
+        gradients = torch.autograd.grad(sum(terms) / len(LENGTHS), parameters)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter += rate * gradient
+    learner.learn(episodes)
+    assert clipped > 0
+    for mine, theirs in zip(policy.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_with_starts_the_baseline_is_that_of_the_episodes_of_the_same_start(baseline: str) -> None:
     """One step up with all of them is the mean of the steps with those of each start alone."""

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from math import prod
+from math import inf, prod
 from typing import Any, ClassVar
 
 import torch
@@ -165,14 +165,17 @@ class Learner(ABC):
     def _learn(self, episodes: Episodes) -> Metrics | None:
         """Improve the policy by one episode or more; None if nothing could be learned from them."""
 
-    def _climb(self, lesson: Lesson, entropy_weight: float = 0.0) -> tuple[float, float]:
+    def _climb(self, lesson: Lesson, entropy_weight: float = 0.0, clip: float = inf) -> tuple[float, float]:
         """Take one step of the optimiser up sum_m w_m log pi(c_m | o_m) + entropy_weight * (sum of the entropies).
 
-        A step that is not finite is not taken.
+        If the lesson knows the probabilities from before, r_m = pi(c_m | o_m) / before takes the logarithm's place, and
+        a step counts for nothing once r_m is further from 1 than `clip` in the direction of its weight. A step of the
+        optimiser that is not finite is not taken.
 
         Args:
             lesson: M steps with their weights w_m.
             entropy_weight: The weight of one nat of entropy, in each of the M steps.
+            clip: How far a probability may move, as a share of what it was.
 
         Returns:
             The negative of the first sum, and the mean entropy, both before the step.
@@ -181,14 +184,22 @@ class Learner(ABC):
         gradient, loss, entropy = torch.zeros_like(self.vector.read()), 0.0, 0.0
         for part in lesson.parts(self.chunk):
             output = part.outputs(self.policy, self.bptt_steps)
-            log_likelihood = (part.weights * head.log_prob(output, part.choices)).sum()
+            gain = _gain(part, head.log_prob(output, part.choices), clip)
             with torch.set_grad_enabled(entropy_weight > 0):
                 entropies = head.entropy(output).sum()
-            objective = log_likelihood + entropy_weight * entropies
+            objective = gain + entropy_weight * entropies
             gradients = torch.autograd.grad(objective, parameters, allow_unused=True, materialize_grads=True)
             gradient += self.vector.flatten(dict(zip(self.vector.parameters, gradients, strict=True)))
-            loss -= log_likelihood.item()
+            loss -= gain.item()
             entropy += entropies.item() / len(lesson)
         if gradient.isfinite().all():
             self.vector.write(self.ascent.step(self.vector.read(), gradient, self.learning_rate))
         return loss, entropy
+
+
+def _gain(part: Lesson, log_prob: Tensor, clip: float) -> Tensor:
+    """The sum of a lesson's weighted log-probabilities (M,), or of their clipped ratios to those of before, ()."""
+    if part.before is None:
+        return (part.weights * log_prob).sum()
+    ratio = (log_prob - part.before).exp()
+    return torch.minimum(part.weights * ratio, part.weights * ratio.clamp(1 - clip, 1 + clip)).sum()

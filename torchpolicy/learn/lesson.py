@@ -21,12 +21,15 @@ class Lesson:
         weights: (M,).
         lengths: (N,) int64, the steps of the whole episodes that these are, one episode after the other. None for
             steps in any order, as a policy that does not remember can learn from.
+        before: (M,), the log-probabilities of the choices before anything was learned from them; None where only the
+            present ones matter.
     """
 
     observations: Tensor
     choices: Tensor
     weights: Tensor
     lengths: Tensor | None
+    before: Tensor | None = None
 
     @classmethod
     def of(cls, policy: Policy, episodes: Episodes, weights: Tensor) -> "Lesson":
@@ -67,7 +70,8 @@ class Lesson:
             lengths, begins = self.lengths[units], self.lengths.cumsum(0) - self.lengths
             steps = begins[units].repeat_interleave(lengths) + _times(lengths)
         steps = steps.to(self.weights.device)
-        return Lesson(self.observations[steps], self.choices[steps], self.weights[steps], lengths)
+        before = None if self.before is None else self.before[steps]
+        return Lesson(self.observations[steps], self.choices[steps], self.weights[steps], lengths, before)
 
     def outputs(self, policy: Policy, bptt_steps: int | None) -> Tensor:
         """The policy's outputs (M, head.input_size); a recurrent one goes through all episodes side by side.

@@ -2,17 +2,19 @@
 
 Williams (1992), "Simple statistical gradient-following algorithms for connectionist reinforcement learning";
 reward-to-go and baselines as in Sutton & Barto (2018), "Reinforcement learning", section 13.4; leave-one-out after
-Kool, van Hoof & Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
+Kool, van Hoof & Welling (2019), "Buy 4 REINFORCE samples, get a baseline for free!"; several steps on the same
+episodes as in Schulman et al. (2017), "Proximal policy optimization algorithms", without a value function.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import inf, sqrt
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from torchpolicy.base.checks import check_choice, check_range
+from torchpolicy.base.checks import check_choice, check_count, check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
 from torchpolicy.learn.elites import EQUAL
@@ -57,6 +59,9 @@ class REINFORCE(Learner):
         standardize: Divide the advantages, which are the rewards to go less the baseline, by their root mean square in
             earlier generations (in the first generation, by its own), so that the scale of rewards does not matter.
             The present generation does not count: otherwise rare high returns would make it weigh less than others.
+        epochs: Steps of the optimizer on the same episodes. From the second step on, each choice is weighted by the
+            ratio of its probability to what it was when it was made.
+        clip: How far that ratio may move from 1 before the choice counts for nothing, as in PPO. Unused with one epoch.
         entropy_bonus: Weight of a nat of the policy's entropy at each step, in units of the advantages. With Box
             actions it is the entropy of the Gaussian, before the choice is squashed into its bounds.
         min_std: Smallest standard deviation of a Gaussian policy.
@@ -83,6 +88,8 @@ class REINFORCE(Learner):
         discount: float = 0.99,
         baseline: Literal["none", "mean", "step", "leave_one_out"] = "step",
         standardize: bool = True,
+        epochs: int = 1,
+        clip: float = 0.2,
         entropy_bonus: float = 0.0,
         min_std: float = 0.05,
         optimizer: str | OptimizerFactory = "adam",
@@ -104,10 +111,13 @@ class REINFORCE(Learner):
         )
         check_range("discount", discount, 0, 1)
         check_choice("baseline", baseline, BASELINES)
+        check_count("epochs", epochs, at_least=1)
+        check_range("clip", clip, 0, inf, open_low=True)
         check_range("entropy_bonus", entropy_bonus, 0, inf)
         self.discount = discount
         self.baseline = baseline
         self.standardize = standardize
+        self.epochs, self.clip = epochs, clip
         check_range("min_std", min_std, 0, inf)
         self.entropy_bonus = entropy_bonus
         self.min_std = min_std
@@ -122,9 +132,20 @@ class REINFORCE(Learner):
             advantages = advantages / self._scale(float(advantages.square().mean()))
         weights = (advantages / len(episodes)).to(self.vector.dtype)
         entropy_weight = self.entropy_bonus / len(episodes)
-        loss, entropy = self._climb(Lesson.of(self.policy, episodes, weights), entropy_weight)
+        lesson = Lesson.of(self.policy, episodes, weights)
+        if self.epochs > 1:
+            lesson = replace(lesson, before=self._log_probs(lesson))
+        loss, entropy = self._climb(lesson, entropy_weight, self.clip)
+        for _ in range(1, self.epochs):
+            self._climb(lesson, entropy_weight, self.clip)
         self.policy.head.limit_spread(self.min_std)
         return {"learn/loss": loss, "learn/entropy": entropy, "learn/steps": float(len(weights))}
+
+    @torch.no_grad()
+    def _log_probs(self, lesson: Lesson) -> Tensor:
+        """(M,), the present log-probabilities of the choices."""
+        outputs = torch.cat([part.outputs(self.policy, None) for part in lesson.parts(self.chunk)])
+        return self.policy.head.log_prob(outputs, lesson.choices)
 
     def _scale(self, mean_square: float) -> float:
         """The divisor of this generation's advantages, whose mean square is given; later divisors include it."""
