@@ -13,7 +13,7 @@ import pytest
 import torch
 from jobs import job_of
 
-from torchpolicy.base.processes import Group, Stopped
+from torchpolicy.base.processes import Group, Stopped, is_launched
 from torchpolicy.runs import launch
 from torchpolicy.runs.folder import locked
 from torchpolicy.runs.job import Job
@@ -72,14 +72,14 @@ def test_more_processes_are_workers(calls: Calls) -> None:
 def test_under_torchrun_every_process_runs_it_in_the_folder_of_the_first(
     calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Group, "of_torchrun", lambda: Others(1))
+    monkeypatch.setattr(Group, "of_launcher", lambda: Others(1))
     assert launch.run(job_of(), "logs", None, 2) == Path("folder-of-0")
     assert [who for who, *_ in calls] == ["here"]
     assert not Path("logs").exists()
 
 
 def test_processes_that_were_asked_for_other_runs_are_refused(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Group, "of_torchrun", lambda: Others(0, seed=6, torch="1.0"))
+    monkeypatch.setattr(Group, "of_launcher", lambda: Others(0, seed=6, torch="1.0"))
     with pytest.raises(ValueError, match="process 1 would not run what process 0 runs: they differ in seed, torch"):
         launch.run(job_of(), "logs", None, 1)
     assert not calls
@@ -160,3 +160,35 @@ def test_a_folder_that_is_gone_is_not_gone_on_with(
 ) -> None:
     stopped_by(signal.SIGTERM, monkeypatch, folder_goes=True)
     assert capsys.readouterr().err == "stopped; run was deleted while the run went on\n"
+
+
+WHOLE = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "29400"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "launched"),
+    [
+        ({}, False),
+        ({"RANK": "0"}, False),  # which other programs set, too
+        ({"WORLD_SIZE": "1", "MASTER_ADDR": "here"}, False),
+        (WHOLE, True),
+        ({"TORCHELASTIC_RUN_ID": "none"}, True),
+    ],
+)
+def test_a_launcher_is_known_by_its_variables(environ: dict[str, str], launched: bool) -> None:
+    assert is_launched(environ) is launched
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"MASTER_PORT": ""}, "this is one of several processes: set MASTER_PORT, too"),
+        ({"MASTER_ADDR": "", "MASTER_PORT": ""}, "set MASTER_ADDR, MASTER_PORT, too"),
+        ({"RANK": "2"}, "RANK should be a number below WORLD_SIZE, got RANK=2, WORLD_SIZE=2"),
+        ({"RANK": "first"}, "got RANK=first"),
+        ({"MASTER_PORT": "http"}, "port http"),
+    ],
+)
+def test_half_a_launcher_is_refused(change: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        is_launched(WHOLE | change)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,15 @@ SLOW = ["--env", "Acrobot-v1", "--generations", "12", "--eval-episodes", "5"]
 
 
 def start(
-    run_dir: str, *options: str, algorithm: Sequence[str] = CEM, launcher: Sequence[str] = PYTHON
+    run_dir: str,
+    *options: str,
+    algorithm: Sequence[str] = CEM,
+    launcher: Sequence[str] = PYTHON,
+    environ: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     command = [*launcher, *algorithm, *SLOW, "--run-dir", run_dir, "--checkpoint-seconds", "0", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    env = {**os.environ, **(environ or {})}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Killed, stopped, restarted: always the bits of the run that was never touched."""
 
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from interruptible import finish, kill, result, resume, start, wait_for_generation, wait_until, workers
 
 from torchpolicy.base.discovery import names
+from torchpolicy.base.processes import LOST
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,26 @@ def test_under_torchrun_a_killed_process_is_replaced(untouched: Untouched) -> No
     ranks = [pid for pid in workers(process) if b"torchpolicy" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     kill(ranks[-1])
     out, _ = finish(process)
+    assert out.count("run    run") == 1
+    assert result("run") == untouched
+
+
+def test_another_launcher_sets_four_variables(untouched: Untouched) -> None:
+    """As Kubernetes' PyTorchJob does. Nobody replaces a process there, so the other one ends and says why."""
+
+    def launch(port: int) -> list[subprocess.Popen[str]]:
+        place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        return [start("run", environ={"RANK": str(rank), **place}) for rank in range(2)]
+
+    first, second = launch(29513)
+    wait_for_generation("run", 3)
+    second.kill()
+    second.communicate()
+    _, err = finish(first, LOST)
+    assert "torchpolicy: process 0 of 2: " in err
+    first, second = launch(29514)
+    out, _ = finish(first)
+    finish(second)
     assert out.count("run    run") == 1
     assert result("run") == untouched
 

@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -29,6 +29,10 @@ PATIENCE = timedelta(minutes=30)
 
 LOST = 75
 """Exit code of a process that ended because another one of its group died."""
+
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Variables of the environment that make a process one of a group: its number, how many there are, and the host and
+port of process 0."""
 
 CONNECTING = timedelta(minutes=1)
 """Time that a process waits for the others at the start."""
@@ -74,9 +78,15 @@ class Group:
             dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
 
     @classmethod
-    def of_torchrun(cls) -> "Group":
-        """The group in which ``torchrun`` started this process; a group of one if it did not."""
-        if "TORCHELASTIC_RUN_ID" not in os.environ:
+    def of_launcher(cls) -> "Group":
+        """The group in which a launcher started this process; a group of one if there was none.
+
+        A launcher is ``torchrun``, or whatever sets all variables of :data:`LAUNCHED`, as Kubernetes' PyTorchJob does.
+
+        Raises:
+            ValueError: If it sets some of them only, or no numbers.
+        """
+        if not is_launched(os.environ):
             return cls()
         store, rank, size = next(iter(rendezvous("env://", timeout=PATIENCE)))
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -185,6 +195,28 @@ class Group:
             except RuntimeError:
                 return "lost the others"
         return f"no answer from process {', '.join(missing)}" if missing else "lost the others"
+
+
+def is_launched(environ: Mapping[str, str]) -> bool:
+    """Whether an environment's variables make this process one of a group.
+
+    Raises:
+        ValueError: If some of :data:`LAUNCHED` are missing, or are not the numbers that they should be.
+    """
+    if "TORCHELASTIC_RUN_ID" in environ:
+        return True
+    given = [name for name in LAUNCHED if environ.get(name)]
+    if "RANK" not in given or "WORLD_SIZE" not in given:  # neither alone says that there are others
+        return False
+    missing = [name for name in LAUNCHED if name not in given]
+    if missing:
+        raise ValueError(
+            f"RANK and WORLD_SIZE are set, so this is one of several processes: set {', '.join(missing)}, too"
+        )
+    rank, size, port = (environ[name] for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
+    if not (rank.isdigit() and size.isdigit() and port.isdigit() and int(rank) < int(size)):
+        raise ValueError(f"RANK should be a number below WORLD_SIZE, got RANK={rank}, WORLD_SIZE={size}, port {port}")
+    return True
 
 
 def _claim(store: Store, name: str, chunk: int) -> int:

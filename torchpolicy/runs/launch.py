@@ -1,4 +1,4 @@
-"""Starting a job in its folder: in this process, in workers, or in the processes of ``torchrun``."""
+"""Starting a job in its folder: in this process, in workers, or in the processes of a launcher such as ``torchrun``."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         job: The run, put together and checked.
         log_dir: Where a new folder is made if `run_dir` is None.
         run_dir: The run's folder.
-        workers: Number of processes on this machine. Under ``torchrun``, its processes are used instead.
+        workers: Number of processes on this machine. Under a launcher such as ``torchrun``, its processes are used.
 
     Returns:
         The run's folder.
@@ -46,7 +46,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         KeyboardInterrupt, Terminated: If a signal arrived, after a checkpoint was written.
     """
     with ExitStack() as stack:
-        group = Group.of_torchrun()
+        group = Group.of_launcher()
         stack.callback(group.close)
         forks = workers > 1 and group.size == 1
         if forks and (place := job.policy.device).type != "cpu":
