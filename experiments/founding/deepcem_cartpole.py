@@ -112,7 +112,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def draw(results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
     """Draw the means of batches over env steps, one line for each seed."""
-    figure, panels = plt.subplots(1, len(results), figsize=(8, 3.4), sharey=True, squeeze=False, layout="constrained")
+    figure, panels = plt.subplots(
+        1, len(results), figsize=(8, 3.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
     for panel, (title, rows) in zip(panels[0], results.items(), strict=True):
         for row in rows:
             panel.plot(*zip(*row["curve"], strict=True), color="C0", alpha=0.5, linewidth=0.9)
