@@ -1,12 +1,12 @@
 """The founding sample of CEM: CartPole, 25 candidates, the best fifth, a linear argmax policy of 10 parameters.
 
 It differs from the sample in one point: the std moves only half of the way to the elite's std (`std_smoothing`),
-because 5 elites say little about the std of 10 parameters. The sample's plain refit is run too, for comparison. A run
-ends when the mean policy has reached the target on held-out episodes. CartPole-v1 ends an episode after 500 steps, like
-the sample.
+because 5 elites say little about the std of 10 parameters. The sample's plain refit is run too, for comparison: once
+from our own first weights, and once from the sample's center of 0 with a std of 1. A run ends when the mean policy has
+reached the target on held-out episodes. CartPole-v1 ends an episode after 500 steps, like the sample.
 
 python experiments/founding/cem_cartpole.py
-python experiments/founding/cem_cartpole.py --render 0    shows the mean policy in a window, as in the sample
+python experiments/founding/cem_cartpole.py --render 2    shows the mean policy in a window, as the sample does
 python experiments/founding/cem_cartpole.py --seeds 100 --out experiments/founding/results/cem_cartpole_100.json
 """
 
@@ -24,6 +24,7 @@ import torchpolicy as tp
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "std follows the elite by half": {"std_smoothing": 0.5},
     "plain refit of the std": {"std_smoothing": 0.0},
+    "the sample's values": {"std_smoothing": 0.0, "std": 1.0, "policy_args": {"initial_scale": 0.0}},
 }
 
 

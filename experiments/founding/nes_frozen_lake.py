@@ -7,6 +7,7 @@ that the greedy policy reaches the goal within 100 steps; the best possible valu
 CartPole sample are run too, for comparison.
 
 python experiments/founding/nes_frozen_lake.py
+python experiments/founding/nes_frozen_lake.py --render 5    shows the mean policy in a window every 5 generations
 """
 
 import sys

@@ -23,6 +23,7 @@ import torchpolicy as tp
 matplotlib.use("Agg")  # pictures go to files
 
 RESULTS = Path(__file__).parent / "results"
+RENDER = "train the first seed alone, and show the mean policy in a window every N generations"
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,14 @@ class Sample:
 
 
 def run(sample: Sample, seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Train with one seed, and return its row of the results. Seconds include the held-out evaluations."""
+    """Train with one seed, and return its row of the results.
+
+    Seconds are CPU time, because other work on the machine does not count in it, and include held-out evaluations.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        begin = time.monotonic()
+        begin = time.process_time()
         result = sample.train(seed, f"{folder}/run", settings)
-        seconds = time.monotonic() - begin
+        seconds = time.process_time() - begin
     last = result.metrics[-1]
     row = {
         "seed": seed,
@@ -68,17 +72,38 @@ def run(sample: Sample, seed: int, settings: Mapping[str, Any]) -> dict[str, Any
     return row | {"curve": [(each["rollout/env_steps"], each["eval/mean_reward"]) for each in scored]}
 
 
-def render(sample: Sample, seed: int) -> None:
-    """Train with one seed, and play the mean policy in a window."""
+class Show(tp.callbacks.Callback):
+    """Plays an episode of the mean policy in a window while a run trains.
+
+    Args:
+        env: The environment's Gymnasium id.
+        every: Generations between episodes.
+    """
+
+    def __init__(self, env: str, every: int) -> None:
+        self._env = gymnasium.make(env, render_mode="human")
+        self._every = every
+
+    def on_generation_end(self, run: tp.callbacks.Run, metrics: dict[str, float]) -> None:
+        if run.generation % self._every:
+            return
+        observation, _ = self._env.reset(seed=0)
+        score, ended = 0.0, False
+        while not ended:
+            observation, reward, terminated, truncated, _ = self._env.step(run.policy.act(observation))
+            score, ended = score + float(reward), terminated or truncated
+        print(f"generation {run.generation}: the episode in the window scored {score:g}", flush=True)
+
+    def on_end(self, run: tp.callbacks.Run) -> None:
+        self._env.close()
+
+
+def show(sample: Sample, seed: int, every: int) -> None:
+    """Train with one seed and the recommended settings, and show the mean policy every so many generations."""
+    settings = next(iter(sample.variants.values()))
+    callbacks = [*settings.get("callbacks", ()), Show(sample.env, every)]
     with tempfile.TemporaryDirectory() as folder:
-        policy = sample.train(seed, f"{folder}/run", next(iter(sample.variants.values()))).policy
-    env = gymnasium.make(sample.env, render_mode="human")
-    observation, _ = env.reset(seed=seed)
-    ended = False
-    while not ended:
-        observation, _, terminated, truncated, _ = env.step(policy.act(observation))
-        ended = terminated or truncated
-    env.close()
+        sample.train(seed, f"{folder}/run", {**settings, "callbacks": callbacks})
 
 
 def score(row: dict[str, Any]) -> float:
@@ -89,7 +114,7 @@ def score(row: dict[str, Any]) -> float:
 def table(sample: Sample, rows: list[dict[str, Any]]) -> str:
     """A Markdown table with one line for each seed, and one for all of them."""
     digits = 1 if sample.exact is None else 3
-    heads = ["seed", "test mean", "95 % interval", "generations", "env steps", "seconds"]
+    heads = ["seed", "test mean", "95 % interval", "generations", "env steps", "CPU seconds"]
     lines = [
         [
             str(row["seed"]),
@@ -148,16 +173,24 @@ def _draw_panel(panel: Axes, curves: list[np.ndarray[Any, Any]]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
+def every(text: str) -> int:
+    """The number of generations that an argument stands for."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
 def main(sample: Sample, description: str | None) -> None:
     """Run all seeds of all variants, print, write, draw."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="the first seed; settings were chosen on 100 and later")
     parser.add_argument("--out", type=Path, default=RESULTS / f"{sample.name}.json")
-    parser.add_argument("--render", type=int, metavar="SEED", help="train this seed alone, then watch it play")
+    parser.add_argument("--render", type=every, metavar="N", help=RENDER)
     arguments = parser.parse_args()
     if arguments.render is not None:
-        render(sample, arguments.render)
+        show(sample, arguments.first, arguments.render)
         return
     results: dict[str, list[dict[str, Any]]] = {}
     for title, settings in sample.variants.items():
@@ -170,5 +203,6 @@ def main(sample: Sample, description: str | None) -> None:
     arguments.out.parent.mkdir(exist_ok=True)
     content = {**describe(), "env": sample.env, "threshold": sample.threshold}
     variants = [{"title": title, "settings": sample.variants[title], "rows": rows} for title, rows in results.items()]
-    arguments.out.write_text(json.dumps({**content, "variants": variants}) + "\n")
+    text = json.dumps({**content, "variants": variants}, default=lambda callback: type(callback).__name__)
+    arguments.out.write_text(text + "\n")
     draw(sample, results, arguments.out.with_suffix(".png"))
