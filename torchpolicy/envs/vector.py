@@ -23,9 +23,6 @@ from torchpolicy.policies.parts.heads import make_head
 COUNT = 32
 """Sub-environments of a Gymnasium id by default."""
 
-OF_THE_VECTOR = ("num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
-"""Arguments of ``gymnasium.make_vec`` that a single environment does not have."""
-
 
 class Forgetful(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Makes a Box2D environment forget its earlier episodes at each reset."""
@@ -52,11 +49,6 @@ def make_vector(name: str, max_episode_steps: int | None, args: Mapping[str, Any
     if max_episode_steps is not None:
         given["max_episode_steps"] = max_episode_steps
     return gymnasium.make_vec(name, **given)
-
-
-def of_one(env_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a vector environment's arguments that a single environment of the same id has."""
-    return {name: value for name, value in env_args.items() if name not in OF_THE_VECTOR}
 
 
 def vector_environment(
