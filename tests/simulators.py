@@ -77,30 +77,32 @@ class Tensors(VectorEnv[Any, Any, Any]):
         return torch.from_numpy(seen), *map(torch.from_numpy, numbers), infos
 
 
-def lies(change: Callable[["Lying"], Any], *, mode: Any = AutoresetMode.NEXT_STEP, **spaces: Any) -> Callable[[], Any]:
-    """A vector environment of :class:`Guess` that is changed after it was made."""
-
-    def make() -> Any:
-        env = Lying([Guess] * 4, autoreset_mode=AutoresetMode.NEXT_STEP if mode is None else mode)
-        change(env)
-        return env
-
-    return make
-
-
 class Lying(SyncVectorEnv[Any, Any]):
-    """Returns what `answer` makes of a step's answer, and `start` of a reset's."""
+    """Guess in four sub-environments, whose answers are changed.
 
-    answer: Any = staticmethod(lambda env, *values: values)
-    start: Any = staticmethod(lambda env, *values: values)
-    steps = 0
+    Args:
+        step: Makes of (steps so far, *answer) what a step returns.
+        reset: Makes of an answer what a reset returns.
+        attributes: Attributes that are set at the end; None deletes one.
+    """
+
+    def __init__(self, step: Any = None, reset: Any = None, mode: str = "NextStep", **attributes: Any) -> None:
+        super().__init__([Guess] * 4, autoreset_mode=mode)
+        self._step, self._reset, self._count = step, reset, 0
+        for name, value in attributes.items():
+            if value is None:
+                delattr(self, name)
+            else:
+                setattr(self, name, value)
 
     def reset(self, **settings: Any) -> Any:
-        return self.start(self, *super().reset(**settings))
+        answer = super().reset(**settings)
+        return self._reset(*answer) if self._reset else answer
 
     def step(self, actions: Any) -> Any:
-        self.steps += 1
-        return self.answer(self, *super().step(actions))
+        self._count += 1
+        answer = super().step(actions)
+        return self._step(self._count, *answer) if self._step else answer
 
 
 def guesses(count: int = 20, mode: str = "Disabled", **settings: Any) -> SyncVectorEnv[Any, Any]:

@@ -172,6 +172,15 @@ def test_a_simulator_with_starts_of_its_own_plays_whole_episodes(mode: Autoreset
     np.testing.assert_array_equal(outcomes[0].returns, outcomes[1].returns)  # it took the seed of the round
 
 
+@pytest.mark.parametrize(("mode", "share"), [(MODES[0], 0.9), (MODES[1], 0.95), (MODES[2], 0.95)])
+def test_a_slot_whose_episode_ends_takes_the_next_at_once(mode: AutoresetMode, share: float) -> None:
+    environment = make_environment(partial(sync, Lengths, 32, mode))
+    policy = LinearPolicy(*environment.spaces)
+    with make_rollout(environment, policy) as rollout:
+        outcome = rollout.play(torch.zeros(1, ParamVector(policy.net).dim), range(2000))
+    assert outcome.slot_utilisation > share
+
+
 def test_few_episodes_leave_most_sub_environments_empty() -> None:
     environment = make_environment(partial(sync, Count, 40, AutoresetMode.NEXT_STEP))
     policy = LinearPolicy(*environment.spaces)

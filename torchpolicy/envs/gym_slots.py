@@ -270,10 +270,15 @@ def _misfit(answer: Any) -> str:
     return f"{odd} as {shortly(ends.get(odd))}"
 
 
-def forget(env: GymEnv) -> None:
-    """Give a Box2D environment a new world: the old one still remembers the previous episode after a reset."""
+def remembers(env: GymEnv) -> bool:
+    """Whether this is a Box2D environment, whose world still remembers the previous episode after a reset."""
     inner: Any = env.unwrapped
-    world = getattr(inner, "world", None)
-    if world is not None and type(world).__module__.startswith("Box2D") and hasattr(inner, "_destroy"):
+    return type(getattr(inner, "world", None)).__module__.startswith("Box2D") and hasattr(inner, "_destroy")
+
+
+def forget(env: GymEnv) -> None:
+    """Give an environment a new world if its old one remembers."""
+    if remembers(env):
+        inner: Any = env.unwrapped
         inner._destroy()
-        inner.world = type(world)(gravity=world.gravity)
+        inner.world = type(inner.world)(gravity=inner.world.gravity)

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 from torchpolicy.base.checks import check_count
 from torchpolicy.base.user_code import blaming
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
-from torchpolicy.envs.gym_slots import forget
+from torchpolicy.envs.gym_slots import GymEnv, forget, remembers
 from torchpolicy.envs.vector_slots import GymVector, Kind, VectorSlots
 from torchpolicy.envs.vector_trial import Trial
 from torchpolicy.policies.parts.encoders import make_encoder
@@ -32,6 +32,11 @@ class Forgetful(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(**settings)
 
 
+def forgetful(env: GymEnv) -> GymEnv:
+    """The environment, made to forget its earlier episodes if it remembers them."""
+    return Forgetful(env) if remembers(env) else env
+
+
 def make_vector(name: str, max_episode_steps: int | None, args: Mapping[str, Any]) -> GymVector:
     """The vector environment of a Gymnasium id, whose sub-environments take seeds of their own where they can.
 
@@ -45,7 +50,7 @@ def make_vector(name: str, max_episode_steps: int | None, args: Mapping[str, Any
     own = spec.vector_entry_point is not None if mode is None else mode == VectorizeMode.VECTOR_ENTRY_POINT.value
     if not own:
         single = {"disable_env_checker": True, "vector_kwargs": {"autoreset_mode": AutoresetMode.DISABLED}}
-        given = single | given | {"wrappers": (*given.get("wrappers", ()), Forgetful)}
+        given = single | given | {"wrappers": (*given.get("wrappers", ()), forgetful)}
     if max_episode_steps is not None:
         given["max_episode_steps"] = max_episode_steps
     return gymnasium.make_vec(name, **given)

@@ -248,9 +248,23 @@ class VectorSlots(EnvSlots):
         Raises:
             CodeError: If the machine, and not the simulator, is the reason: out of memory, or of files.
         """
-        self.close()
+        if self._env is not None:
+            env, self._env = self._env, None
+            _abandon(env)
         if is_exhausted(error):
             raise CodeError(f"{place} failed: {in_a_line(error)}") from error
         details = "".join(traceback.format_exception(error))
         self._why = str(error) if isinstance(error, AnswerError) else f"{place} raised {in_a_line(error)}\n{details}"
         return self._why
+
+
+def _abandon(env: GymVector) -> None:
+    """Close a vector environment whose state is unknown; Gymnasium's would wait for subprocesses that do not answer."""
+    processes = getattr(env, "processes", ())
+    for process in processes:
+        process.kill()
+        process.join()
+    if processes:
+        env.closed = True
+    else:
+        close_quietly(env)
