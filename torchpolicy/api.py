@@ -53,7 +53,7 @@ def train(
     keep: Literal["best", "last"] | None = None,
     restarts: bool | None = None,
     preset: bool = True,
-    backend: Literal["auto", "gymnasium", "native"] = "auto",
+    backend: Literal["auto", "gymnasium", "native", "vector"] = "auto",
     compile: bool = False,
     workers: int = 1,
     device: str | torch.device = "cpu",
@@ -71,8 +71,8 @@ def train(
     preset includes a policy, so it is not used if you bring a policy of your own or change the environment.
 
     Args:
-        env: A Gymnasium id, ``"pkg.mod:callable"``, a callable that returns a ``gymnasium.Env`` (a class is one),
-            or a :class:`TensorEnv`, class or object.
+        env: A Gymnasium id, ``"pkg.mod:callable"``, a callable that returns a ``gymnasium.Env`` (a class is one) or
+            a ``gymnasium.vector.VectorEnv``, or a :class:`TensorEnv`, class or object.
         algorithm: The name of an algorithm (``cem``), a search over ``ParamVector(policy.net)`` that maximises, or a
             learner, which has its policy.
         env_args: Keywords for the environment.
@@ -122,7 +122,8 @@ def train(
             converged or its scores have stood still for 50 generations (:class:`Restarts`). The budget goes on.
         preset: Whether to use the preset.
         backend: ``"gymnasium"``; ``"native"``, our own twin of a Gymnasium id, on tensors or, for MuJoCo, in one shared
-            data structure; or ``"auto"``, the twin if its returns are Gymnasium's to the last bit.
+            data structure; ``"vector"``, what ``gymnasium.make_vec`` makes, with `env_args` such as ``num_envs`` (32 if
+            nothing is given); or ``"auto"``, the twin if its returns are Gymnasium's to the last bit.
         compile: Whether to step an environment on tensors in float32 and in one compiled graph. Compiling takes 5 to
             60 s and a C++ compiler, and results no longer equal Gymnasium's to the last bit. It pays for large
             populations.

@@ -105,7 +105,7 @@ def run(arguments: list[str]) -> None:
         own = given.get("policy")
         given["policy"] = _policy_of(Path(from_run), given)
     if spread is not None:
-        place = {name: given[name] for name in ("env_args", "max_episode_steps", "seed") if name in given}
+        place = {name: given[name] for name in ("env_args", "max_episode_steps", "backend", "seed") if name in given}
         soften(given["policy"], given["env"], spread, **place)
     print_result(train(**given), own)
 

@@ -1,7 +1,7 @@
 """What the rest of the package knows of an environment."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,23 @@ class EnvSlots(ABC):
     observations: Array
     rewards: Array
     truncated: Array
+
+    def clear(self) -> None:  # noqa: B027 - most environments have nothing to do
+        """Take in that no episode goes on, because a new round of episodes is about to begin."""
+
+    def begin(self, seeds: Mapping[int, int], *, alone: bool) -> tuple[list[int], dict[int, str]]:
+        """Start an episode in each of these slots that can begin now; the others are to be asked for again later.
+
+        Args:
+            seeds: {slot: seed of its next episode}, for slots without an episode in progress.
+            alone: Whether no slot has an episode in progress, so that all environments may be reset at once.
+
+        Returns:
+            The slots whose episode has started, and those whose episode failed to start, with the reason.
+        """
+        reasons = {slot: self.reset(slot, seed) for slot, seed in seeds.items()}
+        failed = {slot: reason for slot, reason in reasons.items() if reason is not None}
+        return [slot for slot in seeds if slot not in failed], failed
 
     @abstractmethod
     def reset(self, slot: int, seed: int) -> str | None:
@@ -73,10 +90,14 @@ class Environment:
         time_limit: Steps after which an episode is truncated; None if no limit is known.
         make_slots: (number of slots, dtype of observations) -> slots; refuses if the environment is on tensors.
         backend: ``"native"`` if this package steps it itself, on tensors or in shared MuJoCo slots; ``"gymnasium"`` if
-            Gymnasium does.
+            Gymnasium does, one by one; ``"vector"`` if it is a vector environment.
         tensor_env: The environment itself if it is on tensors; otherwise None.
         first_observation: (*O), the first observation of an episode; None if the environment is on tensors.
         note: A line for the user about how it is stepped; empty if there is nothing to say.
+        width: N, the number of sub-environments of a vector environment, which are all the slots that there are; None
+            where there are as many slots as are wanted.
+        seeded: Whether an episode begins as its seed says, in any slot.
+        stoppable: Whether a slot can leave an episode before its end, and begin another at once.
     """
 
     name: str
@@ -89,6 +110,9 @@ class Environment:
     tensor_env: TensorEnv | None = None
     first_observation: Array | None = None
     note: str = ""
+    width: int | None = None
+    seeded: bool = True
+    stoppable: bool = True
 
     @property
     def on_tensors(self) -> bool:

@@ -1,4 +1,4 @@
-"""Gymnasium environments, by id or from the user's own factory."""
+"""Gymnasium environments, by id or from the user's own factory, alone or as vector environments."""
 
 import importlib.util
 import re
@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium import Space
 from gymnasium.envs.registration import EnvSpec, find_highest_version, parse_env_id
+from gymnasium.vector import VectorEnv
 
 from torchpolicy.base.checks import LONGEST_EPISODE, check_count
 from torchpolicy.base.errors import CodeError
@@ -18,13 +19,15 @@ from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, blaming, in_a_line
 from torchpolicy.envs.base import Environment, MakeSlots
 from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly, time_limit
+from torchpolicy.envs.vector import make_vector, vector_environment
+from torchpolicy.envs.vector_slots import GymVector
 from torchpolicy.policies.parts.encoders import Encoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
 
 SHARED = "Gymnasium's own MuJoCo environments of version 5, unchanged, on MuJoCo 3.0 or later"
 """Which MuJoCo environments the package steps itself."""
 
-GymFactory = Callable[..., GymEnv]
+GymFactory = Callable[..., GymEnv | GymVector]
 
 
 def gym_environment(
@@ -33,15 +36,18 @@ def gym_environment(
     max_episode_steps: int | None = None,
     *,
     shared: bool = True,
+    vector: bool = False,
 ) -> Environment:
     """Describe a Gymnasium environment; one is made to look at.
 
     Args:
-        env: A Gymnasium id, or a callable that returns a ``gymnasium.Env`` (a class is one).
+        env: A Gymnasium id, or a callable that returns a ``gymnasium.Env`` (a class is one) or a
+            ``gymnasium.vector.VectorEnv``.
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, instead of the one that a Gymnasium id has; a callable's environment
             keeps its own limit, too, and the shorter of the two holds.
         shared: Whether slots may share one MuJoCo data structure, where they can.
+        vector: Whether to make a vector environment of an id.
 
     Raises:
         ValueError: If it cannot be made, with Gymnasium's own reason.
@@ -50,9 +56,11 @@ def gym_environment(
         max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
-    name, make = _name_and_maker(env, max_episode_steps, dict(env_args or {}))
+    name, make = _name_and_maker(env, max_episode_steps, dict(env_args or {}), vector=vector)
     example = _make_example(name, make)
     try:
+        if isinstance(example, VectorEnv):
+            return vector_environment(name, make, example, max_episode_steps)
         if callable(env):
             _check_second(name, make, example)
         observation_space, action_space = _supported_spaces(name, example)
@@ -81,17 +89,17 @@ def gym_environment(
 
 
 def _name_and_maker(
-    env: object, max_episode_steps: int | None, args: dict[str, Any]
-) -> tuple[str, Callable[[], GymEnv]]:
+    env: object, max_episode_steps: int | None, args: dict[str, Any], *, vector: bool
+) -> tuple[str, Callable[[], Any]]:
     """What to call the environment, and what makes one."""
     if isinstance(env, str):
-        return env, partial(_make_by_id, env, max_episode_steps, args)
+        return env, partial(make_vector if vector else _make_by_id, env, max_episode_steps, args)
     if callable(env):
         return getattr(env, "__name__", type(env).__name__), partial(env, **args)
     raise ValueError(f"env must be a Gymnasium id or a callable that returns a gymnasium.Env, got {env!r}")
 
 
-def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
+def _make_example(name: str, make: Callable[[], object]) -> GymEnv | GymVector:
     """An environment to look at."""
     try:
         example: object = make()
@@ -104,7 +112,7 @@ def _make_example(name: str, make: Callable[[], GymEnv]) -> GymEnv:
         raise
     except BaseException as error:
         raise CodeError(f"making {name} failed: {in_a_line(error)}") from error
-    if not isinstance(example, gymnasium.Env):
+    if not isinstance(example, gymnasium.Env | VectorEnv):
         raise ValueError(f"{name} should return a gymnasium.Env, got {type(example).__name__}")
     return example
 

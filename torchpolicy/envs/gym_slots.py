@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from torchpolicy.base.checks import LONGEST_EPISODE
@@ -65,7 +66,7 @@ class GymSlots(EnvSlots):
             if env is None:
                 env = self._open(slot)
             place = "reset"
-            _forget(env)
+            forget(env)
             observation, _ = env.reset(seed=seed)
             self.observations[slot] = self._encoder.check([observation])[0]
             self._steps[slot] = 0
@@ -212,7 +213,7 @@ def time_limit(env: GymEnv) -> int | None:
     return min(limits, default=None)
 
 
-def close_quietly(env: GymEnv, *, silent: bool = False) -> bool:
+def close_quietly(env: "GymEnv | VectorEnv[Any, Any, Any]", *, silent: bool = False) -> bool:
     """Close an environment, and only warn if that fails.
 
     Args:
@@ -269,10 +270,15 @@ def _misfit(answer: Any) -> str:
     return f"{odd} as {shortly(ends.get(odd))}"
 
 
-def _forget(env: GymEnv) -> None:
-    """Give a Box2D environment a new world: the old one still remembers the previous episode after a reset."""
+def remembers(env: GymEnv) -> bool:
+    """Whether this is a Box2D environment, whose world still remembers the previous episode after a reset."""
     inner: Any = env.unwrapped
-    world = getattr(inner, "world", None)
-    if world is not None and type(world).__module__.startswith("Box2D") and hasattr(inner, "_destroy"):
+    return type(getattr(inner, "world", None)).__module__.startswith("Box2D") and hasattr(inner, "_destroy")
+
+
+def forget(env: GymEnv) -> None:
+    """Give an environment a new world if its old one remembers."""
+    if remembers(env):
+        inner: Any = env.unwrapped
         inner._destroy()
-        inner.world = type(world)(gravity=world.gravity)
+        inner.world = type(inner.world)(gravity=inner.world.gravity)

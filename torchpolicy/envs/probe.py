@@ -27,6 +27,12 @@ TRIES = 8
 FIRST_SECONDS, SECONDS = 0.15, 0.8
 """Seconds after which the first episode, and all together, are cut short. A slow reset may take longer."""
 
+OWN_STARTS = (
+    "{} takes no seed for each episode: candidates meet different starts, results depend on the number of its "
+    "sub-environments ({}) and of processes, and a resumed run goes on, but not to the last bit"
+)
+"""What is said of a vector environment that does not begin an episode as its seed says."""
+
 
 class Script(NamedTuple):
     """An episode to play: its seed, and actions (STEPS, …)."""
@@ -51,7 +57,7 @@ def check_environment(environment: Environment) -> str | None:
     """Play a few steps of an environment several times: alone, used, and beside another.
 
     Args:
-        environment: The environment. One on tensors is not played.
+        environment: The environment. One on tensors is not played, and a vector environment was played already.
 
     Returns:
         One line that says why its episodes are no pure functions, and which promises do not hold then; None if nothing
@@ -60,6 +66,8 @@ def check_environment(environment: Environment) -> str | None:
     Raises:
         ValueError: If not even a first step succeeds.
     """
+    if environment.width is not None:
+        return None if environment.seeded else OWN_STARTS.format(environment.name, environment.width)
     if environment.on_tensors:
         return None
     dtype = make_encoder(environment.observation_space).observation_dtype or torch.float64

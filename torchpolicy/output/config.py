@@ -62,7 +62,8 @@ FIELDS: dict[str, Kind] = {
     "restarts": FLAG,
     "checkpoint_seconds": number(0),
     "slots": whole(1),
-    "backend": one_of("gymnasium", "native"),
+    "backend": one_of("gymnasium", "native", "vector"),
+    "starts": one_of("of the seed", "of the simulator"),
     "compile": FLAG,
     "device": Kind("a device, as cpu or cuda:1", lambda value: re.fullmatch(r"[a-z]+(:\d+)?", str(value)) is not None),
     "versions": table_of(TEXT),
@@ -76,6 +77,7 @@ SINCE: dict[str, Any] = {
     "failed": "dropped",
     "keep": "last",
     "restarts": False,
+    "starts": "of the seed",
     "stop_early": False,
 }
 """Fields that runs of earlier versions lack, and the values that those runs had."""

@@ -22,6 +22,9 @@ LONGEST_SIDE = 400
 FRAMES_A_SECOND = 25
 """Speed of a picture if the environment has none of its own."""
 
+OF_VECTORS = ("num_envs", "vectorization_mode", "vector_kwargs")
+"""Arguments of ``gymnasium.make_vec`` that a single environment, which is drawn, does not have."""
+
 
 def make(env: str, env_args: Mapping[str, Any], limit: int | None, mode: str | None) -> gymnasium.Env[Any, Any]:
     """The environment, made with the render mode `mode`. None makes it without one."""
@@ -31,7 +34,8 @@ def make(env: str, env_args: Mapping[str, Any], limit: int | None, mode: str | N
         sys.path.append(str(Path.cwd()))
         made = getattr(importlib.import_module(module), name)(**args)
         return made if limit is None else gymnasium.wrappers.TimeLimit(made, limit)
-    return gymnasium.make(env, max_episode_steps=limit, disable_env_checker=True, **args)
+    single = {name: value for name, value in args.items() if name not in OF_VECTORS}
+    return gymnasium.make(env, max_episode_steps=limit, disable_env_checker=True, **single)
 
 
 def show(take: Mapping[str, Any]) -> None:

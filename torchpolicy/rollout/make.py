@@ -47,7 +47,7 @@ def choose_slots(
         noise_rank: The rank of the populations that will play; None unless it is low.
     """
     if not environment.on_tensors:
-        return SLOTS
+        return 32 * ceil((environment.width or SLOTS) / 32)
     vector = ParamVector(policy.net)
     each = numbers_each(vector.slices, noise_rank) * vector.dtype.itemsize
     widest, room = COMPILED_WIDEST if compile else WIDEST, ROOM
@@ -96,8 +96,13 @@ def check_stopping(environment: Environment) -> None:
     """Refuse to stop episodes early where they are stepped all together.
 
     Raises:
-        ValueError: If the environment is on tensors.
+        ValueError: If the environment is on tensors, or is a simulator that alone decides when episodes begin.
     """
+    if not environment.stoppable:
+        raise ValueError(
+            f"stop_early=True saves nothing in {environment.name}, which resets a sub-environment at the end of its "
+            "episode only (a vector environment with autoreset_mode DISABLED can be reset at any time)"
+        )
     if environment.on_tensors:
         raise ValueError(
             f"stop_early=True is for environments that are stepped one by one, and {environment.name} is on tensors "

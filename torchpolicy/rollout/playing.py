@@ -1,11 +1,12 @@
 """The episodes in progress, one in each slot, and those that wait for a slot."""
 
 from collections.abc import Iterator
+from itertools import islice
 from math import isfinite
 
 import numpy as np
 
-from torchpolicy.base.finite import find_not_finite, why_not_finite
+from torchpolicy.base.finite import find_not_finite
 from torchpolicy.envs.base import EnvSlots
 from torchpolicy.policies.parts.normalizer import Moments
 from torchpolicy.rollout.action_noise import ActionNoise
@@ -36,7 +37,7 @@ class Playing:
         stopping: Says which episodes are to be stopped.
 
     Attributes:
-        live: The slots with an episode in progress.
+        live: The slots with an episode in progress, in ascending order.
         tick: Steps so far.
     """
 
@@ -59,15 +60,22 @@ class Playing:
         self._memory, self._noise, self._moments = memory, noise, moments
         self._recording, self._stopping = recording, stopping
         self._episodes: dict[int, Episode] = {}  # those in progress, by slot
-        self._totals = np.zeros(len(envs.rewards))  # their rewards so far
+        self._waiting: dict[int, Episode] = {}  # those that begin as soon as their slot can
+        self._totals = np.zeros(len(envs.rewards))  # rewards so far of those in progress
         self.live: list[int] = []
         self.tick = self._busy = 0
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is an episode in progress, or one that waits for its slot."""
+        return bool(self._episodes or self._waiting)
+
     def begin(self, count: int) -> None:
         """Start the first episodes, in `count` slots."""
+        self._envs.clear()
         for slot in range(count):
-            self._start_next(slot)
-        self.live = list(self._episodes)
+            self._take_next(slot)
+        self._start_waiting()
 
     def advance(self, ended: list[int], failed: dict[int, str], mute: dict[int, str]) -> None:
         """Take in a step of all live slots, and start the next episodes where some have ended.
@@ -91,31 +99,46 @@ class Playing:
             self._fail(slot, self.tick - 1, reason)
         for slot in self._stopping.look(self.tick, self._totals):
             self._fall_behind(slot)
-        if len(self._episodes) < len(self.live):
-            self.live = list(self._episodes)
+        if len(self._episodes) < len(self.live) or self._waiting:
+            self._start_waiting()
 
     @property
     def utilisation(self) -> float:
         """The share of slots with an episode, a mean over the steps."""
         return self._busy / max(1, self.tick * len(self._totals))
 
-    def _start_next(self, slot: int) -> None:
-        """Let a slot take the next episode of the queue that can be started; without one it stays empty."""
-        envs = self._envs
-        for episode in self._queue:
-            reason = envs.reset(slot, episode.seed) or why_not_finite("observation", envs.observations[slot])
-            if reason is not None:
-                self._outcome.fail(episode, 0, reason)
-                continue
-            self._members.write(slot, self._population[episode.candidate])
-            self._memory.restart(slot)
-            self._noise.restart(slot, episode.episode)
-            self._moments.restart(slot)
-            self._totals[slot], episode.started, self._episodes[slot] = 0.0, self.tick, episode
-            self._stopping.start(slot, episode)
-            return
+    def _take_next(self, slot: int) -> None:
+        """Let a slot, whose episode is over, take the next episode of the queue; without one it stays empty."""
         self._episodes.pop(slot, None)
-        envs.observations[slot] = envs.rewards[slot] = 0  # nothing of a failure lingers
+        self._envs.observations[slot] = self._envs.rewards[slot] = 0  # nothing of a failure lingers
+        for episode in islice(self._queue, 1):
+            self._waiting[slot] = episode
+
+    def _start_waiting(self) -> None:
+        """Start the episodes that wait, where the slot can begin one; one that fails makes room for the next."""
+        envs = self._envs
+        while self._waiting:
+            seeds = {slot: episode.seed for slot, episode in self._waiting.items()}
+            started, failed = envs.begin(seeds, alone=not self._episodes)
+            failed |= find_not_finite("observation", started, envs.observations)
+            for slot in started:
+                if slot not in failed:
+                    self._start(slot, self._waiting.pop(slot))
+            for slot, reason in failed.items():
+                self._outcome.fail(self._waiting.pop(slot), 0, reason)
+                self._take_next(slot)
+            if not failed:
+                break
+        self.live = sorted(self._episodes)
+
+    def _start(self, slot: int, episode: Episode) -> None:
+        """Let a slot play an episode, whose first observation is there."""
+        self._members.write(slot, self._population[episode.candidate])
+        self._memory.restart(slot)
+        self._noise.restart(slot, episode.episode)
+        self._moments.restart(slot)
+        self._totals[slot], episode.started, self._episodes[slot] = 0.0, self.tick, episode
+        self._stopping.start(slot, episode)
 
     def _find_failures(self) -> dict[int, str]:
         """Live slots whose observation, or now and then whose sum of rewards, is not finite, and which."""
@@ -125,7 +148,7 @@ class Playing:
         return failed | find_not_finite("observation", self.live, self._envs.observations)
 
     def _finish(self, slot: int) -> bool:
-        """Enter the episode of a slot, which ended, and start the next; do neither if its return is not finite."""
+        """Enter the episode of a slot, which ended, and take the next; do neither if its return is not finite."""
         episode, total = self._episodes[slot], self._totals[slot]
         if not isfinite(total):
             return False
@@ -133,18 +156,18 @@ class Playing:
         self._stopping.end(slot, episode, total, length)
         self._outcome.finish(episode, length, total, truncated, self._moments.of(slot))
         self._recording.keep(episode.number, slot, episode.started, self.tick)
-        self._start_next(slot)
+        self._take_next(slot)
         return True
 
     def _fail(self, slot: int, tick: int, reason: str) -> None:
-        """Enter the episode of a slot as failed after the engine's step `tick`, and start the next."""
+        """Enter the episode of a slot as failed after the engine's step `tick`, and take the next."""
         episode, length = self._episodes[slot], tick - self._episodes[slot].started
         self._stopping.end(slot, episode, np.nan, length)
         self._outcome.fail(episode, length, reason)
-        self._start_next(slot)
+        self._take_next(slot)
 
     def _fall_behind(self, slot: int) -> None:
-        """Mark the episode of a slot as behind the reference; stop it, unless it is spared, and start the next."""
+        """Mark the episode of a slot as behind the reference; stop it, unless it is spared, and take the next."""
         episode, total, outcome = self._episodes[slot], self._totals[slot], self._outcome
         place = episode.candidate, episode.episode
         outcome.behind[place] = True
@@ -156,4 +179,4 @@ class Playing:
         outcome.stopped[place] = True
         gain, outcome.completed[place] = self._stopping.stop(slot, episode)
         outcome.finish(episode, self.tick - episode.started, total + gain, False, self._moments.of(slot))
-        self._start_next(slot)
+        self._take_next(slot)

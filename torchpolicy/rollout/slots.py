@@ -212,8 +212,9 @@ class Rollout:
             recording=recording,
             stopping=stopping,
         )
-        playing.begin(min(self.slots, ceil(total / group.size)))  # the other processes have their share
-        while playing.live:
+        width = self.environment.width or self.slots
+        playing.begin(min(width, ceil(total / group.size)))  # the other processes have their share
+        while playing.goes_on:
             clock.start()
             inputs = pipeline.encode(self._observations)  # (S, *input_shape), all S, always
             moments.add(inputs.numpy())

@@ -14,7 +14,9 @@ from torchpolicy.output.config import FIELDS, OLD_NAMES, check_config_format, mo
 from torchpolicy.runs.folder import name_of
 from torchpolicy.runs.settings import RECORDED, Settings
 
-FOR_THE_RECORD = ("format_version", "preset", "initial_weights", "net", "slots", "versions", "identity", "checksum")
+FOR_THE_RECORD = (
+    *("format_version", "preset", "initial_weights", "net", "slots", "starts", "versions", "identity", "checksum"),
+)
 """Fields of ``config.json`` that only say what came of the settings."""
 
 KNOWN = tuple(each.name for each in fields(Settings) if each.name != "callbacks")

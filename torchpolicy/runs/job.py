@@ -244,6 +244,7 @@ def _record(
         **asdict(plan),
         "restarts": bool(settings.restarts),
         "backend": environment.backend,
+        "starts": "of the seed" if environment.seeded else "of the simulator",
         "compile": settings.compile,
         "device": str(settings.device),
     }

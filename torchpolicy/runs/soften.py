@@ -33,6 +33,7 @@ def soften(
     *,
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
+    backend: str = "auto",
     episodes: int = 20,
     seed: int = 0,
 ) -> Policy:
@@ -55,6 +56,7 @@ def soften(
             largest possible, at most 1, for others. Above 0.
         env_args: Keywords for the environment.
         max_episode_steps: Time limit of an episode in steps, instead of the environment's own.
+        backend: Implementation of the environment, as :func:`train` takes it.
         episodes: Number of episodes, whose actions are sampled as the policy does at the beginning.
         seed: Seed of the episodes.
 
@@ -73,7 +75,7 @@ def soften(
         return policy
     check_range("spread", spread, 0, 1, open_low=True)
     check_count("episodes", episodes, at_least=1, at_most=MOST_EPISODES)
-    environment = make_environment(env, env_args, max_episode_steps)
+    environment = make_environment(env, env_args, max_episode_steps, backend)
     with make_rollout(environment, policy) as rollout, one_thread():
         _, met = rollout.collect(episode_seeds(check_seed(seed), Stream.EVALUATION, 0, episodes))
     outputs = Lesson.of(policy, met, torch.zeros(len(met.rewards))).outputs(policy, None).double()

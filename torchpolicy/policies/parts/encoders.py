@@ -45,8 +45,8 @@ class Encoder(nn.Module, ABC):
         return [self]
 
     @abstractmethod
-    def check(self, observations: list[Any]) -> Array:
-        """Put N observations that came from environments into one array (N, *O).
+    def check(self, observations: list[Any] | Array) -> Array:
+        """Put N observations that came from environments, in a list or an array, into a new array (N, *O).
 
         Raises:
             ObservationError: If one of them does not lie in the space.
@@ -87,7 +87,7 @@ class BoxEncoder(Encoder):
         self._is_scaled = space.dtype == np.uint8 and len(space.shape) >= 2 and full
         self.is_image = self._is_scaled or (isinstance(space, Box) and len(space.shape) >= 3)
 
-    def check(self, observations: list[Any]) -> Array:
+    def check(self, observations: list[Any] | Array) -> Array:
         array = _stacked(observations)
         kinds = "biuf" if self.observation_dtype is None else "bu"
         if array.shape != (len(observations), *self.observation_shape) or array.dtype.kind not in kinds:
@@ -122,7 +122,7 @@ class OneHotEncoder(Encoder):
         place = np.arange(sizes.size).repeat(sizes.ravel())  # for each value, the index of the number it belongs to
         self.register_buffer("place", torch.from_numpy(place), persistent=False)
 
-    def check(self, observations: list[Any]) -> Array:
+    def check(self, observations: list[Any] | Array) -> Array:
         array = _stacked(observations)
         whole = array.shape == (len(observations), *self.observation_shape) and array.dtype.kind in "iu"
         if not (whole and self._holds(array)):
@@ -179,7 +179,7 @@ class JoinedEncoder(Encoder):
     def leaves(self) -> list[Encoder]:
         return [leaf for part in self._parts for leaf in part.leaves]
 
-    def check(self, observations: list[Any]) -> Array:
+    def check(self, observations: list[Any] | Array) -> Array:
         for observation in observations:
             if not isinstance(observation, COLLECTIONS) or len(observation) != len(self._keys):
                 raise ObservationError(f"observation is {observation!r}, its space has {self._keys}")
