@@ -8,6 +8,7 @@ from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
+from torchpolicy.output.comparison import compare
 from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
@@ -80,6 +81,7 @@ __all__ = [
     "TensorRollout",
     "__version__",
     "callbacks",
+    "compare",
     "evaluate",
     "export",
     "load",
