@@ -58,7 +58,7 @@ def test_the_command_prints_it(runs: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["compare", str(runs), "--threshold", "20"]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "CartPole-v1"
-    assert " ".join(told[1].split()) == "seeds IQM 95 % interval worst seed at 20 env steps seconds"
+    assert " ".join(told[1].split()) == "seeds IQM 95 % interval worst seed reach 20 env steps seconds"
     worst = min(range(3), key=lambda seed: score(runs / f"cem8-s{seed}"))
     (line,) = [line for line in told[:4] if line.startswith("cem population=8")]
     assert f"{score(runs / f'cem8-s{worst}'):.1f} ({worst})" in line

@@ -76,7 +76,7 @@ class Group:
     @classmethod
     def of_torchrun(cls) -> "Group":
         """The group in which ``torchrun`` started this process; a group of one if it did not."""
-        if "TORCHELASTIC_RUN_ID" not in os.environ:
+        if not from_torchrun():
             return cls()
         store, rank, size = next(iter(rendezvous("env://", timeout=PATIENCE)))
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -185,6 +185,16 @@ class Group:
             except RuntimeError:
                 return "lost the others"
         return f"no answer from process {', '.join(missing)}" if missing else "lost the others"
+
+
+def from_torchrun() -> bool:
+    """Whether ``torchrun`` started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _claim(store: Store, name: str, chunk: int) -> int:

@@ -14,8 +14,8 @@ from torchpolicy.output.saved_policy import load_evaluation
 from torchpolicy.output.summary import improvement, improvement_interval, iqm, iqm_interval
 from torchpolicy.output.writers.jsonl import STEPS
 
-HEADS = ("", "seeds", "IQM", "95 % interval", "worst seed", "at", "env steps", "seconds")
-"""Heads of the table's columns; the threshold follows "at"."""
+HEADS = ("", "seeds", "IQM", "95 % interval", "worst seed", "reach", "env steps", "seconds")
+"""Heads of the table's columns; the threshold follows "reach"."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Comparison:
         """The lines of one environment."""
         rows = [row for row in self.rows if row.env == env]
         threshold = rows[0].threshold
-        heads = [f"at {threshold:g}" if head == "at" and threshold is not None else head for head in HEADS]
+        heads = [f"reach {threshold:g}" if head == "reach" and threshold is not None else head for head in HEADS]
         digits = 3 if max(float(abs(row.scores).max()) for row in rows) < 10 else 1
         lines = [env, *_aligned([heads, *(row.cells(digits) for row in rows)])]
         pairs = [
