@@ -9,7 +9,7 @@ import pytest
 import torchpolicy as tp
 from torchpolicy.cli import main
 from torchpolicy.output import returns
-from torchpolicy.output.plots import find_runs, group_runs
+from torchpolicy.output.collection import find_runs, group_runs
 from torchpolicy.output.summary import iqm, iqm_interval
 
 

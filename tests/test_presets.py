@@ -34,7 +34,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         return Path()
 
     monkeypatch.setattr(api, "run", keep)
-    monkeypatch.setattr(api, "_result", lambda job, folder, env: None)
+    monkeypatch.setattr(api, "result_of", lambda job, folder, env: None)
     return jobs
 
 

@@ -8,6 +8,8 @@ from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
+from torchpolicy.many.seeds import SeedsError, train_seeds
+from torchpolicy.output.comparison import compare
 from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
@@ -76,11 +78,13 @@ __all__ = [
     "Rollout",
     "RunError",
     "Search",
+    "SeedsError",
     "SepCMA",
     "TensorEnv",
     "TensorRollout",
     "__version__",
     "callbacks",
+    "compare",
     "evaluate",
     "export",
     "landscape",
@@ -94,4 +98,5 @@ __all__ = [
     "resume",
     "soften",
     "train",
+    "train_seeds",
 ]

@@ -149,10 +149,19 @@ def train(
         ValueError: If an argument is unknown, out of range, or does not fit the others.
         RunError: If more than half of the candidates failed in two generations running, or a callback failed.
     """
-    settings, taken = with_preset(settings_of(locals()))
-    weights_given = not _makes_again(policy, settings.policy_args) or not isinstance(algorithm, str)
-    job = make_job(settings, preset=taken, weights_given=weights_given)
-    return _result(job, run(job, log_dir, run_dir, workers), env)
+    job = job_of(locals())
+    return result_of(job, run(job, log_dir, run_dir, workers), env)
+
+
+def job_of(arguments: Mapping[str, Any]) -> Job:
+    """The run that all arguments of :func:`train`, by their names, stand for: put together, and not started.
+
+    Raises:
+        ValueError: If an argument is unknown, out of range, or does not fit the others.
+    """
+    settings, taken = with_preset(settings_of(arguments))
+    named = isinstance(arguments["algorithm"], str) and _makes_again(arguments["policy"], settings.policy_args)
+    return make_job(settings, preset=taken, weights_given=not named)
 
 
 def resume(
@@ -210,7 +219,7 @@ def resume(
         **recorded | budget,
     )
     job = make_job(settings, preset=config["preset"], weights_given=config["initial_weights"] == "given")
-    return _result(job, run(job, "", run_dir, workers), settings.env)
+    return result_of(job, run(job, "", run_dir, workers), settings.env)
 
 
 def _is_object(value: object) -> bool:
@@ -224,8 +233,8 @@ def _makes_again(policy: object, policy_args: Mapping[str, Any] | None) -> bool:
     return named and "seed" not in (policy_args or {})
 
 
-def _result(job: Job, folder: Path, env: str | EnvFactory | None) -> Result:
-    """What training came to, read back from the run's folder."""
+def result_of(job: Job, folder: Path, env: str | EnvFactory | None) -> Result:
+    """What training came to, read back from the run's folder. The job's policy gets the weights that were kept."""
     metrics = [row for _, row in read_rows(folder, inf)]
     environment = {name: job.config[name] for name in ("env_args", "max_episode_steps", "backend")}
     if not isinstance(env, str):

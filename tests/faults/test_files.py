@@ -13,8 +13,8 @@ import pytest
 
 import torchpolicy as tp
 from torchpolicy.cli import main
+from torchpolicy.output.collection import find_runs
 from torchpolicy.output.config import FIELDS as CONFIG_FIELDS
-from torchpolicy.output.plots import find_runs
 from torchpolicy.output.saved_policy import FIELDS as POLICY_FIELDS
 from torchpolicy.output.writers.jsonl import JsonlWriter
 

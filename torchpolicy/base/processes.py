@@ -219,6 +219,11 @@ def is_launched(environ: Mapping[str, str]) -> bool:
     return True
 
 
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _claim(store: Store, name: str, chunk: int) -> int:
     return int(store.add(name, chunk))
 

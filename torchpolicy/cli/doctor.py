@@ -9,6 +9,7 @@ import shutil
 
 import torch
 
+from torchpolicy.base.processes import usable_cores
 from torchpolicy.base.version import __version__
 from torchpolicy.cli.base import as_options, parse
 from torchpolicy.rollout.make import COMPILERS
@@ -42,8 +43,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _processor() -> str:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{usable} cores, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{usable_cores()} cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _threads() -> str:

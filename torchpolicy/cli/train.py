@@ -1,5 +1,6 @@
 """Train a policy and save it in a run folder."""
 
+import shlex
 import sys
 import types
 from collections.abc import Callable
@@ -13,7 +14,10 @@ from torch import Tensor
 
 from torchpolicy.api import train
 from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, settings_options, words_of
+from torchpolicy.many.seeds import SeedsError, seeds_in_words, train_seeds
+from torchpolicy.output.comparison import compare
 from torchpolicy.output.config import OLD_NAMES
+from torchpolicy.output.plots import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import policy_names
 from torchpolicy.runs.algorithms import Algorithm, algorithm_class, algorithm_names, descriptions_of, hyperparameters_of
@@ -61,16 +65,36 @@ OWN: dict[str, tuple[Any, str]] = {
         "its choices, or for Box actions their standard deviation. What it does greedily stays the same.",
     ),
 }
-"""Options of this command that are no settings: type and help."""
+"""Options of this command about the policy, and the file of settings, that are no settings: type and help."""
+
+
+SEVERAL: dict[str, tuple[Any, str]] = {
+    "seeds": (
+        str | None,
+        "Seeds to train with instead of one, such as 0-9 or 0,3,5 or 0-3,7. Each gets a whole run, the same as with "
+        "--seed alone, and all of them lie in one folder, --run-dir or a new one in --log-dir. If this is interrupted, "
+        "the same command goes on where it was.",
+    ),
+    "jobs": (
+        int | None,
+        "Number of runs that --seeds trains at a time, each in a process of its own. If not set, it is the number of "
+        "cores, divided by --workers.",
+    ),
+}
+"""Options for several seeds: type and help."""
 
 
 def _run_options() -> Any:
     """The options that are the same for every algorithm."""
     settings = settings_options([each.name for each in fields(Settings)], policy=OF_POLICY)
-    place = [name for name, *_ in settings].index("normalize_observations")  # after those of the policy
-    own = [(name, Annotated[kind, tyro.conf.arg(help=text)], None) for name, (kind, text) in OWN.items()]
+    options = []
+    for each in settings:
+        more = {"policy_args": OWN, "seed": SEVERAL}.get(each[0], {})
+        options += [
+            each,
+            *((name, Annotated[kind, tyro.conf.arg(help=text)], None) for name, (kind, text) in more.items()),
+        ]
     namespace = {"__doc__": "Settings of a run, the same for every algorithm."}
-    options = [*settings[:place], *own, *settings[place:]]
     return as_options(make_dataclass("RunSettings", options, namespace=namespace))
 
 
@@ -91,6 +115,7 @@ def run(arguments: list[str]) -> None:
     arguments = _apart("--hidden", _with_new_names(arguments))
     options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:])
     given = _given(vars(options.run) | vars(options.hyperparameters), arguments) | {"algorithm": name}
+    several = _several(given)
     from_run, spread = given.pop("from", None), given.pop("soften", None)
     if spread is not None and from_run is None:
         raise ValueError("--soften is for the policy of --from: name its run, too")
@@ -107,7 +132,49 @@ def run(arguments: list[str]) -> None:
     if spread is not None:
         place = {name: given[name] for name in ("env_args", "max_episode_steps", "backend", "seed") if name in given}
         soften(given["policy"], given["env"], spread, **place)
-    print_result(train(**given), own)
+    if several:
+        given.pop("seed", None)  # which a file of settings may hold
+        _train_seeds(given | several)
+    else:
+        print_result(train(**given), own)
+
+
+def _several(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the options for several seeds from those that were given; empty if there are none."""
+    taken = {name: given.pop(name) for name in SEVERAL if name in given}
+    if "seeds" in taken:
+        if "seed" in given:
+            raise ValueError("--seed and --seeds are two ways to say the same: leave one of them out")
+        taken["seeds"] = seeds_in_words(taken["seeds"])
+    elif taken:
+        raise ValueError("--jobs goes with --seeds: it says how many of them are trained at a time")
+    return taken
+
+
+def _train_seeds(given: dict[str, Any]) -> None:
+    """Train with several seeds, and print what they came to.
+
+    Raises:
+        SeedsError: If a seed failed, after everything else was printed.
+    """
+    failed = None
+    try:
+        folder = train_seeds(**given)[0].run_dir.parent
+    except SeedsError as error:
+        folder, failed = error.run_dir, error
+        if not error.results:
+            raise
+    print(compare(folder))
+    try:
+        print(f"\ncurves {plot(folder, folder / 'curves.png')}")
+    except ValueError as error:  # matplotlib is missing
+        print(f"\ncurves none: {error}")
+    print(f"runs   {folder}")
+    others = folder if "run_dir" in given else folder.parent  # with what else was trained in this environment
+    print(f"next   torchpolicy compare {shlex.quote(str(others))}")
+    print(f"       tensorboard --logdir {shlex.quote(str(folder))}", flush=True)
+    if failed is not None:
+        raise failed
 
 
 def _config_of(arguments: list[str]) -> str | None:

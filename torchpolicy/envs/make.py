@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NoReturn
 
+import gymnasium
 from gymnasium.spaces import Dict, Tuple
 
 from torchpolicy.base.checks import LONGEST_EPISODE, check_choice, check_count
@@ -135,3 +136,12 @@ def tensor_environment(
 def _takes(env: type[TensorEnv], args: Mapping[str, Any] | None) -> bool:
     """Whether an environment has all these arguments."""
     return set(args or {}) <= set(inspect.signature(env).parameters)
+
+
+def known_threshold(env: str) -> float | None:
+    """The return at which one of Gymnasium's registered environments counts as solved; None if it has none.
+
+    Nothing is imported or made for it, so an environment of another package, or of the user's own, has none.
+    """
+    spec = gymnasium.registry.get(env)
+    return None if spec is None or spec.reward_threshold is None else float(spec.reward_threshold)

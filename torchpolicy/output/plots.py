@@ -1,8 +1,7 @@
 """Learning curves of runs, over environment steps and over seconds."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ import numpy as np
 
 from torchpolicy.base.checks import suggestion
 from torchpolicy.base.types import Array
-from torchpolicy.output.config import CONFIG, read_config
+from torchpolicy.output.collection import Run, find_runs, group_runs
 from torchpolicy.output.summary import iqm, iqm_interval
-from torchpolicy.output.writers.jsonl import NAME as METRICS
-from torchpolicy.output.writers.jsonl import STEPS, read_rows
+from torchpolicy.output.writers.jsonl import STEPS
 
 DEFAULT = "eval/mean_reward"
 """The metric that is drawn if none is asked for."""
@@ -27,32 +25,8 @@ LABELS = {
 
 AXES = {STEPS: "environment steps", "time/elapsed": "seconds"}
 
-NEEDED = ("env", "algorithm", "hyperparameters", "policy", "episodes", "normalize_observations", "step_penalty")
-"""Fields of a run's configuration by which runs are told apart."""
-
 POINTS, RESAMPLES = 200, 300
 """Points of a curve, and bootstrap resamples for the interval at each point."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as read from its folder.
-
-    Attributes:
-        folder: The run's folder.
-        config: Its configuration.
-        rows: Its metrics, one dictionary for each generation.
-    """
-
-    folder: Path
-    config: Mapping[str, Any]
-    rows: list[dict[str, Any]]
-
-    def curve(self, axis: str, score: str) -> tuple[Array, Array]:
-        """The values of two metrics, (n,) and (n,), in the generations that have both."""
-        points = [(row[axis], row[score]) for row in self.rows if None not in (row.get(axis), row.get(score))]
-        x, y = np.array(points, float).reshape(-1, 2).T
-        return x, y
 
 
 def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png", metric: str | None = None) -> Path:
@@ -76,7 +50,7 @@ def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png",
         ValueError: If there is nothing to draw, a run lacks the `metric`, or matplotlib is missing.
     """
     mpl, figure_of, formatter = matplotlib()
-    found = find_runs([runs] if isinstance(runs, str | Path) else runs)
+    found = find_runs(runs)
     envs = sorted({run.config["env"] for run in found})
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
         figure = figure_of(figsize=(9, 3.4 * len(envs)), layout="constrained")
@@ -111,53 +85,6 @@ def matplotlib() -> tuple[Any, Any, Any]:
     except ImportError as error:
         raise ValueError('drawing needs matplotlib: pip install "torchpolicy[plots]"') from error
     return mpl, Figure, EngFormatter
-
-
-def find_runs(places: Iterable[str | Path]) -> list[Run]:
-    """All runs in some places, each of which is a run's folder or contains run folders.
-
-    Raises:
-        ValueError: If a place contains no run with metrics, or a file of a run is damaged.
-    """
-    found: dict[Path, Run] = {}
-    for place in map(Path, places):
-        folders = [path.parent for path in sorted(place.rglob(CONFIG))]
-        read = [(folder, _rows(folder)) for folder in folders]
-        runs = [Run(folder, read_config(folder, NEEDED), rows) for folder, rows in read if rows]
-        if not runs:
-            raise ValueError(f"{place}: no run with metrics in there, a folder with {CONFIG} and {METRICS}")
-        found |= {run.folder.resolve(): run for run in runs}
-    if not found:
-        raise ValueError("no runs were given")
-    return list(found.values())
-
-
-def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs of one environment that differ in nothing except the seed, grouped under a label.
-
-    The label is the algorithm, followed by the settings in which its groups differ.
-    """
-    settings = [_settings(run.config) for run in runs]
-    groups: dict[str, list[Run]] = {}
-    for run, own in zip(runs, settings, strict=True):
-        alike = [other for other in settings if other["algorithm"] == own["algorithm"]]
-        differing = [name for name in own if any(other.get(name) != own[name] for other in alike)]
-        label = " ".join([own["algorithm"], *(f"{name}={own[name]}" for name in differing)])
-        groups.setdefault(label, []).append(run)
-    return dict(sorted(groups.items()))
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    policy = config["policy"] or {}
-    own = {name: config[name] for name in ("algorithm", "episodes", "normalize_observations", "step_penalty")}
-    own |= {"policy": policy.get("policy")}
-    own |= config["hyperparameters"]
-    own |= policy.get("policy_args", {})
-    return own
-
-
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    return [row for _, row in read_rows(folder, float("inf"))]
 
 
 def _chosen(runs: Sequence[Run], metric: str | None) -> tuple[str, str]:

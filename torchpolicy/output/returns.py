@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from torchpolicy.base.types import Array
-from torchpolicy.output.plots import Run, find_runs, matplotlib
+from torchpolicy.output.collection import Run, find_runs
+from torchpolicy.output.plots import matplotlib
 from torchpolicy.output.writers.jsonl import STEPS
 
 BANDS = {
@@ -41,7 +42,7 @@ def plot_returns(runs: Any, path: str | Path = "returns.png") -> Path:
         ValueError: If a run was made before these metrics were kept, there is none, or matplotlib is missing.
     """
     mpl, figure_of, formatter = matplotlib()
-    found = find_runs([runs] if isinstance(runs, str | Path) else runs)
+    found = find_runs(runs)
     for run in found:
         if not len(run.curve(STEPS, "rollout/ep_rew_p25")[0]):
             raise ValueError(f"{run.folder} has no metric 'rollout/ep_rew_p25': an older version made it")

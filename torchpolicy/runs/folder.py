@@ -59,12 +59,29 @@ def create_run_folder(log_dir: str | Path, run_dir: str | Path | None, env: str,
             if others and not (folder / CONFIG).exists():
                 raise ValueError(f"run_dir {folder} is neither empty nor a run: name a new one")
             return folder
-        parent = Path(log_dir) / re.sub(r"[^\w.-]+", "_", env)
-        parent.mkdir(parents=True, exist_ok=True)
-        name = f"{algorithm}-s{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
-        return next(folder for folder in _candidates(parent / name) if _make(folder))
+        return new_folder(log_dir, env, f"{algorithm}-s{seed}")
     except OSError as error:
         raise ValueError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
+
+
+def new_folder(log_dir: str | Path, env: str, name: str) -> Path:
+    """Make the folder ``log_dir/<env>/<name>-<time>[-k]``.
+
+    Raises:
+        ValueError: If it cannot be made.
+    """
+    parent = folder_of(log_dir, env)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        stamped = parent / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return next(folder for folder in _candidates(stamped) if _make(folder))
+    except OSError as error:
+        raise ValueError(f"cannot make the run folder {error.filename}: {error.strerror}") from error
+
+
+def folder_of(log_dir: str | Path, env: str) -> Path:
+    """The folder in which the runs of an environment lie."""
+    return Path(log_dir) / re.sub(r"[^\w.-]+", "_", env)
 
 
 def _candidates(folder: Path) -> Iterator[Path]:
@@ -117,7 +134,7 @@ def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any])
         ValueError: If the folder holds a run of another configuration, with the fields that differ. Budgets
             and the cadence of checkpoints may change.
     """
-    record = _plain({"format_version": FORMAT_VERSION, **config, "versions": versions(config["device"])})
+    record = plain({"format_version": FORMAT_VERSION, **config, "versions": versions(config["device"])})
     path = run_dir / CONFIG
     if not path.exists():
         identity = f"{digest(record, without=MAY_DIFFER)}-{digest_of(first)}"
@@ -196,16 +213,16 @@ def name_of(code: object) -> str:
     return f"{named.__module__}:{named.__qualname__}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value that JSON can hold; a long tensor or an object is only described, as ``{"is": …}``."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Tensor):
         return value.tolist() if value.numel() <= 1000 else {"is": f"{value.dtype} {tuple(value.shape)}"}
     if isinstance(value, np.ndarray):
-        return _plain(torch.from_numpy(value)) if value.dtype.kind in "biuf" else value.tolist()
+        return plain(torch.from_numpy(value)) if value.dtype.kind in "biuf" else value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, float) and not isfinite(value):

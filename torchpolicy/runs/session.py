@@ -57,7 +57,7 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
                 print(f"{run_dir} is finished: {in_words(trainer.reasons)}", file=sys.stderr)
             return
         with _reporting(trainer, job, run_dir, resumed=resumed):
-            for line in [*_first_lines(job, resumed=resumed), *remarks]:
+            for line in [*first_lines(job, resumed=resumed), *remarks]:
                 trainer.report.note(line)
             written = [name for name in (CONFIG, METRICS) if (run_dir / name).exists()]
             trainer.run()
@@ -122,7 +122,7 @@ def _filming(job: Job) -> Filming | None:
     return Filming(config["env"], config["env_args"], config["max_episode_steps"], config["seed"])
 
 
-def _first_lines(job: Job, *, resumed: bool) -> Iterator[str]:
+def first_lines(job: Job, *, resumed: bool) -> Iterator[str]:
     """The lines that the user is told at the start."""
     yield from job.notes
     if not resumed and job.config["preset"]:

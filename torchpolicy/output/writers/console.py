@@ -3,7 +3,9 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 from tqdm import tqdm
 
@@ -17,11 +19,17 @@ class ConsoleWriter(Writer):
     """Shows the generation, environment steps, steps per second and a score.
 
     The score is that of a search's center, or the mean return of a learner's policy.
+
+    Attributes:
+        listener: Hears about every generation of all runs in this process, instead of the terminal: the share that is
+            done, 0 to 1, and the line. None where there is no such listener.
     """
+
+    listener: ClassVar[Callable[[float, str], None] | None] = None
 
     def __init__(self, run_dir: Path, resumed_at: int | None = None) -> None:
         super().__init__(run_dir, resumed_at)
-        self._live = _has_width()
+        self._live = type(self).listener is None and has_width()
         self._bar = tqdm(total=1.0, bar_format=BAR, disable=not self._live, leave=False)
         self._last_line = -SECONDS_BETWEEN_LINES
         self._score = self._validated = ""
@@ -29,8 +37,10 @@ class ConsoleWriter(Writer):
     def write(
         self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
     ) -> None:
-        text = self._describe(metrics)
-        if self._live:
+        text, listener = self._describe(metrics), type(self).listener
+        if listener is not None:
+            listener(progress, text)
+        elif self._live:
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(progress - self._bar.n)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES or progress >= 1:
@@ -56,7 +66,7 @@ class ConsoleWriter(Writer):
         )
 
 
-def _has_width() -> bool:
+def has_width() -> bool:
     """Whether standard error is a terminal in which a line can be overwritten."""
     try:
         columns = os.get_terminal_size(sys.stderr.fileno()).columns

@@ -1,0 +1,91 @@
+"""The table of test scores over seeds."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from quick import quick
+
+import torchpolicy as tp
+from torchpolicy.cli import main
+from torchpolicy.output.summary import iqm
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seeds of CEM with eight candidates, two with four, and one run in another environment."""
+    folder = tmp_path_factory.mktemp("runs")
+    for population, seed in [(8, 0), (8, 2), (8, 1), (4, 0), (4, 5)]:
+        run_dir = folder / f"cem{population}-s{seed}"
+        quick("CartPole-v1", population=population, seed=seed, run_dir=run_dir, target=None, eval_episodes=6)
+    quick(run_dir=folder / "guess")
+    return folder
+
+
+@pytest.fixture
+def runs(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "runs"))
+
+
+def score(run_dir: Path) -> float:
+    return float(json.loads((run_dir / "policy" / "policy.json").read_text())["test"]["mean"])
+
+
+def test_seeds_are_summed_up_and_the_best_comes_first(runs: Path) -> None:
+    found = tp.compare(runs)
+    rows = {row.label: row for row in found.rows if row.env == "CartPole-v1"}
+    assert sorted(rows) == ["cem population=4", "cem population=8"]
+    row = rows["cem population=8"]
+    scores = [score(runs / f"cem8-s{seed}") for seed in (0, 1, 2)]
+    assert row.seeds.tolist() == [0, 1, 2]
+    assert row.scores.tolist() == scores
+    assert row.iqm == iqm(np.array(scores))
+    assert row.threshold == 475  # Gymnasium's, because the runs had no target
+    assert row.reached == sum(each >= 475 for each in scores)
+    last = [json.loads((runs / f"cem8-s{seed}" / "metrics.jsonl").read_text().splitlines()[-1]) for seed in (0, 1, 2)]
+    assert row.env_steps == np.median([each["rollout/env_steps"] for each in last])
+    first, second = (row for row in found.rows if row.env == "CartPole-v1")
+    assert first.iqm >= second.iqm
+    (pair,) = found.improvements
+    assert (pair.better, pair.other) == (first.label, second.label)
+    wins = [1.0 if a > b else 0.5 if a == b else 0.0 for a in first.scores for b in second.scores]
+    assert pair.probability == np.mean(wins)
+
+
+def test_the_command_prints_it(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(runs), "--threshold", "20"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "CartPole-v1"
+    assert " ".join(told[1].split()) == "seeds IQM 95 % interval worst seed reach 20 env steps seconds"
+    worst = min(range(3), key=lambda seed: score(runs / f"cem8-s{seed}"))
+    (line,) = [line for line in told[:4] if line.startswith("cem population=8")]
+    assert f"{score(runs / f'cem8-s{worst}'):.1f} ({worst})" in line
+    assert "of 3" in line
+    assert told[5].startswith("probability of improvement")
+    assert " over cem population=" in told[6]
+    assert told[8] == "worlds:Guess"
+    assert told[10].split()[:3] == ["cem", "1", f"{score(runs / 'guess'):.3f}"]  # a small score needs more digits
+
+
+def test_runs_without_a_test_do_not_count(runs: Path) -> None:
+    shutil.rmtree(runs / "cem8-s0" / "policy")
+    found = tp.compare(str(runs))
+    assert found.unfinished == [runs / "cem8-s0"]
+    assert str(found).endswith(f"not finished, and left out: {runs / 'cem8-s0'}")
+    assert {len(row.scores) for row in found.rows if row.env == "CartPole-v1"} == {2}
+    with pytest.raises(ValueError, match="no run is finished"):
+        tp.compare(runs / "cem8-s0")
+
+
+def test_a_damaged_score_is_no_unfinished_run(runs: Path) -> None:
+    (runs / "cem8-s0" / "policy" / "policy.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"policy\.json"):
+        tp.compare(runs)
+
+
+def test_budgets_are_told_apart(tmp_path: Path) -> None:
+    for generations in (1, 2):
+        quick(generations=generations, run_dir=tmp_path / str(generations))
+    assert sorted(row.label for row in tp.compare(tmp_path).rows) == ["cem generations=1", "cem generations=2"]

@@ -1,0 +1,1 @@
+"""Many runs, each of them whole and in a process of its own."""
