@@ -125,3 +125,9 @@ def test_the_command_line_takes_both(capsys: pytest.CaptureFixture[str], monkeyp
     assert main(["record", "theirs", "--out", "theirs.gif"]) == 0
     learn = ["train", "reinforce", *theirs, "--generations", "1", "--eval-episodes", "2"]
     assert main([*learn, "--from", "theirs", "--soften", "0.9"]) == 0
+
+
+def test_starts_are_refused_where_an_episode_takes_no_seed() -> None:
+    with pytest.raises(ValueError, match=r"starts are seeds of episodes, and .* takes none: leave"):
+        tp.train(partial(guesses, mode="NextStep"), "deepcem", episodes=6, starts=2)
+    assert not Path("runs").exists()

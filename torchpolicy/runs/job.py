@@ -119,7 +119,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
     given = settings.hyperparameters or {}
     algorithm = make_algorithm(settings.algorithm, given, policy, settings.seed, restarts=bool(settings.restarts))
     if isinstance(algorithm, Learner):
-        algorithm.starts_of(int(plan.episodes))  # refuses a number that does not fit
+        _check_starts(algorithm, plan, environment)
     slots = _slots_of(settings, algorithm, plan, environment, policy)
     config = {
         "preset": preset,
@@ -190,6 +190,13 @@ def _plan_of(settings: Settings, kind: type[Algorithm], environment: Environment
     if settings.normalize_observations is None:
         chosen["normalize_observations"] = policy.normalizer is not None
     return Plan(**chosen | {"target": _target_of(settings.target, auto=goal)})
+
+
+def _check_starts(learner: Learner, plan: Plan, environment: Environment) -> None:
+    """Refuse starts that the episodes cannot be shared out to, or that the environment cannot repeat."""
+    learner.starts_of(int(plan.episodes))
+    if learner.starts is not None and not environment.seeded:
+        raise ValueError(f"starts are seeds of episodes, and {environment.name} takes none: leave starts out")
 
 
 def _target_of(target: float | str | None, auto: float | None) -> float | None:
