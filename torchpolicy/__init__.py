@@ -14,6 +14,7 @@ from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
 from torchpolicy.output.returns import plot_returns
+from torchpolicy.output.table import read_runs
 from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.conv import ConvPolicy
@@ -91,6 +92,7 @@ __all__ = [
     "plot",
     "plot_returns",
     "population_forward",
+    "read_runs",
     "read_settings",
     "record",
     "resume",

@@ -1,5 +1,6 @@
 """One display for several runs at a time: a line for each of them on a terminal, and plain lines elsewhere."""
 
+import re
 import shutil
 import sys
 import time
@@ -14,7 +15,8 @@ from torchpolicy.output.writers.console import BAR, SECONDS_BETWEEN_LINES, has_w
 class Display(ABC):
     """Shows how several runs go on, on standard error.
 
-    A message that is the same in several runs, such as the name of the preset, is shown once.
+    A message that is the same in several runs but for its numbers, such as how far the budget goes, is shown once. What
+    begins with a generation, such as why a search stands still, is shown for each run.
 
     Args:
         noun: What a run is called, in front of its number.
@@ -63,8 +65,9 @@ class Display(ABC):
 
     def said(self, key: int, line: str) -> None:
         """A run has something to say."""
-        if line not in self._known:
-            self._known.add(line)
+        kind = line if line.startswith("generation ") else re.sub(r"[\d.,]+", "#", line)
+        if not {line, kind} & self._known:
+            self._known.add(kind)
             self._print(f"{self._noun} {key}: {line}")
 
     def ended(self, key: int, failure: str | None) -> None:
