@@ -73,17 +73,22 @@ class Display(ABC):
     def ended(self, key: int, failure: str | None) -> None:
         """A run has ended; `failure` is the reason if it failed."""
         del self._shares[key]
-        if self._bars is not None:
-            self._bars.pop(key).close()
+        self._remove(key)
         self.done += failure is None
         words = self.result(key) if failure is None else f"failed: {failure}"
         self._print(f"{self._noun} {key}: {words} ({self.done} of {self.count} are finished)")
 
     def close(self) -> None:
         """Remove what is shown only for the time being."""
-        for bar in (self._bars or {}).values():
-            bar.close()
+        for key in list(self._bars or ()):
+            self._remove(key)
         self._bars = None
+
+    def _remove(self, key: int) -> None:
+        """Remove the line of a run, if there is one."""
+        if self._bars is not None:
+            self._bars.pop(key).close()
+            sys.stderr.write("\r")  # the cursor stays where the line ended
 
     @staticmethod
     def _print(line: str) -> None:
