@@ -9,6 +9,7 @@ from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.many.seeds import SeedsError, train_seeds
+from torchpolicy.many.sweep import Sweep, sweep
 from torchpolicy.output.comparison import compare
 from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
@@ -80,6 +81,7 @@ __all__ = [
     "Search",
     "SeedsError",
     "SepCMA",
+    "Sweep",
     "TensorEnv",
     "TensorRollout",
     "__version__",
@@ -97,6 +99,7 @@ __all__ = [
     "record",
     "resume",
     "soften",
+    "sweep",
     "train",
     "train_seeds",
 ]
