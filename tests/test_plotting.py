@@ -1,3 +1,5 @@
+import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from quick import rows
 
 import torchpolicy as tp
 from torchpolicy.cli import main
@@ -115,3 +118,56 @@ def test_the_spread_of_returns_is_drawn_with_the_threshold_of_the_elite(
 def test_a_picture_of_returns_has_one_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plot", str(tmp_path), "--kind", "returns", "--metric", "search/signal"]) == 2
     assert "--metric is for --kind curves" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("x", "label"), [("steps", "environment steps"), ("seconds",) * 2, ("generations",) * 2])
+def test_what_the_axis_counts_is_chosen_and_lines_are_named(runs: Path, x: str, label: str) -> None:
+    pytest.importorskip("matplotlib")
+    names = ["--title", "My study", "--label", "wide", "narrow", "natural"]
+    words = ["plot", str(runs), "-o", "curves.svg", "--x", x, "--metric", "rollout/ep_rew_mean", *names]
+    assert main(words) == 0
+    picture = Path("curves.svg").read_text()
+    said = re.findall("<!-- (.+?) -->", picture)
+    assert label in said
+    assert sum(axis in said for axis in ("environment steps", "seconds", "generations")) == 1
+    assert {"My study", "wide", "narrow (2 seeds)", "natural"} <= set(said)
+    assert "CartPole-v1" not in said
+
+
+def test_too_few_names_are_refused(runs: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match="name 3 configurations, cem population=16, cem population=8, snes, got 1"):
+        tp.plot(runs, labels=["one"])
+    with pytest.raises(ValueError, match="x must be one of steps, seconds, generations, got 'hours'"):
+        tp.plot(runs, x="hours")
+
+
+def test_metrics_are_read_as_columns(runs: Path) -> None:
+    columns = tp.read_runs(runs)
+    assert list(columns)[:6] == ["run", "env", "algorithm", "configuration", "seed", "generation"]
+    assert {len(column) for column in columns.values()} == {12}  # 4 runs of 3 generations
+    assert set(columns["configuration"]) == {"cem population=16", "cem population=8", "snes"}
+    (run,) = {str(name) for name in columns["run"] if "snes" in str(name)}
+    ours, there = columns["run"] == run, rows(Path(run))
+    assert columns["generation"][ours].tolist() == [1, 2, 3]
+    for name in ("rollout/env_steps", "rollout/ep_rew_mean"):
+        assert columns[name].dtype == float
+        assert columns[name][ours].tolist() == [row[name] for row in there]
+    assert [np.isnan(value) for value in columns["eval/mean_reward"][ours]] == [True, True, False]
+
+
+def test_a_csv_holds_the_same_numbers(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", str(runs), "-o", "runs.csv"]) == 0
+    assert capsys.readouterr().out == "runs.csv\n"
+    with Path("runs.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    columns = tp.read_runs(runs)
+    assert list(found[0]) == list(columns)
+    for name, column in columns.items():
+        read = [row[name] for row in found]
+        if column.dtype == float:
+            assert np.array_equal([float(value or "nan") for value in read], column, equal_nan=True), name
+        else:
+            assert read == [str(value) for value in column.tolist()]
+    assert main(["plot", str(runs), "-o", "runs.csv", "--metric", "search/signal"]) == 2
+    assert "--metric is for pictures" in capsys.readouterr().err

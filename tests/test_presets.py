@@ -176,3 +176,32 @@ def test_no_target_is_no_target_beside_a_preset_too(tmp_path: Path) -> None:
 def test_who_scales_std_takes_no_std_of_a_preset() -> None:
     _, taken = settle({"std_scale": 0.5, "std": None}, {"std": 2.0, "population": 10})
     assert taken == {"population": 10}
+
+
+def test_a_run_says_where_there_is_no_preset_and_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick: dict[str, Any] = {"total_steps": 1, "eval_episodes": 2, "max_episode_steps": 5, "target": None}
+
+    def told(env: Any, **settings: Any) -> list[str]:
+        tp.train(env, "snes", **quick | settings)
+        return [line for line in capsys.readouterr().err.splitlines() if "preset" in line]
+
+    (line,) = told("Taxi-v4", population=6)
+    taken = "policy linear, bias False, population 6, learning_rate 1.0, episodes 1, total_steps 1"
+    assert line == f"no preset of snes for Taxi-v4, so it takes {taken}"
+    assert told("Taxi-v4", preset=False) == []
+    assert told("CartPole-v1") == []  # there is one, for another time limit
+    monkeypatch.setattr(preset, "presets_of", lambda name: {"Taxi-v4": [{}]} if name in ("cem", "ars") else {})
+    (line,) = told("Taxi-v4", policy_args={"hidden": (4,)})
+    assert line.startswith(
+        "no preset of snes for Taxi-v4 (there is one of ars, cem), so it takes policy mlp, hidden [4], "
+    )
+
+
+def test_a_run_says_how_far_its_budget_goes_once(capsys: pytest.CaptureFixture[str]) -> None:
+    settings: dict[str, Any] = {"population": 6, "eval_episodes": 2, "target": None, "run_dir": "run"}
+    tp.train("CartPole-v1", "cem", total_steps=200, **settings)
+    assert "steps: the budget of 200 steps is " in capsys.readouterr().err
+    tp.resume("run", total_steps=400)
+    assert "the budget of" not in capsys.readouterr().err

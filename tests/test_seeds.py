@@ -290,3 +290,4 @@ def test_a_terminal_has_a_line_for_each_run(
     told = capsys.readouterr().err
     assert "seed 1 | generation 7" in told
     assert "seed 0: 0! (1 of 3 are finished)\n" in told
+    assert told.endswith("\r")

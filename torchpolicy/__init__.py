@@ -9,11 +9,13 @@ from torchpolicy.learn.base import Learner
 from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.many.seeds import SeedsError, train_seeds
+from torchpolicy.many.sweep import Sweep, sweep
 from torchpolicy.output.comparison import compare
 from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
 from torchpolicy.output.returns import plot_returns
+from torchpolicy.output.table import read_runs
 from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.conv import ConvPolicy
@@ -80,6 +82,7 @@ __all__ = [
     "Search",
     "SeedsError",
     "SepCMA",
+    "Sweep",
     "TensorEnv",
     "TensorRollout",
     "__version__",
@@ -93,10 +96,12 @@ __all__ = [
     "plot",
     "plot_returns",
     "population_forward",
+    "read_runs",
     "read_settings",
     "record",
     "resume",
     "soften",
+    "sweep",
     "train",
     "train_seeds",
 ]

@@ -1,6 +1,7 @@
 """Training a policy, and going on with it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from torchpolicy.policies.make import PolicyFactory
 from torchpolicy.runs.algorithms import Algorithm, algorithm_names
 from torchpolicy.runs.job import Job, make_job
 from torchpolicy.runs.launch import run
-from torchpolicy.runs.preset import with_preset
+from torchpolicy.runs.preset import with_preset, without_preset
 from torchpolicy.runs.result import Result
 from torchpolicy.runs.settings import MAY_CHANGE, RECORDED, Settings, settings_of
 from torchpolicy.training.callbacks import Callback
@@ -159,9 +160,12 @@ def job_of(arguments: Mapping[str, Any]) -> Job:
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.
     """
-    settings, taken = with_preset(settings_of(arguments))
+    given = settings_of(arguments)
+    settings, taken = with_preset(given)
     named = isinstance(arguments["algorithm"], str) and _makes_again(arguments["policy"], settings.policy_args)
-    return make_job(settings, preset=taken, weights_given=not named)
+    job = make_job(settings, preset=taken, weights_given=not named)
+    population = job.algorithm.population if job.algorithm.has_candidates else None
+    return replace(job, untuned=without_preset(given, job.config, population, algorithm_names()))
 
 
 def resume(

@@ -20,6 +20,7 @@ EXTRAS = {  # a module, what it is for, and the extra that installs it
     "pygame": ("pictures of classic control and Box2D", "classic"),
     "Box2D": ("LunarLander, BipedalWalker", "box2d"),
     "mujoco": ("HalfCheetah, Ant, …", "mujoco"),
+    "optuna": ("torchpolicy sweep", "sweep"),
     "matplotlib": ("torchpolicy plot", "plots"),
     "imageio_ffmpeg": ("torchpolicy record to .mp4", "video"),
 }

@@ -8,6 +8,7 @@ import tyro
 from torchpolicy.cli.base import as_options, parse
 from torchpolicy.output.plots import plot
 from torchpolicy.output.returns import plot_returns
+from torchpolicy.output.table import write_csv
 
 
 @as_options
@@ -22,9 +23,16 @@ class PlotOptions:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")] = (Path("runs"),)
     """Run folders, or folders that contain run folders at any depth, such as runs/CartPole-v1."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs.png")
-    """The picture to write. The ending of its name determines the format: png, pdf or svg."""
+    """The picture to write. The ending of its name determines the format: png, pdf or svg. A .csv gets the numbers
+    themselves: all metrics of all runs, in a row for each generation."""
     metric: str | None = None
     """Metric to draw, a key of metrics.jsonl such as search/signal. If not set, the held-out return is drawn."""
+    x: Literal["steps", "seconds", "generations"] | None = None
+    """What the x-axis counts. If not set, there is a panel for steps and one for seconds."""
+    title: str | None = None
+    """Title of the picture, instead of the name of the environment."""
+    label: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Names of the configurations in the legend, in the order in which they stand there without this option."""
     kind: Literal["curves", "returns"] = "curves"
     """What to draw. curves: a metric over the run; returns: the spread of returns in training, a panel for each run."""
 
@@ -32,9 +40,14 @@ class PlotOptions:
 def run(arguments: list[str]) -> None:
     """``torchpolicy plot RUNS …``."""
     options = parse(PlotOptions, "torchpolicy plot", arguments)
-    if options.kind == "returns":
-        if options.metric is not None:
-            raise ValueError("--metric is for --kind curves")
+    numbers, returns = options.out.suffix == ".csv", options.kind == "returns"
+    for name in ("metric", "x", "title", "label"):
+        if (numbers or returns) and getattr(options, name):
+            raise ValueError(f"--{name} is for {'pictures' if numbers else '--kind curves'}")
+    if numbers:
+        print(write_csv(options.runs, options.out))
+    elif returns:
         print(plot_returns(options.runs, options.out))
     else:
-        print(plot(options.runs, options.out, options.metric))
+        axis, title, labels = options.x, options.title, options.label
+        print(plot(options.runs, options.out, options.metric, x=axis, title=title, labels=labels))

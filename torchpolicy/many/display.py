@@ -1,5 +1,6 @@
 """One display for several runs at a time: a line for each of them on a terminal, and plain lines elsewhere."""
 
+import re
 import shutil
 import sys
 import time
@@ -14,7 +15,8 @@ from torchpolicy.output.writers.console import BAR, SECONDS_BETWEEN_LINES, has_w
 class Display(ABC):
     """Shows how several runs go on, on standard error.
 
-    A message that is the same in several runs, such as the name of the preset, is shown once.
+    A message that is the same in several runs but for its numbers, such as how far the budget goes, is shown once. What
+    begins with a generation, such as why a search stands still, is shown for each run.
 
     Args:
         noun: What a run is called, in front of its number.
@@ -63,24 +65,30 @@ class Display(ABC):
 
     def said(self, key: int, line: str) -> None:
         """A run has something to say."""
-        if line not in self._known:
-            self._known.add(line)
+        kind = line if line.startswith("generation ") else re.sub(r"[\d.,]+", "#", line)
+        if not {line, kind} & self._known:
+            self._known.add(kind)
             self._print(f"{self._noun} {key}: {line}")
 
     def ended(self, key: int, failure: str | None) -> None:
         """A run has ended; `failure` is the reason if it failed."""
         del self._shares[key]
-        if self._bars is not None:
-            self._bars.pop(key).close()
+        self._remove(key)
         self.done += failure is None
         words = self.result(key) if failure is None else f"failed: {failure}"
         self._print(f"{self._noun} {key}: {words} ({self.done} of {self.count} are finished)")
 
     def close(self) -> None:
         """Remove what is shown only for the time being."""
-        for bar in (self._bars or {}).values():
-            bar.close()
+        for key in list(self._bars or ()):
+            self._remove(key)
         self._bars = None
+
+    def _remove(self, key: int) -> None:
+        """Remove the line of a run, if there is one."""
+        if self._bars is not None:
+            self._bars.pop(key).close()
+            sys.stderr.write("\r")  # the cursor stays where the line ended
 
     @staticmethod
     def _print(line: str) -> None:

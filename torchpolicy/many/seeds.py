@@ -82,9 +82,9 @@ def train_seeds(
         SeedsError: If seeds failed, after all others have finished. The same call tries them again.
         KeyboardInterrupt, Terminated: If a signal arrived, after every run has written a checkpoint.
     """
-    chosen = _checked(seeds, settings)
+    chosen = check_seeds(seeds, settings)
     arguments = {"env": env, "algorithm": algorithm, **settings}
-    job = _job(pickle.loads(pack(arguments)), chosen[0])  # of copies, because it moves the policy to its device
+    job = first_job(pickle.loads(pack(arguments)), chosen[0])  # of copies, because it moves the policy to its device
     workers = int(settings.get("workers", 1))
     at_once = max(1, usable_cores() // workers) if jobs is None else check_count("jobs", jobs, at_least=1)
     at_once = min(at_once, len(chosen))
@@ -116,7 +116,7 @@ def seeds_in_words(text: str) -> list[int]:
     return found
 
 
-def _checked(seeds: Iterable[int], settings: Mapping[str, Any]) -> list[int]:
+def check_seeds(seeds: Iterable[int], settings: Mapping[str, Any]) -> list[int]:
     """The seeds as whole numbers."""
     if "seed" in settings:
         raise ValueError("seed and seeds are two ways to say the same: leave one of them out")
@@ -129,7 +129,7 @@ def _checked(seeds: Iterable[int], settings: Mapping[str, Any]) -> list[int]:
     return chosen
 
 
-def _job(arguments: Mapping[str, Any], seed: int) -> Job:
+def first_job(arguments: Mapping[str, Any], seed: int) -> Job:
     """The run of one seed, put together, so that mistakes are found before anything is started."""
     bound = inspect.signature(train).bind(**arguments, seed=seed)
     bound.apply_defaults()

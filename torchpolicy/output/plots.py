@@ -1,13 +1,13 @@
 """Learning curves of runs, over environment steps and over seconds."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from torchpolicy.base.checks import suggestion
+from torchpolicy.base.checks import check_choice, suggestion
 from torchpolicy.base.types import Array
 from torchpolicy.output.collection import Run, find_runs, group_runs
 from torchpolicy.output.summary import iqm, iqm_interval
@@ -23,13 +23,26 @@ LABELS = {
 }
 """Metrics in words. If a run lacks the default metric, the first of these is drawn that has two points in every run."""
 
-AXES = {STEPS: "environment steps", "time/elapsed": "seconds"}
+AXES = {
+    "steps": (STEPS, "environment steps"),
+    "seconds": ("time/elapsed", "seconds"),
+    "generations": ("generation", "generations"),
+}
+"""Choices for the x-axis: the metric, and the words for it."""
 
 POINTS, RESAMPLES = 200, 300
 """Points of a curve, and bootstrap resamples for the interval at each point."""
 
 
-def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png", metric: str | None = None) -> Path:
+def plot(
+    runs: str | Path | Iterable[str | Path],
+    path: str | Path = "runs.png",
+    metric: str | None = None,
+    *,
+    x: str | None = None,
+    title: str | None = None,
+    labels: Sequence[str] = (),
+) -> Path:
     """Draw learning curves, with one row for each environment and one colour for each configuration.
 
     A line is the interquartile mean over the seeds, and its band is the 95 % bootstrap interval. A run that ended
@@ -42,31 +55,43 @@ def plot(runs: str | Path | Iterable[str | Path], path: str | Path = "runs.png",
         metric: The metric to draw, a key of ``metrics.jsonl``. None means the held-out return, ``eval/mean_reward``. If
             a run has fewer than two of these, a return in training is drawn instead, and the line on standard error
             says why.
+        x: What the x-axis counts: ``steps``, ``seconds`` or ``generations``. None draws a panel for steps and one for
+            seconds.
+        title: Title of the picture. None means the name of the environment above each row.
+        labels: Names for the configurations, in the order of their labels. None are needed.
 
     Returns:
         The picture's path.
 
     Raises:
-        ValueError: If there is nothing to draw, a run lacks the `metric`, or matplotlib is missing.
+        ValueError: If there is nothing to draw, a run lacks the `metric`, there are more or fewer `labels` than
+            configurations, or matplotlib is missing.
     """
+    axes = ("steps", "seconds") if x is None else (x,)
+    check_choice("x", axes[0], list(AXES))
     mpl, figure_of, formatter = matplotlib()
     found = find_runs(runs)
     envs = sorted({run.config["env"] for run in found})
+    groups_of = {env: group_runs([run for run in found if run.config["env"] == env]) for env in envs}
+    names = _names(groups_of.values(), labels)
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
-        figure = figure_of(figsize=(9, 3.4 * len(envs)), layout="constrained")
-        panels = figure.subplots(len(envs), 2, squeeze=False, sharey="row")
+        figure = figure_of(figsize=(9 if x is None else 6, 3.4 * len(envs)), layout="constrained")
+        panels = figure.subplots(len(envs), len(axes), squeeze=False, sharey="row")
+        if title is not None:
+            figure.suptitle(title)
         for env, row in zip(envs, panels, strict=True):
-            groups = group_runs([run for run in found if run.config["env"] == env])
+            groups = groups_of[env]
             score, why = _chosen([run for group in groups.values() for run in group], metric)
             print(f"{env}: {_label(score)}{why}", file=sys.stderr)
-            for panel, axis in zip(row, AXES, strict=True):
+            for panel, (axis, words) in zip(row, map(AXES.__getitem__, axes), strict=True):
                 for number, (label, group) in enumerate(groups.items()):
                     seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
-                    _draw(panel, [run.curve(axis, score) for run in group], f"{label}{seeds}", f"C{number}")
-                panel.set_xlabel(AXES[axis])
+                    _draw(panel, [run.curve(axis, score) for run in group], f"{names[label]}{seeds}", f"C{number}")
+                panel.set_xlabel(words)
                 panel.xaxis.set_major_formatter(formatter(sep=""))  # 200k
             row[0].set_ylabel(_label(score))
-            row[0].set_title(env, loc="left")
+            if title is None or len(envs) > 1:
+                row[0].set_title(env, loc="left")
             row[0].legend(frameon=False)
         figure.savefig(path, dpi=150)
     return Path(path)
@@ -85,6 +110,14 @@ def matplotlib() -> tuple[Any, Any, Any]:
     except ImportError as error:
         raise ValueError('drawing needs matplotlib: pip install "torchpolicy[plots]"') from error
     return mpl, Figure, EngFormatter
+
+
+def _names(groups: Iterable[Mapping[str, list[Run]]], given: Sequence[str]) -> dict[str, str]:
+    """The names of configurations in the legend, by their labels."""
+    known = sorted({label for each in groups for label in each})
+    if given and len(given) != len(known):
+        raise ValueError(f"labels must name {len(known)} configurations, {', '.join(known)}, got {len(given)}")
+    return dict(zip(known, given or known, strict=True))
 
 
 def _chosen(runs: Sequence[Run], metric: str | None) -> tuple[str, str]:

@@ -66,6 +66,7 @@ class Job:
         code: The `env` and `policy` that the user gave; None for a policy that the run's files can make again.
         notes: Lines to tell the user at the start.
         identity: Identity of the run in its folder; None while it has no folder.
+        untuned: A line for the user if there is no preset for the run; None if there is, or none was wanted.
     """
 
     environment: Environment
@@ -81,6 +82,7 @@ class Job:
     code: dict[str, object]
     notes: Sequence[str]
     identity: str | None = None
+    untuned: str | None = None
 
 
 @enough_memory()

@@ -4,12 +4,13 @@ They lie in ``presets/<algorithm>.toml``: a table for each environment, or sever
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from torchpolicy.envs.make import is_own_code
 from torchpolicy.policies.make import usual_policy
 from torchpolicy.runs.settings import DEFAULTS, PRESETTABLE, Settings
 
@@ -66,6 +67,34 @@ def with_preset(settings: Settings) -> tuple[Settings, str | None]:
         known["policy_args"] = preset.get("policy_args", {}) | dict(settings.policy_args)
     line = f"{settings.algorithm}/{settings.env}: {describe(taken)}" if taken else None
     return replace(settings, **known, hyperparameters=filled), line
+
+
+def without_preset(
+    settings: Settings, config: Mapping[str, Any], population: int | None, algorithms: Iterable[str]
+) -> str | None:
+    """A line that says that there is no preset for an environment, and what a run takes instead.
+
+    Args:
+        settings: The user's settings.
+        config: The configuration of the run.
+        population: P, candidates in a generation; None for a learner.
+        algorithms: Names of all algorithms.
+
+    Returns:
+        The line; None if there is a preset, the user wants none, or the environment is the user's own.
+    """
+    algorithm, env = settings.algorithm, settings.env
+    if not (settings.preset and isinstance(algorithm, str) and isinstance(env, str)) or is_own_code(env):
+        return None
+    if env in presets_of(algorithm):
+        return None
+    others = [name for name in algorithms if env in presets_of(name)]
+    known = f" (there is one of {', '.join(others)})" if others else ""
+    taken = {"policy": config["policy"]["policy"]} | config["policy"]["policy_args"] if config["policy"] else {}
+    taken |= {"population": population, "learning_rate": config["hyperparameters"].get("learning_rate")}
+    taken |= {name: config[name] for name in ("episodes", *BUDGETS)}
+    words = describe({name: value for name, value in taken.items() if value is not None})
+    return f"no preset of {algorithm} for {env}{known}, so it takes {words}"
 
 
 def settle(given: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

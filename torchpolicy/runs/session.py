@@ -127,6 +127,8 @@ def first_lines(job: Job, *, resumed: bool) -> Iterator[str]:
     yield from job.notes
     if not resumed and job.config["preset"]:
         yield f"preset {job.config['preset']}"
+    if not resumed and job.untuned:
+        yield job.untuned
     if job.memory >= WORTH_TELLING:
         yield f"this will take about {job.memory / 2**30:.1f} GiB of memory"
     if job.compile:

@@ -10,6 +10,7 @@ from torchpolicy.base.user_code import STOPS, in_a_line, memory_needed
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.training.diagnosis import Diagnosis
 from torchpolicy.training.generation import Generation, Way
+from torchpolicy.training.outlook import outlook
 
 LONG_STEPS = 10_000
 """Steps of an episode without a known time limit from which on the user is told about it."""
@@ -38,7 +39,7 @@ class Watch:
         self._told_steps = 0  # how long an episode was when that was told
 
     def look(self, done: Generation, generation: int, longest: int, note: Note) -> None:
-        """Tell the user what fails, stands still or takes long.
+        """Tell the user what fails, stands still or takes long, and at first how far the budget goes.
 
         Args:
             done: The result of the generation.
@@ -50,6 +51,10 @@ class Watch:
             RunError: If more than half of the candidates failed in two generations running.
         """
         name = self._environment.name
+        if generation == 1:
+            seconds = sum(done.metrics.get(f"time/{part}_s", 0.0) for part in ("ask", "rollout", "update"))
+            if (line := outlook(self._way.plan, done.env_steps, seconds)) is not None:
+                note(line)
         if done.failures and not self._told_failure:
             first = done.failures[0]
             note(f"generation {generation}, {name}: failed: {first}")
