@@ -181,7 +181,8 @@ def test_the_command_prints_the_best_trials_and_writes_a_preset(
     told = capsys.readouterr().out.splitlines()
     assert told[1].split() == ["1", "9", "0.25", "adam", "(stopped", "early)"]
     assert told[2].split() == ["0", "1.5", "0.25", "adam"]
-    assert told[5] == "next   torchpolicy train nes --env CartPole-v1 --std-scale 0.25 --optimizer adam --seeds 0-9"
+    same = "--env CartPole-v1 --policy-args 'hidden=(4,)' --total-steps 5000"
+    assert told[5] == f"next   torchpolicy train nes {same} --std-scale 0.25 --optimizer adam --seeds 0-9"
     best = {"std_scale": 0.25, "optimizer": "adam"}
     kept = {"target": "none", "total_steps": 5000, "policy_args": {"hidden": [4]}}
     assert tomllib.loads(Path("mine.toml").read_text()) == {"CartPole-v1": [kept | best]}

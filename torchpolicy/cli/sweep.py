@@ -97,14 +97,21 @@ def _print(found: Sweep, algorithm: str, given: dict[str, Any]) -> None:
         words = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in (row[name] for name in names)]
         stopped = "  (stopped early)" if row["stopped"] else ""
         print("  ".join([f"{row['trial']:5}", f"{row['score']:10.4g}", *(f"{word:>12}" for word in words)]) + stopped)
-    best = "".join(f" --{name.replace('_', '-')} {_word(value)}" for name, value in found.best.items())
+    kept = {name: value for name, value in given.items() if name not in ("log_dir", "run_dir", "workers")}
+    options = " ".join(_option(name, value) for name, value in (kept | found.best).items())
     print(f"best   {found.score:.4g}, the mean over the seeds of the sweep")
     print(f"runs   {found.run_dir}")
-    print(f"next   torchpolicy train {algorithm} --env {shlex.quote(given['env'])}{best} --seeds 0-9")
+    print(f"next   torchpolicy train {algorithm} {options} --seeds 0-9")
 
 
-def _word(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else shlex.quote(str(value))
+def _option(name: str, value: Any) -> str:
+    """A setting as an option of ``torchpolicy train``."""
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{option}" if value else f"--no-{option}"
+    if isinstance(value, dict):
+        return " ".join([f"--{option}", *(shlex.quote(f"{key}={item}") for key, item in value.items())])
+    return f"--{option} {f'{value:.4g}' if isinstance(value, float) else shlex.quote(str(value))}"
 
 
 def write_preset(path: Path, env: str, settings: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ def sweep(
     study = optuna.create_study(storage=storage, study_name=what, direction="maximize", load_if_exists=True)
     left = max(0, trials - len(_ended(study)))
     print(
-        f"{left} of {trials} trials are left, with {len(chosen)} seeds each, in {folder}\n"
+        f"{left} of {trials} trials are left, {len(chosen)} run{'s' if len(chosen) > 1 else ''} each, in {folder}\n"
         "the seeds of a sweep are for tuning: report results with others",
         file=sys.stderr,
     )
