@@ -25,7 +25,8 @@ class EnvPool(VectorEnv[Any, Any, Any]):
         **args: Keywords of ``envpool.make``, such as ``num_threads``, and of the environment.
 
     Attributes:
-        differences: In what the environment differs from Gymnasium's of the same id, as far as its description tells.
+        differences: A line that names what its description has different from Gymnasium's of the same id; empty if
+            nothing is.
 
     Raises:
         ValueError: If EnvPool does not have it, or it observes or takes something else than Gymnasium's.
