@@ -54,7 +54,7 @@ def train(
     keep: Literal["best", "last"] | None = None,
     restarts: bool | None = None,
     preset: bool = True,
-    backend: Literal["auto", "gymnasium", "native", "vector"] = "auto",
+    backend: Literal["auto", "gymnasium", "native", "vector", "envpool"] = "auto",
     compile: bool = False,
     workers: int = 1,
     device: str | torch.device = "cpu",
@@ -124,7 +124,8 @@ def train(
         preset: Whether to use the preset.
         backend: ``"gymnasium"``; ``"native"``, our own twin of a Gymnasium id, on tensors or, for MuJoCo, in one shared
             data structure; ``"vector"``, what ``gymnasium.make_vec`` makes, with `env_args` such as ``num_envs`` (32 if
-            nothing is given); or ``"auto"``, the twin if its returns are Gymnasium's to the last bit.
+            nothing is given); ``"envpool"``, EnvPool's of the same id, with `env_args` such as ``num_envs`` and
+            ``num_threads``; or ``"auto"``, the twin if its returns are Gymnasium's to the last bit.
         compile: Whether to step an environment on tensors in float32 and in one compiled graph. Compiling takes 5 to
             60 s and a C++ compiler, and results no longer equal Gymnasium's to the last bit. It pays for large
             populations.

@@ -33,7 +33,7 @@ CASES = {"HalfCheetah-v5": (64, 4, 60_000), "LunarLander-v3": (400, 4, 60_000)}
 def step(env: str, steps: int, seed: int, start: Any, answer: Connection) -> None:
     """One process of bare stepping: its steps per second."""
     torch.set_num_threads(1)
-    environment = gym_environment(env, shared=False)
+    environment = gym_environment(env, backend="gymnasium")
     slots = environment.make_slots(SLOTS, np.dtype(np.float32))
     rng = np.random.default_rng(seed)
     environment.action_space.seed(seed)

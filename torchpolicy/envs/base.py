@@ -90,7 +90,7 @@ class Environment:
         time_limit: Steps after which an episode is truncated; None if no limit is known.
         make_slots: (number of slots, dtype of observations) -> slots; refuses if the environment is on tensors.
         backend: ``"native"`` if this package steps it itself, on tensors or in shared MuJoCo slots; ``"gymnasium"`` if
-            Gymnasium does, one by one; ``"vector"`` if it is a vector environment.
+            Gymnasium does, one by one; ``"vector"`` or ``"envpool"`` if it is a vector environment.
         tensor_env: The environment itself if it is on tensors; otherwise None.
         first_observation: (*O), the first observation of an episode; None if the environment is on tensors.
         note: A line for the user about how it is stepped; empty if there is nothing to say.

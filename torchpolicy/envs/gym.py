@@ -19,7 +19,7 @@ from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, blaming, in_a_line
 from torchpolicy.envs.base import Environment, MakeSlots
 from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly, time_limit
-from torchpolicy.envs.vector import make_vector, vector_environment
+from torchpolicy.envs.vector import make_pool, make_vector, vector_environment
 from torchpolicy.envs.vector_slots import GymVector
 from torchpolicy.policies.parts.encoders import Encoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
@@ -34,9 +34,7 @@ def gym_environment(
     env: str | GymFactory,
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
-    *,
-    shared: bool = True,
-    vector: bool = False,
+    backend: str = "auto",
 ) -> Environment:
     """Describe a Gymnasium environment; one is made to look at.
 
@@ -46,8 +44,8 @@ def gym_environment(
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, instead of the one that a Gymnasium id has; a callable's environment
             keeps its own limit, too, and the shorter of the two holds.
-        shared: Whether slots may share one MuJoCo data structure, where they can.
-        vector: Whether to make a vector environment of an id.
+        backend: ``"gymnasium"``; ``"native"`` or ``"auto"``: slots share one MuJoCo data structure, where they can;
+            ``"vector"`` or ``"envpool"``: what makes a vector environment of an id.
 
     Raises:
         ValueError: If it cannot be made, with Gymnasium's own reason.
@@ -56,18 +54,19 @@ def gym_environment(
         max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
-    name, make = _name_and_maker(env, max_episode_steps, dict(env_args or {}), vector=vector)
+    name, make = _name_and_maker(env, max_episode_steps, dict(env_args or {}), backend)
     example = _make_example(name, make)
     try:
         if isinstance(example, VectorEnv):
-            return vector_environment(name, make, example, max_episode_steps)
+            kind = "envpool" if backend == "envpool" else "vector"
+            return vector_environment(name, make, example, max_episode_steps, backend=kind)
         if callable(env):
             _check_second(name, make, example)
         observation_space, action_space = _supported_spaces(name, example)
         encoder = make_encoder(observation_space)
         first = _first_observation(name, example, encoder)
         make_slots, note = None, ""
-        if shared and isinstance(env, str) and is_mujoco(example.spec):
+        if backend in ("auto", "native") and isinstance(env, str) and is_mujoco(example.spec):
             make_slots = _shared_slots(make, example)
             if make_slots is None:
                 note = f"Gymnasium steps {name}; the faster slots in one MuJoCo data structure are for {SHARED}"
@@ -89,11 +88,12 @@ def gym_environment(
 
 
 def _name_and_maker(
-    env: object, max_episode_steps: int | None, args: dict[str, Any], *, vector: bool
+    env: object, max_episode_steps: int | None, args: dict[str, Any], backend: str
 ) -> tuple[str, Callable[[], Any]]:
     """What to call the environment, and what makes one."""
     if isinstance(env, str):
-        return env, partial(make_vector if vector else _make_by_id, env, max_episode_steps, args)
+        makers: dict[str, Callable[..., Any]] = {"vector": make_vector, "envpool": make_pool}
+        return env, partial(makers.get(backend, _make_by_id), env, max_episode_steps, args)
     if callable(env):
         return getattr(env, "__name__", type(env).__name__), partial(env, **args)
     raise ValueError(f"env must be a Gymnasium id or a callable that returns a gymnasium.Env, got {env!r}")

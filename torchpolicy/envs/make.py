@@ -18,7 +18,7 @@ from torchpolicy.envs.tensor import TensorEnv
 from torchpolicy.policies.parts.encoders import make_encoder
 from torchpolicy.policies.parts.heads import make_head
 
-BACKENDS = ("auto", "gymnasium", "native", "vector")
+BACKENDS = ("auto", "gymnasium", "native", "vector", "envpool")
 
 EnvFactory = GymFactory | type[TensorEnv] | TensorEnv
 
@@ -50,8 +50,9 @@ def make_environment(
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, instead of the environment's own.
         backend: ``"gymnasium"``; ``"native"``, a twin on tensors of the Gymnasium id, or shared slots of Gymnasium's
-            MuJoCo environments; ``"vector"``, what ``gymnasium.make_vec`` makes of the id; or ``"auto"``, what is
-            native if its returns are Gymnasium's to the last bit, otherwise Gymnasium.
+            MuJoCo environments; ``"vector"``, what ``gymnasium.make_vec`` makes of the id; ``"envpool"``, EnvPool's
+            of the same id; or ``"auto"``, what is native if its returns are Gymnasium's to the last bit, otherwise
+            Gymnasium.
 
     Raises:
         ValueError: If it cannot be made, or has no such backend.
@@ -69,14 +70,13 @@ def make_environment(
     factory: Any = import_name(env) if isinstance(env, str) and is_own_code(env) else env
     on_tensors = isinstance(factory, TensorEnv) or (inspect.isclass(factory) and issubclass(factory, TensorEnv))
     twin = twins().get(factory) if isinstance(factory, str) else None
-    if on_tensors and backend in ("gymnasium", "vector"):
+    if on_tensors and backend in ("gymnasium", "vector", "envpool"):
         raise ValueError(f"{env} is an environment on tensors, which Gymnasium does not have")
     if twin is not None and (backend == "native" or (backend == "auto" and twin.bit_equal and _takes(twin, env_args))):
         factory, on_tensors = twin, True
     if on_tensors:
         return tensor_environment(factory, env_args, max_episode_steps)
-    vector, shared = backend == "vector", backend in ("auto", "native")
-    environment = gym_environment(factory, env_args, max_episode_steps, shared=shared, vector=vector)
+    environment = gym_environment(factory, env_args, max_episode_steps, backend)
     if backend not in ("auto", "native") and environment.backend != backend:
         what = "a vector environment" if environment.backend == "vector" else "a single environment"
         raise ValueError(f"{environment.name} returns {what}: leave out backend, or say {environment.backend!r}")

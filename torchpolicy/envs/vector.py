@@ -56,8 +56,15 @@ def make_vector(name: str, max_episode_steps: int | None, args: Mapping[str, Any
     return gymnasium.make_vec(name, **given)
 
 
+def make_pool(name: str, max_episode_steps: int | None, args: Mapping[str, Any]) -> GymVector:
+    """EnvPool's environments of an id; arguments are those of :func:`make_vector`."""
+    from torchpolicy.envs.envpool import EnvPool  # needs the package envpool, which is optional
+
+    return EnvPool(name, max_episode_steps, **{"num_envs": COUNT, **args})
+
+
 def vector_environment(
-    name: str, make: Callable[[], GymVector], example: GymVector, max_episode_steps: int | None
+    name: str, make: Callable[[], GymVector], example: GymVector, max_episode_steps: int | None, *, backend: str
 ) -> Environment:
     """Describe a vector environment.
 
@@ -67,6 +74,7 @@ def vector_environment(
         example: One that it made. It is played a few steps, to find out whether seeds are honoured.
         max_episode_steps: Time limit in steps; the simulator keeps its own limit, too, and the shorter of the two
             holds.
+        backend: Who makes it, for the record.
 
     Raises:
         ValueError: If it is of a kind that cannot be played, or its first steps fail.
@@ -75,17 +83,18 @@ def vector_environment(
     encoder, kind = make_encoder(spaces[0]), _kind(name, example)
     kind, first = Trial(name, example, encoder, spaces[1]).find_out(kind)
     spec = getattr(example, "spec", None)
-    own_limit = None if spec is None else spec.max_episode_steps
+    own_limit = getattr(spec, "max_episode_steps", None)
     limits = [limit for limit in (own_limit, max_episode_steps) if limit is not None]
     limit = max_episode_steps or (RUNAWAY_STEPS if own_limit is None else own_limit)
     return Environment(
         name=name,
         observation_space=spaces[0],
         action_space=spaces[1],
-        reward_threshold=None if spec is None else spec.reward_threshold,
+        reward_threshold=getattr(spec, "reward_threshold", None),
         time_limit=min(limits, default=None),
         make_slots=partial(VectorSlots, make, kind, encoder, limit),
-        backend="vector",
+        backend=backend,
+        note=getattr(example, "differences", ""),
         first_observation=first,
         width=kind.width,
         seeded=kind.seeded,

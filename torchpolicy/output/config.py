@@ -62,7 +62,7 @@ FIELDS: dict[str, Kind] = {
     "restarts": FLAG,
     "checkpoint_seconds": number(0),
     "slots": whole(1),
-    "backend": one_of("gymnasium", "native", "vector"),
+    "backend": one_of("gymnasium", "native", "vector", "envpool"),
     "starts": one_of("of the seed", "of the simulator"),
     "compile": FLAG,
     "device": Kind("a device, as cpu or cuda:1", lambda value: re.fullmatch(r"[a-z]+(:\d+)?", str(value)) is not None),

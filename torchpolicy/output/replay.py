@@ -22,8 +22,8 @@ LONGEST_SIDE = 400
 FRAMES_A_SECOND = 25
 """Speed of a picture if the environment has none of its own."""
 
-OF_VECTORS = ("num_envs", "vectorization_mode", "vector_kwargs")
-"""Arguments of ``gymnasium.make_vec`` that a single environment, which is drawn, does not have."""
+OF_VECTORS = ("num_envs", "vectorization_mode", "vector_kwargs", "num_threads")
+"""Arguments of ``gymnasium.make_vec`` and ``envpool.make`` that a single environment, which is drawn, does not have."""
 
 
 def make(env: str, env_args: Mapping[str, Any], limit: int | None, mode: str | None) -> gymnasium.Env[Any, Any]:

@@ -180,11 +180,12 @@ class Settings:
         "Take settings that are not given from the preset of the algorithm for the environment, if there is one.",
         recorded=False,
     )
-    backend: Literal["auto", "gymnasium", "native", "vector"] = setting(
+    backend: Literal["auto", "gymnasium", "native", "vector", "envpool"] = setting(
         "auto",
         "Implementation of the environment. gymnasium: Gymnasium's; native: our own, on tensors or, for MuJoCo, in one "
         "shared data structure; vector: Gymnasium's in a vector environment, with --env-args num_envs=32 or another "
-        "number; auto: our own if its returns equal Gymnasium's to the last bit, otherwise Gymnasium's.",
+        "number; envpool: EnvPool's, a package that you install; auto: our own if its returns equal Gymnasium's to the "
+        "last bit, otherwise Gymnasium's.",
     )
     compile: bool = setting(
         False,
