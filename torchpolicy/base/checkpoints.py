@@ -27,14 +27,14 @@ def save_checkpoint(folder: Path, generation: int, state: Mapping[str, Any]) -> 
     """Write a tree of tensors and plain values as the checkpoint of a generation, then delete older ones.
 
     The file is ``ckpt-<generation>-<first 16 digits of its sha256>.safetensors``: it is there whole or not at all, and
-    its name holds its checksum. It says in which format it is and which version wrote it. The last two checkpoints are
-    kept. `folder` is created if it is missing, but its parents are not.
+    its name holds its checksum. It says in which format it is and which version wrote it, so a tree has no fields of
+    those two names. The last two checkpoints are kept. `folder` is created if it is missing, but its parents are not.
 
     Raises:
         TypeError: If a value is neither a tensor nor plain.
         OSError: If it cannot be written. Earlier checkpoints are untouched then.
     """
-    content = _encode({**stamp(), **state})
+    content = _encode({**state, **stamp()})
     folder.mkdir(exist_ok=True)
     path = folder / f"ckpt-{generation:08d}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
     for scratch in folder.glob("*.tmp-*"):  # left by a process that was killed
