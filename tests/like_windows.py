@@ -96,7 +96,7 @@ def disguise() -> None:
 
 
 def import_everything() -> int:
-    """Import every module of the package; returns how many."""
+    """Import every module of the package, but those whose simulator is not installed; returns how many there are."""
     from pathlib import Path
 
     import torchpolicy
@@ -105,5 +105,8 @@ def import_everything() -> int:
     names = [".".join(path.relative_to(root.parent).with_suffix("").parts) for path in root.rglob("*.py")]
     for name in names:
         if name != "torchpolicy.__main__":
-            importlib.import_module(name)
+            try:
+                importlib.import_module(name)
+            except ValueError as error:
+                assert "needs the package" in str(error) or "need the package" in str(error), error
     return len(names)
