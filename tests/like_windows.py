@@ -108,5 +108,6 @@ def import_everything() -> int:
             try:
                 importlib.import_module(name)
             except ValueError as error:
-                assert "needs the package" in str(error) or "need the package" in str(error), error
+                if "the package" not in str(error):
+                    raise
     return len(names)
