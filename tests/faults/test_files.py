@@ -188,3 +188,12 @@ def test_bits_flipped_and_ends_cut_off(run: Path, file: str, times: int) -> None
         cut = lambda path, end=end: path.write_bytes(path.read_bytes()[:end])  # noqa: E731
         look.after(cut, f"cut at {end}")
     look.is_fine()
+
+
+def test_a_damaged_name_of_the_checksum_is_found(run: Path) -> None:
+    restore(run)
+    path = Path("run/config.json")
+    path.write_text(path.read_text().replace('"checksum"', '"checkswm"'))
+    for call in (lambda: tp.resume("run"), lambda: tp.train("CartPole-v1", "cem", run_dir="run")):
+        with pytest.raises(ValueError, match=r"run/config.json: was edited, or is damaged"):
+            call()

@@ -123,7 +123,8 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
     if given is not None:
         names = ("env", "algorithm", "policy", "env_args", "hyperparameters")
         refuse_code(path, {name: config[name] for name in names if name in config and given.get(name) is None})
-    if was_edited(config):
+    unknown = config.keys() - FIELDS.keys() - OLD_NAMES.keys()
+    if was_edited(config) or (unknown and "checksum" not in config):  # which may be the damaged name of the checksum
         raise CheckpointError(
             f"{path}: was edited, or is damaged: its checksum is not that of its fields (to give a run another budget, "
             "use torchpolicy resume --generations; to train with other settings, torchpolicy train --config)"
