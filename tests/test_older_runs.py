@@ -11,7 +11,7 @@ from quick import quick, weights
 from worlds import Guess
 
 import torchpolicy as tp
-from torchpolicy.output.config import SINCE, SINCE_HYPERPARAMETERS, sealed
+from torchpolicy.output.config import GONE_HYPERPARAMETERS, SINCE, SINCE_HYPERPARAMETERS, sealed
 from torchpolicy.runs.algorithms import algorithm_names
 
 
@@ -21,8 +21,12 @@ def made_older(run_dir: Path) -> None:
     config = json.loads(path.read_text())
     for name in SINCE:
         config.pop(name)
-    for name in SINCE_HYPERPARAMETERS if config["algorithm"] != "nes" else ["optimizer_args"]:
-        config["hyperparameters"].pop(name, None)
+    kept = {"nes": ["weight_decay"], "deepcem": ["epochs"]}.get(config["algorithm"], [])
+    for name in SINCE_HYPERPARAMETERS:
+        if name not in kept:
+            config["hyperparameters"].pop(name, None)
+    if config["algorithm"] == "deepcem":
+        config["hyperparameters"] |= GONE_HYPERPARAMETERS
     path.write_text(json.dumps(sealed(config)))
 
 

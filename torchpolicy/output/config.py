@@ -82,8 +82,19 @@ SINCE: dict[str, Any] = {
 }
 """Fields that runs of earlier versions lack, and the values that those runs had."""
 
-SINCE_HYPERPARAMETERS: dict[str, Any] = {"weight_decay": 0.0, "optimizer_args": None}
+SINCE_HYPERPARAMETERS: dict[str, Any] = {
+    "clip": 0.2,
+    "elite": "episodes",
+    "epochs": 1,
+    "optimizer_args": None,
+    "starts": None,
+    "temperature": 0.5,
+    "weight_decay": 0.0,
+}
 """The same for hyperparameters, of the algorithms that have them."""
+
+GONE_HYPERPARAMETERS: dict[str, Any] = {"per_start": False}
+"""Hyperparameters of earlier versions, and the values with which they did nothing."""
 
 OLD_NAMES = {"survival_bonus": "step_penalty"}
 """Settings by the names that they had in earlier versions, which are still understood."""
@@ -135,6 +146,9 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
 def modern(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration as this version would have written it: fields by their new names, and none missing."""
     named = {OLD_NAMES.get(name, name): value for name, value in config.items()}
+    if isinstance(given := named.get("hyperparameters"), dict):
+        kept = {name: value for name, value in given.items() if GONE_HYPERPARAMETERS.get(name, ...) is not value}
+        named["hyperparameters"] = kept
     return named | {name: value for name, value in SINCE.items() if name not in named}
 
 
