@@ -6,11 +6,10 @@ of 1 if it is right. In the others, CartPole-v1 and LunarLanderContinuous-v3, al
 has the same search, SNES with its defaults and episodes by need, observations normalised, and the same budget; a score
 is that of 100 test episodes.
 
-python experiments/memory.py run --tasks t-maze-10 cartpole --policies gru mlp     adds the rows that are not there yet
+python experiments/memory.py run --task t-maze-10 cartpole --policy gru mlp     adds the rows that are not there yet
 python experiments/memory.py table                                                 prints the table
 """
 
-import argparse
 import tempfile
 import time
 from functools import partial
@@ -131,36 +130,13 @@ def table() -> None:
     print(f"| {' | '.join([*heads, 'seeds at threshold'])} |\n|{'---|' * (len(heads) + 1)}")
     for task in TASKS:
         for policy in POLICIES:
-            mine = [row for row in rows.read(RESULTS) if (row["task"], row["policy"]) == (task, policy)]
+            mine = [row for row in rows.reported(RESULTS) if (row["task"], row["policy"]) == (task, policy)]
             if mine:
                 threshold = mine[0]["threshold"]
-                reached = sum(row["mean"] >= threshold for row in mine if row["seed"] < rows.REPORTED)
+                reached = sum(row["mean"] >= threshold for row in mine)
                 found = rows.cells(mine, 2 if threshold < 1 else 1)
                 print(f"| {' | '.join([task, f'{threshold:g}', policy, *found, str(reached)])} |")
 
 
-def main() -> None:
-    """Run or print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    running.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    running.add_argument("--policies", nargs="+", choices=POLICIES, default=["gru", "mlp"])
-    running.add_argument("--seeds", nargs="+", type=int, default=list(range(10)))
-    running.add_argument("--jobs", type=int, default=2, help="number of runs at a time")
-    commands.add_parser("table")
-    arguments = parser.parse_args()
-    if arguments.command == "table":
-        table()
-    else:
-        wanted = [
-            (task, policy, seed)
-            for seed in arguments.seeds
-            for task in arguments.tasks
-            for policy in arguments.policies
-        ]
-        rows.fill(RESULTS, run, ("task", "policy", "seed"), wanted, arguments.jobs)
-
-
 if __name__ == "__main__":
-    main()
+    rows.main(__doc__, RESULTS, run, table, seeds=10, defaults={"policy": ("gru", "mlp")}, task=TASKS, policy=POLICIES)

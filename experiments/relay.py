@@ -8,7 +8,6 @@ python experiments/relay.py run --env Pendulum-v1     adds the rows that are not
 python experiments/relay.py table                     prints the table
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -92,7 +91,7 @@ def table() -> None:
     print(f"| {' | '.join([*heads, 'env steps to it, median'])} |\n|{'---|' * (len(heads) + 1)}")
     for env in ENVS:
         for way in WAYS:
-            mine = [row for row in rows.read(RESULTS) if (row["env"], row["way"]) == (env, way)]
+            mine = [row for row in rows.reported(RESULTS) if (row["env"], row["way"]) == (env, way)]
             if mine:
                 there = [row["steps_to_threshold"] or np.inf for row in mine]
                 median = f"{np.median(there) / 1e3:,.0f}k".replace("infk", "-")
@@ -100,23 +99,5 @@ def table() -> None:
                 print(f"| {' | '.join([env, way, *rows.cells(mine, 1), reached, median])} |")
 
 
-def main() -> None:
-    """Run or print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    running.add_argument("--env", nargs="+", choices=ENVS, default=list(ENVS))
-    running.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    running.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
-    running.add_argument("--jobs", type=int, default=2, help="number of runs at a time")
-    commands.add_parser("table")
-    asked = parser.parse_args()
-    if asked.command == "table":
-        table()
-    else:
-        wanted = [(env, way, seed) for seed in asked.seeds for env in asked.env for way in asked.ways]
-        rows.fill(RESULTS, run, ("env", "way", "seed"), wanted, asked.jobs)
-
-
 if __name__ == "__main__":
-    main()
+    rows.main(__doc__, RESULTS, run, table, seeds=5, env=ENVS, way=WAYS)

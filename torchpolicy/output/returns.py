@@ -1,4 +1,4 @@
-"""The returns of each generation of a run, from the lowest to the highest, and what an elite had to exceed."""
+"""The returns of each generation of a run, from the lowest to the highest, and the threshold of the elite."""
 
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ WIDE, HIGH = 6.0, 3.4
 def plot_returns(runs: Any, path: str | Path = "returns.png") -> Path:
     """Draw the returns of the episodes in training over environment steps, one panel for each run.
 
-    Dark is the middle half of a generation's returns, light is all of them. The dashed line is what an episode's score
-    had to exceed to be in the elite of DeepCEM.
+    Dark is the middle half of a generation's returns, light is all of them. The dashed line is the lowest score in the
+    elite of DeepCEM, where that is one of episodes.
 
     Args:
         runs: Run folders, or folders that contain run folders at any depth.
