@@ -98,7 +98,8 @@ def test_the_spread_of_returns_is_drawn_with_the_threshold_of_the_elite(
 ) -> None:
     pytest.importorskip("matplotlib")
     for name, algorithm in (("deep", "deepcem"), ("wide", "cem")):
-        tp.train("CartPole-v1", algorithm, generations=3, episodes=6, eval_episodes=2, run_dir=tmp_path / name)
+        settings: dict[str, Any] = {"episodes": 6, "eval_episodes": 2, "preset": False}  # an elite of episodes
+        tp.train("CartPole-v1", algorithm, generations=3, run_dir=tmp_path / name, **settings)
     labels: list[list[str]] = []
     draw = returns._draw
 
