@@ -186,7 +186,7 @@ def test_with_starts_the_elite_is_taken_among_the_episodes_of_the_same_start() -
 @pytest.mark.parametrize("kind", ["discrete", "box"])
 def test_steps_weigh_what_a_loop_says(kind: str, elite: str, starts: int | None) -> None:
     learner, episodes = learner_and_batch(
-        kind, elite=elite, starts=starts, discount=0.9, percentile=60, temperature=0.7
+        kind, elite=elite, starts=starts, discount=0.9, percentile=60 if elite == "steps" else 70, temperature=0.7
     )
     groups = [0] * 6 if starts is None else STARTS.tolist()
     to_go = [
@@ -213,14 +213,19 @@ def test_steps_weigh_what_a_loop_says(kind: str, elite: str, starts: int | None)
 
 def test_nothing_is_learned_where_no_step_has_an_advantage() -> None:
     for elite in ("steps", "advantages"):
-        learner, _ = learner_and_batch("discrete", elite=elite)
+        learner, _ = learner_and_batch("discrete", elite=elite, percentile=70)
         assert learner.learn(one_step([5.0, 5.0, 5.0]))["learn/stalled"] == 1
+
+
+def test_a_percentile_is_refused_where_it_does_nothing() -> None:
+    with pytest.raises(ValueError, match="percentile does nothing in an elite of advantages"):
+        DeepCEM(batches.policy("discrete"), elite="advantages", percentile=90)
 
 
 def test_memory_is_for_episodes_that_compete_with_all_others() -> None:
     for wrong in ({"elite": "steps"}, {"elite": "advantages"}, {"starts": 2}):
         with pytest.raises(ValueError, match="memory is for an elite of episodes among all starts"):
-            DeepCEM(batches.policy("discrete"), memory=1, **wrong)
+            DeepCEM(batches.policy("discrete"), memory=1, percentile=70, **wrong)
 
 
 def test_extra_variance_fades_and_the_std_has_a_floor() -> None:

@@ -27,6 +27,9 @@ from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.vectors.ascent import OptimizerFactory
 from torchpolicy.vectors.params import ParamVector
 
+PERCENTILE = 70.0
+"""The percentile by default."""
+
 
 class DeepCEM(Learner):
     """Raises the probability of the choices made in the elite: the episodes whose score is above a percentile.
@@ -95,7 +98,7 @@ class DeepCEM(Learner):
         self,
         policy: Policy,
         *,
-        percentile: float = 70.0,
+        percentile: float = PERCENTILE,
         discount: float = 1.0,
         memory: int = 0,
         elite: Literal["episodes", "steps", "advantages"] = "episodes",
@@ -130,7 +133,9 @@ class DeepCEM(Learner):
         check_choice("elite", elite, ("episodes", "steps", "advantages"))
         check_range("temperature", temperature, 0, inf, open_low=True)
         if memory and (elite != "episodes" or starts is not None):
-            raise ValueError("memory is for an elite of episodes among all starts: leave it, or elite and starts, out")
+            raise ValueError("memory is for an elite of episodes among all starts: say elite='episodes', and no starts")
+        if elite == "advantages" and percentile != PERCENTILE:
+            raise ValueError("percentile does nothing in an elite of advantages: say elite='episodes' or 'steps'")
         check_count("epochs", epochs, at_least=1)
         check_count("minibatch", minibatch, at_least=1)
         check_choice("weighting", weighting, ("steps", "episodes"))
