@@ -147,6 +147,9 @@ def train(
             given is each layer's own initial scale (:meth:`ParamVector.initial_scale`), times `std_scale`, which is
             1 for a policy of one layer and 0.58 for a network with hidden layers unless it is given.
 
+    Returns:
+        The kept policy, its test score, the metrics of all generations, and the run's folder.
+
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.
         RunError: If more than half of the candidates failed in two generations running, or a callback failed.
@@ -192,6 +195,9 @@ def resume(
         callbacks: Callbacks as for :func:`train`; they go on from their states in the checkpoint.
         **budget: `target`, `generations`, `total_steps`, `seconds`, `tolerance`, `tolerance_generations` or
             `checkpoint_seconds`, instead of the run's.
+
+    Returns:
+        What the run has come to, as :func:`train` returns it.
 
     Raises:
         CheckpointError: If the folder holds no run, or no checkpoint that is whole.

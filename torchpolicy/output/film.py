@@ -137,7 +137,14 @@ def play(
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
 ) -> float:
-    """Show an episode of a policy in a window. The arguments mean the same as in :func:`record`.
+    """Show an episode of a policy in a window.
+
+    Args:
+        policy: The policy, which acts greedily.
+        env: The environment: a Gymnasium id, or ``pkg.mod:callable``.
+        seed: Seed of the episode.
+        env_args: Keyword arguments of the environment.
+        max_episode_steps: Time limit in steps, which replaces the environment's own.
 
     Returns:
         The episode's return.

@@ -40,6 +40,9 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
         path: The file.
         **given: Keywords that count before the file's.
 
+    Returns:
+        The keywords, in which `given` has replaced those of the file.
+
     Raises:
         ValueError: If the file cannot be read, holds an unknown key, names code, or needs `env` or `policy` beside it.
     """

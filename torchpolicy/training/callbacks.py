@@ -166,6 +166,11 @@ class Evaluate(Callback):
         self._episodes = check_count("episodes", episodes, at_least=1, at_most=MOST_EPISODES)
 
     def on_start(self, run: Run) -> None:
+        """Compare the spaces before the first generation.
+
+        Raises:
+            ValueError: If the environment has other spaces than the run.
+        """
         if self._environment.spaces != (run.policy.observation_space, run.policy.action_space):
             raise ValueError(f"{self._environment.name} has other spaces than the run")
 
