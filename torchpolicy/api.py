@@ -13,6 +13,7 @@ from torchpolicy.envs.make import EnvFactory
 from torchpolicy.output.blueprint import needs_policy
 from torchpolicy.output.config import read_config
 from torchpolicy.output.saved_policy import load_evaluation, load_policy
+from torchpolicy.output.writers.base import MakesWriter
 from torchpolicy.output.writers.jsonl import read_rows
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import PolicyFactory
@@ -64,6 +65,7 @@ def train(
     run_dir: str | Path | None = None,
     checkpoint_seconds: float = 10.0,
     callbacks: Sequence[Callback] = (),
+    writers: Sequence[MakesWriter] = (),
     **hyperparameters: Any,
 ) -> Result:
     """Train a policy and save it in a run folder.
@@ -143,6 +145,9 @@ def train(
             one after every generation, whatever it takes.
         callbacks: Objects whose hooks are called along the way and may end the run (:mod:`torchpolicy.callbacks`).
             With workers, copies of them in the first process are called.
+        writers: Subclasses of :class:`Writer`, or functions that make one, which are called with the run's folder and
+            `resumed_at`. They get all that the run's own writers get: metrics, histograms, pictures, notes, the end.
+            Only the process that reports makes them. One that fails is told once, and the run goes on.
         **hyperparameters: Hyperparameters of the algorithm, by the names of its constructor. A `std` that is not
             given is each layer's own initial scale (:meth:`ParamVector.initial_scale`), times `std_scale`, which is
             1 for a policy of one layer and 0.58 for a network with hidden layers unless it is given.
@@ -177,6 +182,7 @@ def resume(
     policy: Policy | nn.Module | PolicyFactory | str | None = None,
     workers: int = 1,
     callbacks: Sequence[Callback] = (),
+    writers: Sequence[MakesWriter] = (),
     **budget: Any,
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, as if it had never stopped.
@@ -190,6 +196,7 @@ def resume(
         policy: The policy, or what makes it, for a run of a policy of your own.
         workers: Processes; any number gives the same result.
         callbacks: Callbacks as for :func:`train`; they go on from their states in the checkpoint.
+        writers: Writers as for :func:`train`, for this session.
         **budget: `target`, `generations`, `total_steps`, `seconds`, `tolerance`, `tolerance_generations` or
             `checkpoint_seconds`, instead of the run's.
 
@@ -221,6 +228,7 @@ def resume(
         hyperparameters={name: value for name, value in hyperparameters if not _is_object(value)},
         workers=workers,
         callbacks=callbacks,
+        writers=writers,
         **recorded | budget,
     )
     job = make_job(settings, preset=config["preset"], weights_given=config["initial_weights"] == "given")

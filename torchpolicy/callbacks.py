@@ -9,5 +9,6 @@ from torchpolicy.training.callbacks import (
     StopOnPlateau,
     StopOnReturn,
 )
+from torchpolicy.training.generation import Generation
 
-__all__ = ["Callback", "Evaluate", "KeepPolicies", "Run", "StopAfter", "StopOnPlateau", "StopOnReturn"]
+__all__ = ["Callback", "Evaluate", "Generation", "KeepPolicies", "Run", "StopAfter", "StopOnPlateau", "StopOnReturn"]

@@ -13,6 +13,7 @@ from torchpolicy.output.saved_policy import save_policy
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
 from torchpolicy.rollout.make import make_rollout
+from torchpolicy.training.generation import Generation
 from torchpolicy.vectors.params import ParamVector
 
 
@@ -24,6 +25,9 @@ class Run(Protocol):
         generation: Generations done.
         env_steps: Environment steps of training.
         metrics: The metrics of each generation of this session; a generation is added after `on_generation_end`.
+        latest: The generation that has been played last: its `candidates`, `scores` and `returns`; see
+            :class:`torchpolicy.callbacks.Generation`. None before the first of a session. The candidates are there in
+            `on_evaluation` and `on_generation_end` only; ``.dense().clone()`` keeps them.
         run_dir: The run's folder; None if it has none.
     """
 
@@ -31,6 +35,7 @@ class Run(Protocol):
     generation: int
     env_steps: int
     metrics: list[dict[str, float]]
+    latest: Generation | None
     run_dir: Path | None
 
 
@@ -47,7 +52,12 @@ class Callback:
             def on_generation_end(self, run, metrics):
                 return metrics["rollout/ep_len_mean"] > 400  # True ends the run
 
-        tp.train("CartPole-v1", "cem", callbacks=[Patience()])
+        class KeepBest(tp.callbacks.Callback):  # the weights of the best candidate of each generation
+            def on_generation_end(self, run, metrics):
+                best = run.latest.scores.nan_to_num(-torch.inf).argmax()
+                torch.save(run.latest.candidates[int(best)].dense()[0], f"best-{run.generation}.pt")
+
+        tp.train("CartPole-v1", "cem", callbacks=[Patience(), KeepBest()])
     """
 
     def on_start(self, run: Run) -> None:
