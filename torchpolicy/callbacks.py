@@ -4,6 +4,7 @@ from torchpolicy.training.callbacks import (
     Callback,
     Evaluate,
     KeepPolicies,
+    Render,
     Run,
     StopAfter,
     StopOnPlateau,
@@ -11,4 +12,14 @@ from torchpolicy.training.callbacks import (
 )
 from torchpolicy.training.generation import Generation
 
-__all__ = ["Callback", "Evaluate", "Generation", "KeepPolicies", "Run", "StopAfter", "StopOnPlateau", "StopOnReturn"]
+__all__ = [
+    "Callback",
+    "Evaluate",
+    "Generation",
+    "KeepPolicies",
+    "Render",
+    "Run",
+    "StopAfter",
+    "StopOnPlateau",
+    "StopOnReturn",
+]
