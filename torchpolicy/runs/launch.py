@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchpolicy.base.memory import check_memory
-from torchpolicy.base.processes import Group, Stopped, Terminated
+from torchpolicy.base.processes import Group
+from torchpolicy.base.signals import Stopped, Terminated
 from torchpolicy.base.user_code import no_exit
 from torchpolicy.output.config import CONFIG
 from torchpolicy.runs.folder import create_run_folder, locked, open_run, versions
@@ -46,7 +47,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         KeyboardInterrupt, Terminated: If a signal arrived, after a checkpoint was written.
     """
     with ExitStack() as stack:
-        group = Group.of_launcher()
+        group = Group.of_launcher(job.patience)
         stack.callback(group.close)
         forks = workers > 1 and group.size == 1
         if forks and (place := job.policy.device).type != "cpu":
