@@ -48,6 +48,7 @@ class Heart:
         self._patience, self._parent = patience, os.getppid() if orphan else None
         self._quiet = 0.0  # seconds that this process was awake since the store last answered
         self._over = threading.Event()
+        activity.row[BEAT] += 1
         threading.Thread(target=self._beat, name="torchpolicy-beat", daemon=True).start()
         if post is not None:
             threading.Thread(target=self._speak, args=(post,), name="torchpolicy-word", daemon=True).start()

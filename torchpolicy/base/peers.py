@@ -69,8 +69,7 @@ class Board(Peers):
         return self._rows[rank]
 
     def look(self, rank: int) -> Doing | None:
-        doing = self._rows[rank].look()
-        return doing if doing.beat else None
+        return self._rows[rank].look()
 
 
 class Post(Peers):

@@ -15,6 +15,10 @@ LONG = 60.0
 """The same for a process that computes in an environment which holds Python's lock."""
 
 
+STARTING = 90.0
+"""Seconds that a process may take until its first sign of life, the time to connect with the others included."""
+
+
 class Patrol:
     """Looks at worker processes from outside, once a second.
 
@@ -42,7 +46,7 @@ class Patrol:
         for process in running:
             rank = self._processes.index(process)
             doing, silent = self._board.hear(rank)
-            if doing is None or silent < SILENCE:
+            if doing is None or silent < (SILENCE if doing.beat else STARTING):
                 self._told.pop(rank, None)
                 continue
             stopped = _is_stopped(process.pid)
