@@ -1,7 +1,6 @@
 """What a launcher such as ``torchrun`` tells a process: which one of a group it is, and where the others are."""
 
 import array
-import os
 import socket
 import struct
 from collections.abc import Mapping
@@ -13,6 +12,9 @@ port of process 0."""
 
 INTERFACE = "GLOO_SOCKET_IFNAME"
 """Variable that names the network interface over which processes talk to each other."""
+
+VERDICT = "TORCHPOLICY_VERDICT"
+"""Variable that names a file, in which a process leaves its exit code if it is of no use to start it again."""
 
 ELSEWHERE = ("192.0.2.1", 9)
 """An address that nobody has (RFC 5737). Asking for the way there sends nothing, and shows the address of the default
@@ -128,7 +130,7 @@ def in_words(environ: Mapping[str, str]) -> str:
 
 def this_host() -> str:
     """The name of this machine."""
-    return os.environ.get("TORCHPOLICY_HOST") or socket.gethostname()
+    return socket.gethostname()
 
 
 def _way_to(address: str, port: int) -> str | None:

@@ -71,6 +71,7 @@ class Group:
         rank: Number of this process. Process 0 writes the run's files.
         size: Number of processes.
         activity: What this process is doing.
+        speaks: Whether this process tells the user of its host what happens: the first one there.
 
     Raises:
         LostProcessError: If the processes cannot connect with each other.
@@ -87,7 +88,8 @@ class Group:
         self.rank, self.size, self._store = rank, size, store
         self.activity = peers.of(rank) if isinstance(peers, Board) else Activity()
         self._claims = Claims(rank, size)
-        self._waiting = Waiting(rank, size, peers or Nobody(), patience, speaks=speaks(os.environ, rank))
+        self.speaks, self._peers = speaks(os.environ, rank), peers or Nobody()
+        self._waiting = Waiting(rank, size, self._peers, patience, speaks=self.speaks)
         self._turn = 0  # number of claims and sums so far, the same in every process
         self._lost = False  # whether another process was lost: then an exchange may go on for ever in a thread
         self._heart: Heart | None = None
@@ -198,6 +200,12 @@ class Group:
         self._next_turn()
         self._exchange(lambda: dist.all_gather(received, padded, async_op=True))
         return [row[:length].numpy().tobytes() for row, length in zip(received, lengths, strict=True)]
+
+    def introduce(self, host: str) -> list[str]:
+        """The hosts of all processes, in the order of ranks, which are named by their hosts from now on."""
+        hosts = self.gather(host)
+        self._peers.names = {rank: f" ({name})" for rank, name in enumerate(hosts)}
+        return hosts
 
     def first(self, value: float) -> float:
         """The value that process 0 passed."""
