@@ -64,6 +64,8 @@ def train(
     log_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
     checkpoint_seconds: float = 10.0,
+    step_timeout: float | None = None,
+    patience: float = 60.0,
     callbacks: Sequence[Callback] = (),
     writers: Sequence[MakesWriter] = (),
     **hyperparameters: Any,
@@ -143,6 +145,10 @@ def train(
         run_dir: The run's folder itself. If it holds a run of equal configuration, that run is resumed.
         checkpoint_seconds: Seconds between checkpoints; more where they would take over 1 % of the time. 0 writes
             one after every generation, whatever it takes.
+        step_timeout: Seconds of one step or reset of the environment after which its process counts as hung. With
+            several processes, all start again from the last checkpoint; a single one stops with a :class:`RunError`.
+            None: the user is told after 60 s, and nothing is stopped.
+        patience: Seconds for which another process may give no sign of life before it counts as lost.
         callbacks: Objects whose hooks are called along the way and may end the run (:mod:`torchpolicy.callbacks`).
             With workers, copies of them in the first process are called.
         writers: Subclasses of :class:`Writer`, or functions that make one, which are called with the run's folder and
@@ -197,8 +203,8 @@ def resume(
         workers: Processes; any number gives the same result.
         callbacks: Callbacks as for :func:`train`; they go on from their states in the checkpoint.
         writers: Writers as for :func:`train`, for this session.
-        **budget: `target`, `generations`, `total_steps`, `seconds`, `tolerance`, `tolerance_generations` or
-            `checkpoint_seconds`, instead of the run's.
+        **budget: `target`, `generations`, `total_steps`, `seconds`, `tolerance`,
+            `tolerance_generations`, `checkpoint_seconds`, `step_timeout` or `patience`, instead of the run's.
 
     Raises:
         CheckpointError: If the folder holds no run, or no checkpoint that is whole.

@@ -10,9 +10,11 @@ import torch
 from torchpolicy.base.checks import check_seed
 from torchpolicy.base.device import find_device
 from torchpolicy.base.memory import check_memory, enough_memory
+from torchpolicy.base.processes import PATIENCE
 from torchpolicy.base.products import note_on_rounding
 from torchpolicy.base.user_code import no_exit
-from torchpolicy.envs.base import Environment
+from torchpolicy.base.vigil import Vigil
+from torchpolicy.envs.base import Environment, EnvSlots
 from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.probe import check_environment
 from torchpolicy.learn.base import Learner
@@ -69,6 +71,8 @@ class Job:
         code: The `env` and `policy` that the user gave; None for a policy that the run's files can make again.
         notes: Lines to tell the user at the start.
         identity: Identity of the run in its folder; None while it has no folder.
+        step_timeout: Seconds of one step of the environment after which its process counts as hung; None for no limit.
+        patience: Seconds for which another process may give no sign of life before it counts as lost.
         untuned: A line for the user if there is no preset for the run; None if there is, or none was wanted.
     """
 
@@ -85,6 +89,8 @@ class Job:
     config: dict[str, Any]
     code: dict[str, object]
     notes: Sequence[str]
+    step_timeout: float | None = None
+    patience: float = PATIENCE
     identity: str | None = None
     untuned: str | None = None
 
@@ -147,6 +153,8 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         config,
         _code_of(settings, policy),
         _notes(environment, strict=settings.strict),
+        settings.step_timeout,
+        settings.patience,
     )
 
 
@@ -277,7 +285,8 @@ def _notes(environment: Environment, *, strict: bool) -> list[str]:
     Raises:
         ValueError: If they are not, and `strict` forbids that.
     """
-    impure = check_environment(environment)
+    with Vigil(EnvSlots.activity, environment.name, "before training: ", None, 2):
+        impure = check_environment(environment)
     if impure and strict:
         raise ValueError(f"{impure}; strict=True refuses that")
     return [note for note in (environment.note, impure, note_on_rounding()) if note]
