@@ -11,7 +11,7 @@ import pytest
 from quick import rows
 
 import torchpolicy as tp
-from torchpolicy.base.processes import Stopped
+from torchpolicy.base.signals import Stopped
 from torchpolicy.cli import main
 from torchpolicy.cli import sweep as command
 from torchpolicy.many import sweep as many_sweep

@@ -16,6 +16,7 @@ from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
 from torchpolicy.output.returns import plot_returns
 from torchpolicy.output.table import read_runs
+from torchpolicy.output.writers.base import Writer
 from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.conv import ConvPolicy
@@ -85,6 +86,7 @@ __all__ = [
     "Sweep",
     "TensorEnv",
     "TensorRollout",
+    "Writer",
     "__version__",
     "callbacks",
     "compare",

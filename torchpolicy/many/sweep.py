@@ -12,7 +12,8 @@ import numpy as np
 
 from torchpolicy.base.checks import check_count
 from torchpolicy.base.errors import RunError
-from torchpolicy.base.processes import Stopped, Terminated, usable_cores
+from torchpolicy.base.processes import usable_cores
+from torchpolicy.base.signals import Stopped, Terminated
 from torchpolicy.many.child import pack
 from torchpolicy.many.display import Display
 from torchpolicy.many.seeds import check_seeds, first_job

@@ -19,7 +19,7 @@ FOR_THE_RECORD = (
 )
 """Fields of ``config.json`` that only say what came of the settings."""
 
-KNOWN = tuple(each.name for each in fields(Settings) if each.name != "callbacks")
+KNOWN = tuple(each.name for each in fields(Settings) if each.name not in ("callbacks", "writers"))
 """Settings that a file may hold."""
 
 IN_CONFIG = ("env", "algorithm", "hyperparameters", "policy", *RECORDED)

@@ -1,13 +1,14 @@
 """Held-out scores of the center along the way: when they are due, and when they are good enough."""
 
+from collections.abc import Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 from torch import Tensor
 
 from torchpolicy.base.seeding import Stream
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
-from torchpolicy.output.writers.base import HELD_OUT
 from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.search.base import Search
@@ -106,6 +107,22 @@ class Validation:
         """Score the policy on the episodes of the test, which are the same in every generation."""
         return self._play(ParamVector(self._rollout.policy.net).read(), Stream.TEST, 0)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What is remembered from generation to generation, and the target for which `reached` holds."""
+        return {
+            "reached": self.reached,
+            "target": self._plan.target,
+            "validations": [list(each) for each in self.scores],
+            "best": self.best.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state, which may hold more than this; earlier versions did not keep the best policy."""
+        self.reached = state["reached"] and state["target"] == self._plan.target
+        self.scores = [(generation, score) for generation, score in state["validations"]]
+        if "best" in state:
+            self.best.load_state_dict(state["best"])
+
     def _play(self, vector: Tensor, stream: Stream, generation: int) -> Evaluation:
         """Score weights (D,) on the episodes of a stream."""
         seed, episodes = self._plan.seed, self._plan.eval_episodes
@@ -114,6 +131,6 @@ class Validation:
         )
 
 
-def held_out(evaluation: Evaluation) -> Metrics:
-    """A held-out evaluation as metrics."""
-    return dict(zip(HELD_OUT, (evaluation.mean, *evaluation.ci), strict=True))
+def named(keys: Sequence[str], evaluation: Evaluation) -> Metrics:
+    """An evaluation as metrics, by the keys of its mean and of the ends of its interval."""
+    return dict(zip(keys, (evaluation.mean, *evaluation.ci), strict=True))
