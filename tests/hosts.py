@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +16,11 @@ import numpy as np
 from gymnasium import spaces
 
 PAUSE = "TEST_PAUSE"
-"""Variable of the environment: seconds that a step of :class:`Slow` sleeps."""
+"""Variable of the environment: seconds that an episode of :class:`Slow` sleeps at its first step."""
 
 
 class Slow(gymnasium.Env[Any, Any]):
-    """Ten steps that sleep; the reward is larger for greater actions."""
+    """Ten steps, the first of which sleeps; the reward is larger for greater actions."""
 
     observation_space = spaces.Box(-1, 1, (3,), np.float32)
     action_space = spaces.Box(-1, 1, (1,), np.float32)
@@ -30,10 +31,8 @@ class Slow(gymnasium.Env[Any, Any]):
         return self._place, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if pause := float(os.environ.get(PAUSE, "0")):
-            import time
-
-            time.sleep(pause)
+        if self._left == 10:
+            time.sleep(float(os.environ.get(PAUSE, "0")))
         self._left -= 1
         self._place = np.clip(self._place + 0.3 * action, -1, 1).astype(np.float32)
         return self._place, float(self._place.sum()), self._left == 0, False, {}
@@ -74,6 +73,14 @@ class Network:
         return f"10.77.0.{1 + self.names.index(host)}"
 
     def __enter__(self) -> "Network":
+        try:
+            self._build()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _build(self) -> None:
         switch = self.space("switch")
         ip("netns", "add", switch)
         ip("-n", switch, "link", "add", "br0", "type", "bridge")
@@ -82,13 +89,12 @@ class Network:
             space = self.space(host)
             ip("netns", "add", space)
             ip("-n", space, "link", "set", "lo", "up")
-            ip("-n", switch, "link", "add", host, "type", "veth", "peer", "name", "eth0", "netns", space)
-            ip("-n", switch, "link", "set", host, "master", "br0")
-            ip("-n", switch, "link", "set", host, "up")
+            ip("-n", switch, "link", "add", f"to-{host}", "type", "veth", "peer", "name", "eth0", "netns", space)
+            ip("-n", switch, "link", "set", f"to-{host}", "master", "br0")
+            ip("-n", switch, "link", "set", f"to-{host}", "up")
             ip("-n", space, "addr", "add", f"{self.address(host)}/24", "dev", "eth0")
             ip("-n", space, "link", "set", "eth0", "up")
             self.write_hosts(host, {name: self.address(name) for name in self.names})
-        return self
 
     def write_hosts(self, host: str, lines: dict[str, str]) -> None:
         """What /etc/hosts is on a host, {name: address}."""
@@ -99,11 +105,11 @@ class Network:
 
     def plug(self, host: str) -> None:
         """Put a host's cable in."""
-        ip("-n", self.space("switch"), "link", "set", host, "master", "br0")
+        ip("-n", self.space("switch"), "link", "set", f"to-{host}", "master", "br0")
 
     def unplug(self, host: str) -> None:
         """Take a host's cable out, without a word to anybody."""
-        ip("-n", self.space("switch"), "link", "set", host, "nomaster")
+        ip("-n", self.space("switch"), "link", "set", f"to-{host}", "nomaster")
 
     def start(self, host: str, command: Sequence[str], log: Path, **environ: str) -> "subprocess.Popen[bytes]":
         """Start a command on a host; what it says goes into a file."""

@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(REASON), reason=REASON),
     pytest.mark.timeout(400),
-    pytest.mark.xdist_group("hosts"),
 ]
 
 TRAIN = ["train", "cem", "--env", "hosts:Slow", "--population", "40", "--eval-episodes", "2", "--target", "none"]
@@ -40,7 +39,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def launch(network: Network, host: str, generations: int, *options: str, pause: float = 0.001) -> Any:
+def launch(network: Network, host: str, generations: int, *options: str, pause: float = 0.01) -> Any:
     command = [sys.executable, "-m", "torchpolicy", "launch", "--first", "a", "--hosts", "1:2", *options]
     command += [*TRAIN, "--generations", str(generations)]
     return network.start(host, command, Path(f"{host}.log"), **{PAUSE: str(pause)})
