@@ -118,18 +118,18 @@ def test_two_hosts_give_the_same_bits_and_say_what_happens(network: Network) -> 
 def test_a_host_that_dies_is_left_behind_within_30_seconds(network: Network) -> None:
     first, _ = together(network, 120)
     network.signal_all("b", signal.SIGKILL)
-    told("killed", goes_on(30 + 20))
+    told("killed", goes_on(90))  # some 20
     ends(first, 120)
 
 
 def test_a_host_whose_link_is_down_is_left_behind_and_comes_back(network: Network) -> None:
     first, second = together(network, 500)
     network.unplug("b")
-    told("link down", goes_on(90))
+    told("link down", goes_on(150))  # some 70 on a machine with nothing else to do
     assert "no sign of life from process" in log("a") + log("b")
     network.plug("b")
     joins = (log("a") + log("b")).count("2 processes on 2 hosts")
-    told("back", seconds_until(lambda: (log("a") + log("b")).count("2 processes on 2 hosts") > joins, 60))
+    told("back", seconds_until(lambda: (log("a") + log("b")).count("2 processes on 2 hosts") > joins, 150))
     goes_on(30)
     ends(first, 500, 200)
     seconds_until(lambda: second.poll() is not None, 150)
@@ -138,7 +138,7 @@ def test_a_host_whose_link_is_down_is_left_behind_and_comes_back(network: Networ
 def test_a_host_that_is_frozen_is_left_behind(network: Network) -> None:
     first, _ = together(network, 120)
     network.signal_all("b", signal.SIGSTOP)
-    told("frozen", goes_on(90))
+    told("frozen", goes_on(150))
     ends(first, 120)
 
 

@@ -104,7 +104,7 @@ class Group:
             raise LostProcessError(
                 f"process {rank} of {size} could not connect with the others. They should reach it at "
                 f"{in_words(os.environ)}; if they cannot, set {INTERFACE} on this host to the name of the network "
-                f"interface that they reach ({_first_line(error)})"
+                f"interface that they reach ({str(error).splitlines()[0]})"
             ) from error
         _set_pg_timeout(FOR_EVER)
 
@@ -128,7 +128,7 @@ class Group:
         except RuntimeError as error:
             raise LostProcessError(
                 f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} found not all of the others at "
-                f"{place[0]}:{place[1]} within {time_limit.total_seconds():.0f} s ({_first_line(error)})"
+                f"{place[0]}:{place[1]} within {time_limit.total_seconds():.0f} s ({str(error).splitlines()[0]})"
             ) from error
         if size > 1 and (name := choose_interface(os.environ)) is not None:
             os.environ[INTERFACE] = name
@@ -236,7 +236,7 @@ class Group:
     def _exchange(self, begin: Callable[[], Any]) -> None:
         """Take part in an exchange, and wait for the others for as long as they give signs of life."""
 
-        def exchange(_: Store) -> None:
+        def exchange(_: object) -> None:
             work, since = begin(), time.monotonic()
             self._waiting.begin()
             while True:
@@ -251,17 +251,14 @@ class Group:
 
         self._asking(exchange)
 
-    def _asking(self, question: Callable[[Store], Any]) -> int:
+    def _asking(self, question: Callable[[Any], Any]) -> int:
         """The answer to a question that needs the other processes.
 
         Raises:
             LostProcessError: If one of them does not answer. The message says which.
         """
-        store = self._store
-        if store is None:
-            raise LostProcessError("alone")
         try:
-            return question(store) or 0
+            return question(self._store) or 0
         except RuntimeError as error:
             if not self._lost:
                 self._lost = True
@@ -273,13 +270,9 @@ class Group:
 
 def _exit_at_once() -> None:
     """End the process, whose threads may be waiting for a lost process for ever."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     os._exit(LOST)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def usable_cores() -> int:
