@@ -10,6 +10,7 @@ from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.many.seeds import SeedsError, train_seeds
 from torchpolicy.many.sweep import Sweep, sweep
+from torchpolicy.output.bars import plot_bars
 from torchpolicy.output.comparison import compare
 from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
@@ -96,6 +97,7 @@ __all__ = [
     "load",
     "play",
     "plot",
+    "plot_bars",
     "plot_returns",
     "population_forward",
     "read_runs",

@@ -120,7 +120,8 @@ def train(
             rewards come all along, as in HalfCheetah. Environments on tensors refuse it. False if nothing is given.
         eval_episodes: Episodes of each held-out evaluation. 100 if nothing is given.
         eval_every: Generations between held-out evaluations of the center, 10 if nothing is given. One comes early
-            when the center's own score in training promises the target.
+            when the center's own score in training promises the target. Between them, up to 10 episodes are played
+            for the learning curve alone, where all of these take less than 5 % of the steps of training.
         keep: ``"best"``, the default: at the end the policy with the best held-out score is tested and saved; or
             ``"last"``: the last one. The test's episodes are others, so its score is not biased.
         restarts: Whether a search begins again, from a fresh center and with twice the population, where it has

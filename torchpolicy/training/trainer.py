@@ -219,9 +219,13 @@ class Trainer:
         }
 
     def _validate(self, metrics: Metrics) -> bool:
-        """Score the center on held-out episodes if that is due; whether it was."""
+        """Score the center on held-out episodes if that is due, or glance at it; whether it was."""
         if not self.validation.is_due(self.generation, self._promise):
-            return False
+            with self.watch.naming(self.generation, self.report.note):
+                length = metrics.get("rollout/ep_len_mean", nan)
+                glance = self.validation.glance(self.generation, self.env_steps, length)
+            metrics |= {} if glance is None else named(HELD_OUT, glance)
+            return glance is not None
         evaluation = self._evaluate(Stream.VALIDATION)
         self._callbacks.call("on_evaluation", self, evaluation)
         metrics |= named(HELD_OUT, evaluation)
