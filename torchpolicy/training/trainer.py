@@ -14,7 +14,7 @@ from torchpolicy.base.seeding import Stream
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
 from torchpolicy.output.report import Report
-from torchpolicy.output.writers.base import CLOSING, HELD_OUT, TESTED
+from torchpolicy.output.writers.base import CLOSING, TESTED
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.rollout.slots import Rollout
@@ -25,7 +25,7 @@ from torchpolicy.training.diagnosis import distributions
 from torchpolicy.training.generation import Generation, way_of
 from torchpolicy.training.plan import Plan, in_words
 from torchpolicy.training.recovery import Recovery
-from torchpolicy.training.validation import Validation, named
+from torchpolicy.training.validation import Validation, held_out, named
 from torchpolicy.training.watch import Watch
 from torchpolicy.vectors.params import ParamVector
 
@@ -122,14 +122,16 @@ class Trainer:
             over = self._is_over()
             while not over:
                 done, metrics = self._improve()
+                begin = time.perf_counter()
                 validated = self._validate(metrics)
                 self._check_agreement()
-                begin = time.perf_counter()
+                begin, seconds = time.perf_counter(), time.perf_counter() - begin
+                metrics |= {"time/eval_s": seconds} if validated else {}
                 self._callbacks.call("on_generation_end", self, metrics)
                 self.latest = done = done.without_candidates()
                 over = self._is_over()
                 if over and not validated:
-                    metrics |= named(HELD_OUT, self._evaluate(Stream.VALIDATION)) | {CLOSING: 1.0}
+                    metrics |= held_out(self._evaluate(Stream.VALIDATION)) | {CLOSING: 1.0}
                 self._tell(done, metrics, over=over)
                 self._keep(over=over)
                 self._written = time.perf_counter() - begin
@@ -146,18 +148,16 @@ class Trainer:
             evaluation = self.validation.test()
         if kept:
             self.report.note(kept)
-        metrics = named(TESTED, evaluation) | self._place()
-        self.report.end(metrics, in_words(self.reasons))
+        self.report.end(named(TESTED, evaluation) | self._place(), in_words(self.reasons))
         return evaluation
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that :meth:`load_state_dict` needs to go on exactly.
+        """A copy of all that :meth:`load_state_dict` needs to go on exactly, as tensors and plain values.
 
-        Returns:
-            Tensors and plain values: ``generation``, ``env_steps`` and ``ended`` are the attributes; ``budget``
-            (generations, steps, seconds) says for which plan `ended` holds; ``failing`` and ``diagnosis`` are counts
-            of the watch; ``callbacks``, ``algorithm`` and ``policy`` are the states of these, ``way`` that of the way
-            to play and tell; ``elapsed`` is the number of seconds of training; the rest is the validation's.
+        ``generation``, ``env_steps`` and ``ended`` are the attributes; ``budget`` (generations, steps, seconds) says
+        for which plan `ended` holds; ``failing`` and ``diagnosis`` are counts of the watch; ``callbacks``,
+        ``algorithm`` and ``policy`` are the states of these, ``way`` that of the way to play and tell; ``elapsed`` is
+        the number of seconds of training; the rest is the validation's.
         """
         return {
             "generation": self.generation,
@@ -222,13 +222,14 @@ class Trainer:
         """Score the center on held-out episodes if that is due, or glance at it; whether it was."""
         if not self.validation.is_due(self.generation, self._promise):
             with self.watch.naming(self.generation, self.report.note):
-                length = metrics.get("rollout/ep_len_mean", nan)
-                glance = self.validation.glance(self.generation, self.env_steps, length)
-            metrics |= {} if glance is None else named(HELD_OUT, glance)
+                glance = self.validation.glance(
+                    self.generation, self.env_steps, metrics.get("rollout/ep_len_mean", nan)
+                )
+            metrics |= {} if glance is None else held_out(glance)
             return glance is not None
         evaluation = self._evaluate(Stream.VALIDATION)
         self._callbacks.call("on_evaluation", self, evaluation)
-        metrics |= named(HELD_OUT, evaluation)
+        metrics |= held_out(evaluation)
         with self.watch.naming(self.generation, self.report.note):
             self.validation.take(evaluation, self.generation)
         return True
