@@ -1,5 +1,6 @@
 """A vector environment gives every candidate what it gets in the same environments one by one."""
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -189,3 +190,51 @@ def test_few_episodes_leave_most_sub_environments_empty() -> None:
         assert rollout.play(torch.zeros(1, ParamVector(policy.net).dim), [0]).lengths.tolist() == [[1]]
     with pytest.raises(ValueError, match="slots must be at least 40, the number of sub-environments, got 32"):
         make_rollout(environment, policy, slots=32)
+
+
+class Single(SyncVectorEnv[Any, Any]):
+    """A simulator of which a process can make one, as Isaac Lab's."""
+
+    made = 0
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        type(self).made += 1
+        if self.made > 1:
+            raise RuntimeError("there is one already")
+        super().__init__(*arguments, **settings)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_callable_is_called_once_for_a_look_and_a_round(mode: AutoresetMode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Single, "made", 0)
+    environment = make_environment(lambda: Single([Count] * 5, autoreset_mode=mode))
+    assert_same(played(environment), played(gym_environment(Count)))
+    assert Single.made == 1
+
+
+def test_one_that_nobody_plays_is_closed() -> None:
+    closed = []
+
+    class Closing(SyncVectorEnv[Any, Any]):
+        def close_extras(self, **settings: Any) -> None:
+            closed.append(1)
+            super().close_extras(**settings)
+
+    environment = make_environment(lambda: Closing([Count] * 3))
+    assert not closed
+    environment.release()
+    assert len(closed) == 1
+    other = make_environment(lambda: Closing([Count] * 3))
+    del other
+    gc.collect()
+    assert len(closed) == 2
+
+
+def test_an_object_is_played_again_and_again_and_stays_open() -> None:
+    simulator = sync(Count, 5, MODES[0])
+    reference = played(gym_environment(Count))
+    for _ in range(2):
+        assert_same(played(make_environment(simulator)), reference)
+    assert not simulator.closed
+    with pytest.raises(ValueError, match="env_args go with a callable or a name, got an object, SyncVectorEnv"):
+        make_environment(simulator, {"a": 1})

@@ -131,3 +131,14 @@ def test_starts_are_refused_where_an_episode_takes_no_seed() -> None:
     with pytest.raises(ValueError, match=r"starts are seeds of episodes, and .* takes none: leave"):
         tp.train(partial(guesses, mode="NextStep"), "deepcem", episodes=6, starts=2)
     assert not Path("runs").exists()
+
+
+def test_a_simulator_itself_is_an_environment_of_one_process(capsys: pytest.CaptureFixture[str]) -> None:
+    simulator = guesses(9)
+    found = quick(simulator, run_dir="part")
+    assert facts(found) == facts(quick(partial(guesses, 9)))
+    assert found.evaluate(5).returns.tolist() == tp.evaluate(found.policy, simulator, 5).returns.tolist()
+    assert len(tp.resume("part", env=simulator, generations=4).metrics) == 4
+    with pytest.raises(ValueError, match="workers=2: processes cannot share one SyncVectorEnv; give a callable that"):
+        quick(simulator, workers=2)
+    assert "SyncVectorEnv" in config(found)["env"]

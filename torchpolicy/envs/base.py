@@ -101,6 +101,8 @@ class Environment:
             where there are as many slots as are wanted.
         seeded: Whether an episode begins as its seed says, in any slot.
         stoppable: Whether a slot can leave an episode before its end, and begin another at once.
+        release: Closes what was made to look at, and is kept for whoever plays first.
+        is_object: Whether it is an object of the user's, a simulator of which there is no other.
     """
 
     name: str
@@ -116,6 +118,8 @@ class Environment:
     width: int | None = None
     seeded: bool = True
     stoppable: bool = True
+    release: Callable[[], None] = lambda: None
+    is_object: bool = False
 
     @property
     def on_tensors(self) -> bool:

@@ -20,14 +20,14 @@ from torchpolicy.base.user_code import STOPS, blaming, in_a_line
 from torchpolicy.envs.base import Environment, MakeSlots
 from torchpolicy.envs.gym_slots import GymEnv, GymSlots, close_quietly, time_limit
 from torchpolicy.envs.vector import make_pool, make_vector, vector_environment
-from torchpolicy.envs.vector_slots import GymVector
+from torchpolicy.envs.vector_supply import GymVector
 from torchpolicy.policies.parts.encoders import Encoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
 
 SHARED = "Gymnasium's own MuJoCo environments of version 5, unchanged, on MuJoCo 3.0 or later"
 """Which MuJoCo environments the package steps itself."""
 
-GymFactory = Callable[..., GymEnv | GymVector]
+GymFactory = Callable[..., GymEnv | GymVector] | GymVector
 
 
 def gym_environment(
@@ -39,8 +39,8 @@ def gym_environment(
     """Describe a Gymnasium environment; one is made to look at.
 
     Args:
-        env: A Gymnasium id, or a callable that returns a ``gymnasium.Env`` (a class is one) or a
-            ``gymnasium.vector.VectorEnv``.
+        env: A Gymnasium id, a callable that returns a ``gymnasium.Env`` (a class is one) or a
+            ``gymnasium.vector.VectorEnv``, or such a simulator itself.
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, instead of the one that a Gymnasium id has; a callable's environment
             keeps its own limit, too, and the shorter of the two holds.
@@ -54,12 +54,16 @@ def gym_environment(
         max_episode_steps = check_count("max_episode_steps", max_episode_steps, at_least=1, at_most=LONGEST_EPISODE)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
+    if isinstance(env, VectorEnv):
+        if env_args:
+            raise ValueError(f"env_args go with a callable or a name, got an object, {type(env).__name__}")
+        return vector_environment(type(env).__name__, None, env, max_episode_steps, backend="vector")
     name, make = _name_and_maker(env, max_episode_steps, dict(env_args or {}), backend)
     example = _make_example(name, make)
+    if isinstance(example, VectorEnv):
+        kind = "envpool" if backend == "envpool" else "vector"
+        return vector_environment(name, make, example, max_episode_steps, backend=kind, reusable=callable(env))
     try:
-        if isinstance(example, VectorEnv):
-            kind = "envpool" if backend == "envpool" else "vector"
-            return vector_environment(name, make, example, max_episode_steps, backend=kind)
         if callable(env):
             _check_second(name, make, example)
         observation_space, action_space = _supported_spaces(name, example)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import gymnasium
 from gymnasium.spaces import Dict, Tuple
+from gymnasium.vector import VectorEnv
 
 from torchpolicy.base.checks import LONGEST_EPISODE, check_choice, check_count
 from torchpolicy.base.discovery import entry, names
@@ -46,7 +47,8 @@ def make_environment(
 
     Args:
         env: A Gymnasium id, ``"pkg.mod:callable"``, a callable that returns a ``gymnasium.Env`` (a class is one) or a
-            ``gymnasium.vector.VectorEnv``, or a :class:`TensorEnv`, class or object.
+            ``gymnasium.vector.VectorEnv``, a :class:`TensorEnv`, class or object, or a ``VectorEnv`` itself, which is
+            then the only one, and never closed.
         env_args: Keywords for the environment.
         max_episode_steps: Time limit in steps, instead of the environment's own.
         backend: ``"gymnasium"``; ``"native"``, a twin on tensors of the Gymnasium id, or shared slots of Gymnasium's
@@ -60,7 +62,7 @@ def make_environment(
     check_choice("backend", backend, BACKENDS)
     if not isinstance(env_args, Mapping | None):
         raise ValueError(f"env_args must be a dictionary, got {env_args!r}")
-    if hasattr(env, "step") and hasattr(env, "reset") and not callable(env) and not isinstance(env, TensorEnv):
+    if hasattr(env, "step") and hasattr(env, "reset") and not (callable(env) or isinstance(env, TensorEnv | VectorEnv)):
         known = getattr(getattr(env, "spec", None), "id", None)
         name = "its id" if known is None else repr(known)
         make = f"such as {type(env).__name__}" if known is None else f"lambda: gymnasium.make({name})"

@@ -1,6 +1,7 @@
 """Environments as pure functions on tensors: one call steps many of them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ from gymnasium import Space
 from torch import Tensor
 
 from torchpolicy.base.types import Array
+from torchpolicy.envs.random import new_key, uniform
 
 Row = tuple[Tensor, ...]
 """Several numbers of each of S environments: a tuple of tensors (S,)."""
@@ -19,8 +21,15 @@ class TensorEnv(ABC):
 
     A state is a tuple of K tensors (S,), one for each of its numbers, so that ``position, velocity = state``
     takes it apart; a vector that is observed is a tuple of tensors (S,), too. A compiler makes one loop over the slots
-    of code that is written so. Whatever is random belongs in the first state. For a run on a GPU, make new tensors from
-    those of the state, ``state[0].new_zeros(...)``, and they are on the GPU, too.
+    of code that is written so. With ``matrix_state = True`` a state is one tensor (K, S) instead, given and returned,
+    which is better from some fifty numbers on. An image, or whatever else is no vector, is observed as a tensor
+    (S, *O). For a run on a GPU, make new tensors from those of the state, ``state[0].new_zeros(...)``, and they are on
+    the GPU, too.
+
+    Random numbers inside an episode come from a key, which is a part of the state: three numbers that :meth:`new_key`
+    makes for the first state. :meth:`uniform` draws from it, and returns the key to draw the next numbers from. They
+    depend on the episode's seed and on how often was drawn alone, and are the same in any slot, in any number of
+    processes, and compiled. Any other source of random numbers breaks all that.
 
     Example::
 
@@ -45,6 +54,13 @@ class TensorEnv(ABC):
                 place, target = next_state
                 return -(place - target).abs()
 
+    With gusts of wind, it would begin at ``np.array([0.0, rng.normal(), *self.new_key(rng)])`` and go on so::
+
+            def transition(self, state, action):
+                place, target, *key = state
+                (gust,), key = self.uniform(key, 1)
+                return place + action[:, 0] + gust - 0.5, target, *key
+
     Attributes:
         observation_space: The space of one environment's observations.
         action_space: The space of one environment's actions.
@@ -52,6 +68,7 @@ class TensorEnv(ABC):
         reward_threshold: The return at which it counts as solved; None if it has none.
         gymnasium_id: The Gymnasium id of the environment that this is a twin of; None if it is no twin.
         bit_equal: Whether returns are those of that environment to the last bit; a test has to show it.
+        matrix_state: Whether states are one tensor (K, S) instead of a tuple of K tensors (S,).
     """
 
     observation_space: Space[Any]
@@ -60,6 +77,7 @@ class TensorEnv(ABC):
     reward_threshold: float | None = None
     gymnasium_id: ClassVar[str | None] = None
     bit_equal: ClassVar[bool] = False
+    matrix_state: ClassVar[bool] = False
 
     @abstractmethod
     def initial(self, rng: np.random.Generator) -> Array:
@@ -80,6 +98,24 @@ class TensorEnv(ABC):
     def terminal(self, state: Row) -> Tensor:
         """Whether the episode ends in these states, (S,) bool; never by default: only the time limit ends it."""
         return torch.zeros_like(state[0], dtype=torch.bool)
+
+    @staticmethod
+    def new_key(rng: np.random.Generator) -> Array:
+        """The key (3,) of an episode's random numbers, float64, as a part of its first state."""
+        return new_key(rng)
+
+    @staticmethod
+    def uniform(key: Sequence[Tensor], count: int) -> tuple[Row, Row]:
+        """Random numbers from 0 to below 1, and the key to draw the next ones from.
+
+        Args:
+            key: The key, three tensors (S,), as they are in the state. The same key gives the same numbers.
+            count: How many numbers to draw for each slot.
+
+        Returns:
+            The numbers, each (S,), multiples of 2^-24, and the next key, three tensors (S,).
+        """
+        return uniform(key, count)
 
 
 def cos(angle: Tensor) -> Tensor:

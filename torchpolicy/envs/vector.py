@@ -15,7 +15,8 @@ from torchpolicy.base.checks import check_count
 from torchpolicy.base.user_code import blaming
 from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.envs.gym_slots import GymEnv, forget, remembers
-from torchpolicy.envs.vector_slots import GymVector, Kind, VectorSlots
+from torchpolicy.envs.vector_slots import Kind, VectorSlots
+from torchpolicy.envs.vector_supply import GymVector, Supply
 from torchpolicy.envs.vector_trial import Trial
 from torchpolicy.policies.parts.encoders import make_encoder
 from torchpolicy.policies.parts.heads import make_head
@@ -64,24 +65,43 @@ def make_pool(name: str, max_episode_steps: int | None, args: Mapping[str, Any])
 
 
 def vector_environment(
-    name: str, make: Callable[[], GymVector], example: GymVector, max_episode_steps: int | None, *, backend: str
+    name: str,
+    make: Callable[[], GymVector] | None,
+    example: GymVector,
+    max_episode_steps: int | None,
+    *,
+    backend: str,
+    reusable: bool = False,
 ) -> Environment:
     """Describe a vector environment.
 
     Args:
         name: What to call it.
-        make: Makes one.
+        make: Makes one; None if `example` is the only one that there is.
         example: One that it made. It is played a few steps, to find out whether seeds are honoured.
         max_episode_steps: Time limit in steps; the simulator keeps its own limit, too, and the shorter of the two
             holds.
         backend: Who makes it, for the record.
+        reusable: Whether to keep the example for whoever plays first; some simulators cannot be made twice.
 
     Raises:
         ValueError: If it is of a kind that cannot be played, or its first steps fail.
     """
-    spaces = _spaces(name, example)
-    encoder, kind = make_encoder(spaces[0]), _kind(name, example)
-    kind, first = Trial(name, example, encoder, spaces[1]).find_out(kind)
+    supply = Supply(make or example)
+    try:
+        spaces = _spaces(name, example)
+        encoder, kind = make_encoder(spaces[0]), _kind(name, example)
+        trial = Trial(name, example, encoder, spaces[1])
+        kind, first = trial.find_out(kind)
+    except BaseException:
+        supply.abandon(example)
+        raise
+    if trial.lost:
+        supply.abandon(example)
+    elif reusable:
+        supply.keep(example)
+    else:
+        supply.close(example)
     spec = getattr(example, "spec", None)
     own_limit = getattr(spec, "max_episode_steps", None)
     limits = [limit for limit in (own_limit, max_episode_steps) if limit is not None]
@@ -92,13 +112,15 @@ def vector_environment(
         action_space=spaces[1],
         reward_threshold=getattr(spec, "reward_threshold", None),
         time_limit=min(limits, default=None),
-        make_slots=partial(VectorSlots, make, kind, encoder, limit),
+        make_slots=partial(VectorSlots, supply, kind, encoder, limit),
         backend=backend,
         note=getattr(example, "differences", ""),
         first_observation=first,
         width=kind.width,
         seeded=kind.seeded,
         stoppable=kind.masked,
+        release=supply.release,
+        is_object=supply.is_object,
     )
 
 

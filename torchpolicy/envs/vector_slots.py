@@ -1,23 +1,22 @@
 """The sub-environments of a vector environment as slots, in each of Gymnasium's three autoreset modes."""
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 
 from torchpolicy.base.checks import LONGEST_EPISODE
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.types import Array
-from torchpolicy.base.user_code import STOPS, blaming, in_a_line, is_exhausted, shortly
+from torchpolicy.base.user_code import STOPS, in_a_line, is_exhausted, shortly
 from torchpolicy.envs.base import EnvSlots
-from torchpolicy.envs.gym_slots import EXPECTED, NUMBERS, close_quietly
+from torchpolicy.envs.gym_slots import EXPECTED, NUMBERS
 from torchpolicy.envs.vector_arrays import AnswerError, as_array, idle_action
+from torchpolicy.envs.vector_supply import GymVector, Supply
 from torchpolicy.policies.parts.encoders import Encoder, ObservationError
-
-GymVector = VectorEnv[Any, Any, Any]
 
 FINAL = ("final_obs", "final_observation")
 """Names that the last observations of episodes have among the infos, with Gymnasium and with others."""
@@ -53,7 +52,7 @@ class VectorSlots(EnvSlots):
     before its end, its sub-environment is stepped on to the end, unless all can be reset at once.
 
     Args:
-        make: Makes the vector environment.
+        supply: Makes the vector environment, and closes it.
         kind: What kind it is.
         encoder: Checks its observations.
         time_limit: Steps after which an episode is truncated, if the simulator does not do so earlier.
@@ -61,12 +60,10 @@ class VectorSlots(EnvSlots):
         dtype: The dtype that observations are kept in.
     """
 
-    def __init__(
-        self, make: Callable[[], GymVector], kind: Kind, encoder: Encoder, time_limit: int, count: int, dtype: Any
-    ) -> None:
+    def __init__(self, supply: Supply, kind: Kind, encoder: Encoder, time_limit: int, count: int, dtype: Any) -> None:
         if count < kind.width:
             raise ValueError(f"slots must be at least {kind.width}, the number of sub-environments, got {count}")
-        self._make, self._kind, self._encoder = make, kind, encoder
+        self._supply, self._kind, self._encoder = supply, kind, encoder
         self._time_limit = min(time_limit, LONGEST_EPISODE)
         self._env: GymVector | None = None
         self._why = "the vector environment was lost"  # if there is none, for the episodes that were in it
@@ -126,7 +123,7 @@ class VectorSlots(EnvSlots):
     def close(self) -> None:
         if self._env is not None:
             env, self._env = self._env, None
-            close_quietly(env)
+            self._supply.close(env)
 
     def _begin(self, seeds: Mapping[int, int], alone: bool) -> list[int]:
         """The slots in which an episode can begin now, after whatever reset is possible."""
@@ -144,8 +141,7 @@ class VectorSlots(EnvSlots):
         return [slot for slot in seeds if self._fresh[slot]]
 
     def _open(self) -> GymVector:
-        with blaming("making the vector environment failed"):
-            env = self._env = self._make()
+        env = self._env = self._supply.take()
         self._idle = np.stack([idle_action(env.single_action_space)] * self._kind.width)
         self.clear()
         return env
@@ -250,21 +246,9 @@ class VectorSlots(EnvSlots):
         """
         if self._env is not None:
             env, self._env = self._env, None
-            _abandon(env)
+            self._supply.abandon(env)
         if is_exhausted(error):
             raise CodeError(f"{place} failed: {in_a_line(error)}") from error
         details = "".join(traceback.format_exception(error))
         self._why = str(error) if isinstance(error, AnswerError) else f"{place} raised {in_a_line(error)}\n{details}"
         return self._why
-
-
-def _abandon(env: GymVector) -> None:
-    """Close a vector environment whose state is unknown; Gymnasium's would wait for subprocesses that do not answer."""
-    processes = getattr(env, "processes", ())
-    for process in processes:
-        process.kill()
-        process.join()
-    if processes:
-        env.closed = True
-    else:
-        close_quietly(env)

@@ -12,7 +12,8 @@ from torch import Tensor
 from torchpolicy.base.types import Array
 from torchpolicy.base.user_code import STOPS, blaming
 from torchpolicy.envs.base import RUNAWAY_STEPS
-from torchpolicy.envs.vector_slots import GymVector, Kind, VectorSlots
+from torchpolicy.envs.vector_slots import Kind, VectorSlots
+from torchpolicy.envs.vector_supply import GymVector, Supply
 from torchpolicy.policies.parts.encoders import Encoder
 
 TRIED = 10
@@ -37,6 +38,12 @@ class Trial:
         space = deepcopy(action_space)
         space.seed(0)
         self._script = [space.sample() for _ in range(TRIED)]
+        self._supply = Supply(env)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it went wrong on the way, so that nobody should play in it."""
+        return self._supply.lost
 
     def find_out(self, kind: Kind) -> tuple[Kind, Array]:
         """Find out where its tensors are, and whether each sub-environment takes a seed of its own.
@@ -62,7 +69,7 @@ class Trial:
     def _slots(self, kind: Kind) -> VectorSlots:
         """The sub-environments as slots, in numbers as exact as they come."""
         dtype = torch.empty(0, dtype=self._encoder.observation_dtype or torch.float64).numpy().dtype
-        return VectorSlots(lambda: self._env, kind, self._encoder, RUNAWAY_STEPS, kind.width, dtype)
+        return VectorSlots(self._supply, kind, self._encoder, RUNAWAY_STEPS, kind.width, dtype)
 
     def _try_first_step(self, slots: VectorSlots, width: int) -> Array:
         """The first observation (*O) in the first slot.

@@ -78,6 +78,9 @@ def sweep(
         run_dir: The sweep's folder, instead of that one.
         **settings: All other arguments of :func:`train`.
 
+    Returns:
+        The best values, their score, and all trials.
+
     Raises:
         ValueError: If an argument is out of range, the folder holds another sweep, Optuna is missing, or no trial had a
             score.

@@ -123,6 +123,12 @@ class Rollout:
                 candidates have the same.
             observe: Whether to keep moments of the observations, for the policy's normaliser.
             stopping: Says which episodes are stopped early. None: all are played to their end.
+
+        Returns:
+            Returns, lengths and failures of the episodes, (P, E) each.
+
+        Raises:
+            ValueError: If candidates have another shape, or `stopping` is given for an environment on tensors.
         """
         if len(candidates.shape) != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import perf_counter
 from types import FunctionType, MethodType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torchpolicy.policies.parts.normalizer import Normalization
 from torchpolicy.policies.parts.pipeline import Pipeline
 from torchpolicy.rollout.members import Members, is_narrow
 from torchpolicy.rollout.memory import make_memory
+from torchpolicy.rollout.slot_table import SlotTable, parts_of
 from torchpolicy.vectors.params import ParamVector
 
 FAULTS = ("", "output of the network is not finite", "state or sum of rewards is not finite")
@@ -34,42 +35,6 @@ CHUNK, COMPILED_CHUNK = 4, 8
 
 LONGEST = 1500
 """Calls of torch in a compiled graph, about: a longer one takes minutes to compile."""
-
-
-class SlotTable(NamedTuple):
-    """State of all slots. Its tensors except `moments` are the rows of one table, (K + 4, S), of float32 or float64.
-
-    All rows hold floating-point numbers: a compiled loop over the slots that carries whole numbers or truth values
-    from step to step has half the speed.
-
-    Attributes:
-        state: K numbers of the environments, each (S,).
-        totals: (S,), rewards so far.
-        lengths: (S,), steps so far.
-        alive: (S,), 1 while an episode is in progress, then 0.
-        fault: (S,), into `FAULTS`.
-        moments: (S, 2, *input_shape) float64, sums for the normaliser; (S, 0) unless they are asked for.
-    """
-
-    state: Row
-    totals: Tensor
-    lengths: Tensor
-    alive: Tensor
-    fault: Tensor
-    moments: Tensor
-
-    @classmethod
-    def of(cls, table: Tensor, moments: Tensor) -> Self:
-        """The rows of a table (K + 4, S), by name, as views."""
-        *state, totals, lengths, alive, fault = table.unbind()
-        return cls(tuple(state), totals, lengths, alive, fault, moments)
-
-    @staticmethod
-    def beginning(states: Tensor) -> Tensor:
-        """The table (K + 4, E) of episodes that begin in states (K, E)."""
-        zeros = states.new_zeros(1, states.shape[1])
-        totals, lengths, alive, fault = zeros, zeros, zeros + 1, zeros
-        return torch.cat([states, totals, lengths, alive, fault])
 
 
 class Step(NamedTuple):
@@ -149,7 +114,7 @@ class Stepper:
         function = getattr(self, method)
         state = torch.from_numpy(self.env.initial(np.random.default_rng(0))).to(self._device, self.state_dtype)
         table = SlotTable.beginning(state.unsqueeze(1)).repeat(1, self._slots)
-        slots = SlotTable.of(table, table.new_zeros(self._slots, 0))
+        slots = SlotTable.of(table, table.new_zeros(self._slots, 0), matrix=self.env.matrix_state)
         with _Count() as counted:
             function(slots, 1)
         chunk = max(1, min(COMPILED_CHUNK, LONGEST // counted.calls))
@@ -220,11 +185,14 @@ class Stepper:
         after = self.env.transition(now.state, actions)
         live = now.alive > 0
         rewards = torch.where(live, self.env.reward(now.state, actions, after), 0.0)
-        state = tuple(torch.where(live, new, old) for new, old in zip(after, now.state, strict=True))
+        parts = zip(parts_of(after), parts_of(now.state), strict=True)
+        state = tuple(torch.where(live, new, old) for new, old in parts)
         lengths = now.lengths + now.alive
         ended = self.env.terminal(after) | (lengths >= self._limit)
         alive = torch.where(ended, 0.0, now.alive)
-        return SlotTable(state, now.totals + rewards, lengths, alive, now.fault, moments), rewards
+        return SlotTable(
+            state[0] if self.env.matrix_state else state, now.totals + rewards, lengths, alive, now.fault, moments
+        ), rewards
 
     @staticmethod
     def _store(slots: SlotTable, now: SlotTable, sound: Tensor) -> None:
@@ -236,10 +204,10 @@ class Stepper:
             sound: (S,) bool, whether the network's outputs are finite.
         """
         whole = now.totals.isfinite()
-        for number in now.state:
-            whole = whole & number.isfinite()
+        for part in parts_of(now.state):
+            whole = whole & (part.isfinite() if part.ndim == 1 else part.isfinite().all(0))
         fault = torch.where(whole, torch.where(sound, 0.0, 1.0), 2.0)
-        for old, new in zip(slots.state, now.state, strict=True):
+        for old, new in zip(parts_of(slots.state), parts_of(now.state), strict=True):
             old.copy_(new)
         slots.totals.copy_(now.totals)
         slots.lengths.copy_(now.lengths)

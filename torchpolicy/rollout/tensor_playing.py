@@ -11,7 +11,8 @@ from torchpolicy.base.types import Array
 from torchpolicy.rollout.action_noise import ActionNoise
 from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.recording import Recording
-from torchpolicy.rollout.stepper import FAULTS, SlotTable, Stepper
+from torchpolicy.rollout.slot_table import SlotTable
+from torchpolicy.rollout.stepper import FAULTS, Stepper
 from torchpolicy.vectors.population import Population
 
 REFILL = 64
@@ -116,7 +117,8 @@ class TensorPlaying:
         self._device, self._count = states.device, slots
         self._beginnings = SlotTable.beginning(states)  # (K + 4, E)
         self._table = self._beginnings[:, :1].repeat(1, slots)  # (K + 4, S)
-        self.slots = SlotTable.of(self._table, results.moments.new_zeros(slots, *results.moments.shape[1:]))
+        moments = results.moments.new_zeros(slots, *results.moments.shape[1:])
+        self.slots = SlotTable.of(self._table, moments, matrix=stepper.env.matrix_state)
         self.slots.alive.zero_()
         self._numbers = torch.full((slots,), -1, device=self._device)  # of the episode in each slot; -1 for none
         self._started = torch.zeros(slots, dtype=torch.int64, device=self._device)  # tick of its first step
@@ -138,7 +140,8 @@ class TensorPlaying:
     def _finish(self, ended: Tensor) -> None:
         """Enter the episodes of slots (n,), which have ended."""
         numbers, started = self._numbers.index_select(0, ended), self._started.index_select(0, ended)
-        slots = SlotTable.of(self._table.index_select(1, ended), self.slots.moments.index_select(0, ended))
+        moments, matrix = self.slots.moments.index_select(0, ended), self._stepper.env.matrix_state
+        slots = SlotTable.of(self._table.index_select(1, ended), moments, matrix=matrix)
         self._recording.keep_all(numbers, ended, started, slots.lengths, slots.fault)
         with by_place(self._device):
             self._results.enter(numbers, slots, truncated=~self._stepper.env.terminal(slots.state))

@@ -18,6 +18,8 @@ from torchpolicy.envs.base import Environment, EnvSlots
 from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.probe import check_environment
 from torchpolicy.learn.base import Learner
+from torchpolicy.output.writers.base import MakesWriter
+from torchpolicy.output.writers.make import check_writers
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import make_policy
 from torchpolicy.rollout.make import check_compile, check_stopping, choose_slots
@@ -62,6 +64,7 @@ class Job:
         slots: Episodes that the rollout plays side by side.
         compile: Whether the rollout is compiled.
         callbacks: The user's callbacks.
+        writers: What makes the user's writers.
         noise_rank: Rank of the search's noise; None for noise of its own in each weight.
         memory: Bytes that the run will take, about, in addition to torch's own.
         config: All of it as plain values, for ``config.json``.
@@ -80,6 +83,7 @@ class Job:
     slots: int
     compile: bool
     callbacks: Sequence[Callback]
+    writers: Sequence[MakesWriter]
     noise_rank: int | None
     memory: int
     config: dict[str, Any]
@@ -105,7 +109,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         ValueError: If a setting is unknown, out of range, or does not fit the others.
     """
     check_seed(settings.seed)
-    callbacks = check_callbacks(settings.callbacks)
+    callbacks, writers = check_callbacks(settings.callbacks), check_writers(settings.writers)
     kind = _kind_of(settings)
     environment = make_environment(settings.env, settings.env_args, settings.max_episode_steps, settings.backend)
     device = find_device(str(settings.device))
@@ -143,6 +147,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         slots,
         settings.compile,
         callbacks,
+        writers,
         algorithm.noise_rank,
         _memory(algorithm, vector, slots),
         config,

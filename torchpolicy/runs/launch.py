@@ -53,6 +53,9 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         forks = workers > 1 and group.size == 1
         if forks and (place := job.policy.device).type != "cpu":
             raise ValueError(f"workers={workers}: forked processes cannot use {place}; start them with torchrun")
+        if forks and job.environment.is_object:
+            kind = job.environment.name
+            raise ValueError(f"workers={workers}: processes cannot share one {kind}; give a callable that makes one")
         here = workers if group.size == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         check_memory(job.memory, here, job.policy.device)
         _compare(job, group)
@@ -69,6 +72,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         job = replace(job, identity=group.gather(identity or "")[0] or None)
         try:
             if forks:
+                job.environment.release()
                 run_workers(job, folder, workers)
             else:
                 run_job(job, folder, group)

@@ -131,7 +131,7 @@ def _reporting(trainer: Trainer, job: Job, run_dir: Path, *, resumed: bool) -> I
             stack.callback(filming.close)
         trainer.report = Report(filming)
         stack.callback(trainer.report.close)
-        trainer.report.open(writer_classes(), run_dir, trainer.env_steps if resumed else None)
+        trainer.report.open([*writer_classes(), *job.writers], run_dir, trainer.env_steps if resumed else None)
         yield
 
 

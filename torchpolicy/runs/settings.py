@@ -18,6 +18,7 @@ from torchpolicy.base.checks import MOST_PROCESSES, check_count, check_range
 from torchpolicy.base.processes import PATIENCE
 from torchpolicy.envs.make import EnvFactory
 from torchpolicy.output.config import OLD_NAMES
+from torchpolicy.output.writers.base import MakesWriter
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import PolicyFactory
 from torchpolicy.runs.algorithms import Algorithm
@@ -233,6 +234,7 @@ class Settings:
         recorded=False,
     )
     callbacks: Sequence[Callback] = setting((), "Objects that are called along the way.", option=None, recorded=False)
+    writers: Sequence[MakesWriter] = setting((), "Writers, beside the run's own.", option=None, recorded=False)
     hyperparameters: Mapping[str, Any] | None = setting(
         None, "Hyperparameters of the algorithm.", option=None, recorded=False
     )
