@@ -53,6 +53,16 @@ def master(environ: Mapping[str, str]) -> tuple[str, int]:
     return environ["MASTER_ADDR"], int(environ["MASTER_PORT"])
 
 
+def attempt(environ: Mapping[str, str]) -> str:
+    """A name that all processes of a group share, and those that a launcher stopped before did not have.
+
+    Each ``torchrun`` counts its own restarts, so that the numbers of two hosts may differ. They are needed only where
+    the store outlives the processes, as that of a ``torchrun`` does.
+    """
+    outlives = environ.get("TORCHELASTIC_USE_AGENT_STORE", "") == "True"
+    return f"torchpolicy-{environ.get('TORCHELASTIC_RESTART_COUNT', '0')}" if outlives else "torchpolicy"
+
+
 def speaks(environ: Mapping[str, str], rank: int) -> bool:
     """Whether a process tells the user of its host what happens: the first one there."""
     return rank == 0 or environ.get("LOCAL_RANK") == "0"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,16 @@ from torch.distributed.rendezvous import rendezvous
 from torchpolicy.base.activity import TURN, Activity
 from torchpolicy.base.claims import Claims
 from torchpolicy.base.heart import Heart
-from torchpolicy.base.launcher import INTERFACE, choose_interface, in_words, is_elastic, is_launched, master, speaks
+from torchpolicy.base.launcher import (
+    INTERFACE,
+    attempt,
+    choose_interface,
+    in_words,
+    is_elastic,
+    is_launched,
+    master,
+    speaks,
+)
 from torchpolicy.base.peers import Board, Nobody, Peers, Post
 from torchpolicy.base.waiting import SilentProcessError, Waiting
 
@@ -123,7 +133,6 @@ class Group:
         place, time_limit = master(os.environ), CONNECTING if is_elastic(os.environ) else QUEUEING
         try:
             store, rank, size = next(iter(rendezvous("env://", timeout=time_limit)))
-            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
             word = TCPStore(*place, None, False, time_limit, False)
         except RuntimeError as error:
             raise LostProcessError(
@@ -132,8 +141,8 @@ class Group:
             ) from error
         if size > 1 and (name := choose_interface(os.environ)) is not None:
             os.environ[INTERFACE] = name
-        post = Post(PrefixStore(f"torchpolicy-word-{attempt}", word))
-        return cls(PrefixStore(f"torchpolicy-{attempt}", store), rank, size, post, patience)
+        name = attempt(os.environ)
+        return cls(PrefixStore(name, store), rank, size, Post(PrefixStore(f"{name}-word", word)), patience)
 
     @classmethod
     def around(cls, server: socket.socket, rank: int, size: int, board: Board) -> "Group":
@@ -142,9 +151,9 @@ class Group:
         descriptor = server.detach()
         if rank != 0:
             os.close(descriptor)
-            return cls(TCPStore(host, port, size, False, CONNECTING, False), rank, size, board)
+            return cls(TCPStore(host, port, size, False, CONNECTING, False), rank, size, board, inf)
         store = TCPStore(host, port, size, True, CONNECTING, False, master_listen_fd=descriptor)
-        return cls(store, rank, size, board)
+        return cls(store, rank, size, board, inf)  # whoever started them looks after them
 
     def claim(self, total: int, at_once: int = 0) -> Iterator[range]:
         """Ranges of the numbers below `total`. Each number goes to one process: see :class:`Claims`.

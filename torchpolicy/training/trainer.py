@@ -121,8 +121,7 @@ class Trainer:
             self._keep(over=False)
             over = self._is_over()
             while not over:
-                done, metrics = self._improve()
-                begin = time.perf_counter()
+                (done, metrics), begin = self._improve(), time.perf_counter()
                 validated = self._validate(metrics)
                 self._check_agreement()
                 begin, seconds = time.perf_counter(), time.perf_counter() - begin
@@ -252,9 +251,9 @@ class Trainer:
     def _tell(self, done: Generation, metrics: Metrics, *, over: bool) -> None:
         """Hand a generation's metrics to the writers, and show the policy."""
         self.metrics.append(metrics)
-        progress = 1.0 if over else min(1.0, max(self._shares().values(), default=0.0))
+        share = 1.0 if over else min(1.0, max(self._shares().values(), default=0.0))
         draw = partial(distributions, ParamVector(self.policy.net), self.algorithm, done.returns)
-        self.report.write(metrics, progress, draw)
+        self.report.write(metrics, share, draw)
         self.report.film(self.policy, self.env_steps)
 
     def _keep(self, *, over: bool) -> None:
