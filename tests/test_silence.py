@@ -47,6 +47,13 @@ def train(run_dir: str, *options: str, env: str = "hang:Hang") -> "subprocess.Po
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
 
 
+def finish(process: "subprocess.Popen[str]", code: int = 0) -> str:
+    """What a run said on standard error, after it ended."""
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == code, err
+    return err
+
+
 def weights(run_dir: str) -> bytes:
     return (Path(run_dir) / "policy" / "weights.safetensors").read_bytes()
 
@@ -54,22 +61,20 @@ def weights(run_dir: str) -> bytes:
 def test_a_step_that_hangs_is_named_and_the_run_can_go_on() -> None:
     Path("hang.py").write_text(MODULE)
     process = train("run", "--step-timeout", "2")
-    _, err = process.communicate(timeout=100)
-    assert process.returncode == 2
+    err = finish(process, 2)
     assert re.search(r"a step of Hang \(candidate \d+, episode 0\) did not end within 2 s \(step_timeout=2\)", err)
-    assert train("run", "--step-timeout", "2").wait(100) == 0
-    assert train("whole").wait(100) == 0  # it hangs once only
+    finish(train("run", "--step-timeout", "2"))
+    finish(train("whole"))  # it hangs once only
     assert weights("run") == weights("whole")
 
 
 def test_a_worker_whose_step_hangs_is_named_and_replaced() -> None:
     Path("hang.py").write_text(MODULE)
     process = train("run", "--step-timeout", "2", "--workers", "2")
-    _, err = process.communicate(timeout=100)
-    assert process.returncode == 0, err
+    err = finish(process)
     assert re.search(r"a step of Hang \(candidate \d+, episode 0\) did not end within 2 s", err)
     assert re.search(r"process [01] was lost \(exit code 75\): starting all 2 again from generation", err)
-    assert train("whole").wait(100) == 0
+    finish(train("whole"))
     assert weights("run") == weights("whole")
 
 
@@ -82,11 +87,10 @@ def test_a_stopped_worker_is_named_and_replaced(rank: int) -> None:
         time.sleep(0.1)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(sorted(map(int, children))[rank], signal.SIGSTOP)
-    _, err = process.communicate(timeout=110)
-    assert process.returncode == 0, err
+    err = finish(process)
     assert re.search(rf"process {rank} \(pid \d+\) has given no sign of life for 1\d s: it is stopped", err)
     assert re.search(rf"process {rank} was lost \(no sign of life for 1\d s: it is stopped\): starting all 2", err)
-    assert train("whole", "--generations", "2000", env="worlds:Guess").wait(100) == 0
+    finish(train("whole", "--generations", "2000", env="worlds:Guess"))
     assert weights("run") == weights("whole")
 
 

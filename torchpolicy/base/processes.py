@@ -8,7 +8,6 @@ import atexit
 import hashlib
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from torchpolicy.base.activity import TURN, Activity
 from torchpolicy.base.claims import Claims
-from torchpolicy.base.heart import Heart
+from torchpolicy.base.heart import Heart, exit_at_once
 from torchpolicy.base.launcher import (
     INTERFACE,
     attempt,
@@ -271,17 +270,10 @@ class Group:
         except RuntimeError as error:
             if not self._lost:
                 self._lost = True
-                atexit.register(_exit_at_once)
+                atexit.register(exit_at_once, LOST)
             time.sleep(1.0)  # if a signal ended the others, it arrives here in the meantime and is the better reason
             reason = str(error) if isinstance(error, SilentProcessError) else self._waiting.missing(self._turn)
             raise LostProcessError(f"process {self.rank} of {self.size}: {reason}") from error
-
-
-def _exit_at_once() -> None:
-    """End the process, whose threads may be waiting for a lost process for ever."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(LOST)
 
 
 def usable_cores() -> int:
