@@ -73,7 +73,7 @@ hyperparameters itself: those that differ between runs first, and then by name."
 
 
 NOTES_AT_THE_END = 8
-"""Last notes of a session that stand again beside the reason for its end, because the viewer folds its later texts."""
+"""Notes of a session, the last ones, that stand again beside the reason for its end: the viewer folds later texts."""
 
 
 class TensorBoardWriter(Writer):
