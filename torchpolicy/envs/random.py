@@ -6,6 +6,7 @@ products reach every bit from every bit.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,13 +39,25 @@ def uniform(key: Sequence[Tensor], count: int) -> tuple[tuple[Tensor, ...], tupl
     if len(key) != KEY_SIZE:
         raise ValueError(f"key must be {KEY_SIZE} tensors of the state, got {len(key)}")
     low, high, draws = key
+    numbers = _opaque(low, high, draws, count) if torch.compiler.is_compiling() else _drawn(low, high, draws, count)
+    return numbers.unbind(), (low, high, draws + 1)
+
+
+def _drawn(low: Tensor, high: Tensor, draws: Tensor, count: int) -> Tensor:
+    """The numbers (count, S)."""
     word = low.to(torch.int64) + (high.to(torch.int64) << 16)
-    drawn = _mix((draws.to(torch.int64) + GOLDEN) & WORD)
-    numbers = []
-    for index in range(count):
-        mixed = _mix((_mix(drawn ^ word) + index * GOLDEN) & WORD)
-        numbers.append((mixed >> 8).to(low.dtype) * 2.0**-24)
-    return tuple(numbers), (low, high, draws + 1)
+    mixed = _mix(_mix((draws.to(torch.int64) + GOLDEN) & WORD) ^ word)
+    places = torch.arange(count, device=word.device).view(-1, *[1] * word.ndim) * GOLDEN
+    return (_mix((mixed + places) & WORD) >> 8).to(low.dtype) * 2.0**-24
+
+
+_opaque: Any = torch.library.custom_op("torchpolicy::drawn", _drawn, mutates_args=())
+"""The same, left as it is by a compiler, which would take minutes: each word of a mix is used twice, and so on."""
+
+
+@_opaque.register_fake  # type: ignore[untyped-decorator]
+def _(low: Tensor, high: Tensor, draws: Tensor, count: int) -> Tensor:
+    return low.new_empty(count, *low.shape)
 
 
 def _mix(word: Tensor) -> Tensor:
