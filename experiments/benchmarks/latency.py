@@ -92,7 +92,7 @@ def measure(delay: float, generations: int, population: int, pause: float) -> fl
                 raise RuntimeError((folder / "a.log").read_text() + (folder / "b.log").read_text())
         rows = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
     elapsed = [float(row["time/elapsed"]) for row in rows[3:-1]]
-    return statistics.median(later - before for before, later in itertools.pairwise(elapsed))
+    return float(statistics.median(later - before for before, later in itertools.pairwise(elapsed)))
 
 
 def main() -> None:
