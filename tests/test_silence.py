@@ -81,7 +81,7 @@ def test_a_worker_whose_step_hangs_is_named_and_replaced() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_stopped_worker_is_named_and_replaced(rank: int) -> None:
-    process = train("run", "--workers", "2", "--patience", "12", "--generations", "2000", env="worlds:Guess")
+    process = train("run", "--workers", "2", "--patience", "12", "--generations", "400", env="worlds:Guess")
     deadline = time.monotonic() + 60
     while len(list(Path("run/checkpoints").glob("ckpt-*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -90,7 +90,7 @@ def test_a_stopped_worker_is_named_and_replaced(rank: int) -> None:
     err = finish(process)
     assert re.search(rf"process {rank} \(pid \d+\) has given no sign of life for 1\d s: it is stopped", err)
     assert re.search(rf"process {rank} was lost \(no sign of life for 1\d s: it is stopped\): starting all 2", err)
-    finish(train("whole", "--generations", "2000", env="worlds:Guess"))
+    finish(train("whole", "--generations", "400", env="worlds:Guess"))
     assert weights("run") == weights("whole")
 
 

@@ -58,8 +58,8 @@ LOOK = timedelta(seconds=1)
 """Time between looks at the others while waiting for them."""
 
 DIRECT = 16
-"""Processes up to which everybody sends to everybody, which takes the time of one way between hosts. With more of them,
-sums go around a ring."""
+"""Processes up to which everybody sends to everybody, which takes half the time of a ring between two hosts; with more
+of them, sums go around a ring."""
 
 
 class LostProcessError(RuntimeError):
