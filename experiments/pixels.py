@@ -19,6 +19,7 @@ from typing import Any
 
 import gymnasium
 import rows
+from curves import validations
 
 import torchpolicy as tp
 
@@ -68,7 +69,7 @@ def run(game: str, policy: str, seed: int) -> rows.Row:
             log_dir=folder,
             **POLICIES[policy],
         )
-    scored = [row for row in result.metrics if "eval/mean_reward" in row]
+    scored = validations(result.metrics)
     return {
         **{"game": game, "policy": policy, "seed": seed},
         "weights": tp.ParamVector(result.policy.net).dim,

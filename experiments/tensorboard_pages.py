@@ -1,6 +1,7 @@
 """Takes pictures of TensorBoard with chromium: a search, runs side by side, and our runs beside stable-baselines3's.
 
 python experiments/tensorboard_pages.py              LunarLander-v3 with xNES and with SNES, a minute and a half each
+python experiments/tensorboard_pages.py --three      a stall, a good run and a short one: charts and texts
 python experiments/tensorboard_pages.py --beside     CartPole-v1 with ours and PPO (benchmarks/peers.py installs it)
 """
 
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.peers import run_peer
 from PIL import Image
@@ -72,6 +74,28 @@ def show_search(folder: Path, seconds: float, browser: str, out: Path) -> None:
         shoot(f"{address}/#hparams", browser, out / "tensorboard_hparams.png")
 
 
+THREE: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "stall": (
+        "MountainCar-v0",
+        "snes",
+        {"policy_args": {"hidden": (64, 64)}, "population": 16, "preset": False, "generations": 80, "seed": 0},
+    ),
+    "good": ("LunarLander-v3", "snes", {"seed": 1}),
+    "short": ("CartPole-v1", "cem", {"seed": 0, "target": "auto"}),
+}
+"""Environment, algorithm and settings of three runs from whose pages one should see what happened."""
+
+
+def show_three(folder: Path, seconds: float, browser: str, out: Path) -> None:
+    """Take a picture of the charts and of the texts of three runs."""
+    for name, (env, algorithm, settings) in THREE.items():
+        limit = {"seconds": seconds} if name == "good" else {}
+        tp.train(env, algorithm, run_dir=folder / name, **{"target": None} | settings | limit)
+        with served(folder / name) as address:
+            for page in ("custom_scalars", "text"):
+                shoot(f"{address}/#{page}", browser, out / f"three_{name}_{page}.png", 1500)
+
+
 def show_beside(folder: Path, browser: str, out: Path) -> None:
     """Show our runs and stable-baselines3's PPO in one TensorBoard."""
     run_peer("sb3", "tensorboard_sb3", folder / "stable-baselines3", 100_000)
@@ -86,13 +110,16 @@ def main() -> None:
     """Train, serve, look."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=90)
+    parser.add_argument("--three", action="store_true")
     parser.add_argument("--beside", action="store_true")
     parser.add_argument("--browser", default="chromium")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
     arguments = parser.parse_args()
     arguments.out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        if arguments.beside:
+        if arguments.three:
+            show_three(Path(folder), arguments.seconds, arguments.browser, arguments.out)
+        elif arguments.beside:
             show_beside(Path(folder), arguments.browser, arguments.out)
         else:
             show_search(Path(folder), arguments.seconds, arguments.browser, arguments.out)

@@ -258,3 +258,76 @@ def test_a_callbacks_state_goes_back_with_the_runs(tmp_path: Path) -> None:
     again = Counts()
     tp.resume(tmp_path / "run", env=Guess, callbacks=[again], generations=5)
     assert again.seen == [2, 4]
+
+
+class Sees(Callback):
+    """Keeps what was played: candidates, scores and returns of each generation."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> None:
+        latest = run.latest
+        assert latest is not None
+        assert latest.candidates is not None
+        assert latest.scores is not None
+        self.seen.append((latest.candidates.dense().clone(), latest.scores.clone(), latest.returns.clone()))
+
+
+@pytest.mark.parametrize("rank", [None, 1])
+def test_candidates_scores_and_returns_can_be_seen(rank: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[torch.Tensor, torch.Tensor]] = []
+    tell = tp.NES.tell
+
+    def listens(self: tp.NES, candidates: Any, scores: torch.Tensor) -> Any:
+        told.append((candidates.dense().clone() if rank else candidates.clone(), scores.clone()))
+        return tell(self, candidates, scores)
+
+    monkeypatch.setattr(tp.NES, "tell", listens)
+    sees = Sees()
+    settings: dict[str, Any] = {"policy_args": {"hidden": (8,)}, "episodes": 2, "noise_rank": rank, "population": 6}
+    settings |= {"generations": 3, "eval_episodes": 2, "eval_every": 1, "target": None, "preset": False}
+    tp.train("CartPole-v1", "nes", callbacks=[sees], **settings)
+    assert len(sees.seen) == len(told) == 3
+    for (candidates, scores, returns), (vectors, given) in zip(sees.seen, told, strict=True):
+        assert torch.equal(candidates, vectors)
+        assert torch.equal(scores, given)
+        assert returns.shape == (6, 2)
+        assert torch.equal(returns.mean(1).double(), scores)
+
+
+def test_factors_are_not_multiplied_unless_asked_and_no_candidates_outlive_their_generation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torchpolicy.vectors.low_rank import LowRankPopulation
+
+    asked: list[int] = []
+    dense = LowRankPopulation.dense
+
+    def counts(self: LowRankPopulation) -> torch.Tensor:
+        asked.append(len(self))
+        return dense(self)
+
+    class Looks(Callback):
+        def on_generation_end(self, run: Run, metrics: dict[str, float]) -> None:
+            assert isinstance(run.latest.candidates, LowRankPopulation)  # type: ignore[union-attr]
+            before = list(asked)
+            run.latest.candidates[2].dense()  # type: ignore[union-attr]
+            assert asked == [*before, 1]
+
+        def on_checkpoint(self, run: Run, generation: int) -> None:
+            assert generation == 0 or run.latest.candidates is None  # type: ignore[union-attr]
+
+    settings: dict[str, Any] = {"policy_args": {"hidden": (8,)}, "noise_rank": 1, "population": 6, "preset": False}
+    settings |= {"generations": 2, "eval_episodes": 2, "target": None, "checkpoint_seconds": 0}
+    monkeypatch.setattr(LowRankPopulation, "dense", counts)
+    tp.train("CartPole-v1", "nes", callbacks=[Looks()], **settings)
+    assert 6 not in asked
+
+
+def test_a_learner_has_returns_and_no_candidates() -> None:
+    seen: list[Any] = []
+    look = Does("on_generation_end", lambda run, metrics: seen.append(run.latest))
+    settings: dict[str, Any] = {"generations": 1, "episodes": 5, "eval_episodes": 2, "target": None, "preset": False}
+    tp.train("CartPole-v1", "reinforce", callbacks=[look], **settings)
+    assert (seen[0].candidates, seen[0].scores, tuple(seen[0].returns.shape)) == (None, None, (1, 5))

@@ -1,4 +1,5 @@
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import torchpolicy as tp
+from torchpolicy.base.seeding import Stream, episode_seeds
+from torchpolicy.callbacks import Render, Run
 from torchpolicy.output.film import shoot
 
 
@@ -39,6 +42,22 @@ class Dot(gymnasium.Env[Any, Any]):
         picture = np.zeros((8, 64, 3), np.uint8)
         picture[:, self.place] = 255
         return picture
+
+
+class OnScreen(Dot):
+    """Has a window, in place of which it writes each episode down; none if there is no file for that."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.shows = render_mode == "human"
+        if self.shows and "SCREEN" not in os.environ:
+            raise RuntimeError("there is no screen")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        if self.shows:
+            with Path(os.environ["SCREEN"]).open("a") as screen:
+                print(seed, file=screen)
+        return super().reset(seed=seed)
 
 
 def always_right() -> tp.Policy:
@@ -132,3 +151,46 @@ def test_what_cannot_be_drawn_costs_a_run_one_line(
     result = tp.train("CartPole-v1", "cem", generations=200, total_steps=None, target=None, population=4)
     assert len(result.metrics) == 200
     assert capsys.readouterr().err.count("no pictures of episodes: CartPole-v1 cannot be drawn: the process that") == 1
+
+
+def wait_for(window: Render) -> None:
+    """Wait for the window of a callback, which a run does not."""
+    if window._window is not None:
+        window._window.wait(60)
+
+
+class Slow(tp.callbacks.Callback):
+    """Waits until a window has closed."""
+
+    def __init__(self, window: Render) -> None:
+        self.window = window
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> None:
+        wait_for(self.window)
+
+
+def test_the_policy_is_shown_while_it_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    monkeypatch.setenv("SCREEN", str(tmp_path / "screen"))
+    window = Render("tests.test_film:OnScreen", every=2, seed=5)
+    settings: dict[str, Any] = {"population": 4, "generations": 4, "max_episode_steps": 50, "eval_episodes": 2}
+    tp.train(OnScreen, "cem", callbacks=[window, Slow(window)], run_dir=tmp_path / "run", **settings)
+    (episode,) = episode_seeds(5, Stream.EVALUATION, 0, 1)
+    assert (tmp_path / "screen").read_text().split() == [str(episode)] * 2
+
+
+def test_a_run_without_a_screen_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    window = Render("tests.test_film:OnScreen", every=1)
+    settings: dict[str, Any] = {"population": 4, "generations": 3, "max_episode_steps": 50, "eval_episodes": 2}
+    with pytest.warns(UserWarning, match="no windows with episodes: .*there is no screen") as said:
+        result = tp.train(OnScreen, "cem", callbacks=[window, Slow(window)], run_dir=tmp_path / "run", **settings)
+    assert len(result.metrics) == 3
+    assert len(said) == 1
+
+
+def test_windows_are_for_one_run() -> None:
+    command = [sys.executable, "-m", "torchpolicy", "train", "cem", "--env", "CartPole-v1", "--seeds", "0-1"]
+    done = subprocess.run([*command, "--render", "5"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--render shows one run: give one --seed instead of --seeds" in done.stderr

@@ -13,7 +13,9 @@ import pytest
 import torch
 from jobs import job_of
 
-from torchpolicy.base.processes import Group, Stopped, is_launched
+from torchpolicy.base.launcher import is_launched
+from torchpolicy.base.processes import Group
+from torchpolicy.base.signals import Stopped
 from torchpolicy.runs import launch
 from torchpolicy.runs.folder import locked
 from torchpolicy.runs.job import Job
@@ -72,14 +74,14 @@ def test_more_processes_are_workers(calls: Calls) -> None:
 def test_under_torchrun_every_process_runs_it_in_the_folder_of_the_first(
     calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Group, "of_launcher", lambda: Others(1))
+    monkeypatch.setattr(Group, "of_launcher", lambda patience: Others(1))
     assert launch.run(job_of(), "logs", None, 2) == Path("folder-of-0")
     assert [who for who, *_ in calls] == ["here"]
     assert not Path("logs").exists()
 
 
 def test_processes_that_were_asked_for_other_runs_are_refused(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Group, "of_launcher", lambda: Others(0, seed=6, torch="1.0"))
+    monkeypatch.setattr(Group, "of_launcher", lambda patience: Others(0, seed=6, torch="1.0"))
     with pytest.raises(ValueError, match="process 1 would not run what process 0 runs: they differ in seed, torch"):
         launch.run(job_of(), "logs", None, 1)
     assert not calls

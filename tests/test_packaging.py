@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import torchpolicy
+
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -58,7 +60,7 @@ def test_every_dependency_is_imported() -> None:
 def test_tested_versions_are_written_down_and_allowed() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     tested = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
-    for each in map(Requirement, [*PROJECT["dependencies"], *EXTRAS["test"]]):
+    for each in map(Requirement, [*PROJECT["dependencies"], *EXTRAS["test"], *EXTRAS["docs"]]):
         if not each.extras:
             assert each.specifier.contains(tested[canonicalize_name(each.name)]), each
 
@@ -84,3 +86,18 @@ def test_git_hides_no_file_of_the_package() -> None:
 def test_without_mujoco_everything_else_is_imported() -> None:
     code = "import sys; sys.modules['mujoco'] = None; import torchpolicy, torchpolicy.cli; import torchpolicy.envs.make"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    newest = re.search(r"^## .*?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert cited is not None
+    assert newest is not None
+    assert cited[1] == newest[1] == torchpolicy.__version__
+
+
+def test_forms_and_metadata_can_be_read() -> None:
+    yaml = pytest.importorskip("yaml")
+    paths = [ROOT / "CITATION.cff", *(ROOT / ".github").rglob("*.yml")]
+    assert len(paths) == 4
+    assert all(isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict) for path in paths)

@@ -172,3 +172,28 @@ def test_a_csv_holds_the_same_numbers(runs: Path, capsys: pytest.CaptureFixture[
             assert read == [str(value) for value in column.tolist()]
     assert main(["plot", str(runs), "-o", "runs.csv", "--metric", "search/signal"]) == 2
     assert "--metric is for pictures" in capsys.readouterr().err
+
+
+def test_bars_are_the_test_scores_with_their_interval(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.axes import Axes
+
+    drawn: list[tuple[float, list[list[float]]]] = []
+    monkeypatch.setattr(Axes, "barh", lambda self, place, width, xerr, **how: drawn.append((width, xerr)))
+    rows = tp.compare(runs).rows
+    assert tp.plot_bars(runs, "bars.svg", title="Scores").stat().st_size > 3000
+    assert len(drawn) == len(rows) > 1
+    for (width, ends), row in zip(sorted(drawn), sorted(rows, key=lambda row: row.iqm), strict=True):
+        low, high = row.interval or (row.iqm, row.iqm)
+        assert width == row.iqm
+        assert [width - ends[0][0], width + ends[1][0]] == pytest.approx([low, high])
+
+
+def test_bars_are_drawn_by_a_command_that_says_what_it_takes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    assert main(["plot", str(runs), "--kind", "bars", "-o", "bars.png"]) == 0
+    assert Path("bars.png").stat().st_size > 3000
+    assert main(["plot", str(runs), "--kind", "bars", "--x", "steps"]) == 2
+    assert "--x is for --kind curves" in capsys.readouterr().err
+    assert main(["plot", str(runs), "--kind", "bars", "--label", "one"]) == 2
+    assert "labels must name" in capsys.readouterr().err

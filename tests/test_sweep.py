@@ -11,7 +11,7 @@ import pytest
 from quick import rows
 
 import torchpolicy as tp
-from torchpolicy.base.processes import Stopped
+from torchpolicy.base.signals import Stopped
 from torchpolicy.cli import main
 from torchpolicy.cli import sweep as command
 from torchpolicy.many import sweep as many_sweep
@@ -65,9 +65,13 @@ class Machine:
             if given["std_scale"] > 1.8:
                 return {seed: "weights that are not finite"}
             score = 10 - (given["std_scale"] - 0.5) ** 2 - (seed - 100)
-            row = {"rollout/env_steps": 1, "eval/mean_reward": score}
+            rows = [(score, 20), (score + 99, 10)]  # the second one is a glance
+            text = [
+                json.dumps({"rollout/env_steps": 1, "eval/mean_reward": value, "eval/episodes": episodes})
+                for value, episodes in rows
+            ]
             Path(given["run_dir"]).mkdir(parents=True)
-            (Path(given["run_dir"]) / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+            (Path(given["run_dir"]) / "metrics.jsonl").write_text("\n".join(text) + "\n")
         return {}
 
 

@@ -13,7 +13,8 @@ from jobs import job_of
 
 from torchpolicy.base.checkpoints import save_checkpoint
 from torchpolicy.base.errors import RunError
-from torchpolicy.base.processes import LOST, Group, LostProcessError, Stopped
+from torchpolicy.base.processes import LOST, Group, LostProcessError
+from torchpolicy.base.signals import Stopped
 from torchpolicy.runs import workers
 from torchpolicy.runs.job import Job
 
@@ -28,7 +29,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Unconnected(Group):
         @classmethod
-        def around(cls, server: object, rank: int, size: int) -> Group:
+        def around(cls, server: object, rank: int, size: int, board: object) -> Group:
             group = cls()
             group.rank, group.size = rank, size
             return group

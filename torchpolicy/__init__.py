@@ -10,12 +10,14 @@ from torchpolicy.learn.deepcem import DeepCEM
 from torchpolicy.learn.reinforce import REINFORCE
 from torchpolicy.many.seeds import SeedsError, train_seeds
 from torchpolicy.many.sweep import Sweep, sweep
+from torchpolicy.output.bars import plot_bars
 from torchpolicy.output.comparison import compare
 from torchpolicy.output.export import export
 from torchpolicy.output.film import play, record
 from torchpolicy.output.plots import plot
 from torchpolicy.output.returns import plot_returns
 from torchpolicy.output.table import read_runs
+from torchpolicy.output.writers.base import Writer
 from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.conv import ConvPolicy
@@ -85,6 +87,7 @@ __all__ = [
     "Sweep",
     "TensorEnv",
     "TensorRollout",
+    "Writer",
     "__version__",
     "callbacks",
     "compare",
@@ -94,6 +97,7 @@ __all__ = [
     "load",
     "play",
     "plot",
+    "plot_bars",
     "plot_returns",
     "population_forward",
     "read_runs",

@@ -13,6 +13,7 @@ from torchpolicy.envs.make import EnvFactory
 from torchpolicy.output.blueprint import needs_policy
 from torchpolicy.output.config import read_config
 from torchpolicy.output.saved_policy import load_evaluation, load_policy
+from torchpolicy.output.writers.base import MakesWriter
 from torchpolicy.output.writers.jsonl import read_rows
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import PolicyFactory
@@ -63,7 +64,10 @@ def train(
     log_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
     checkpoint_seconds: float = 10.0,
+    step_timeout: float | None = None,
+    patience: float = 60.0,
     callbacks: Sequence[Callback] = (),
+    writers: Sequence[MakesWriter] = (),
     **hyperparameters: Any,
 ) -> Result:
     """Train a policy and save it in a run folder.
@@ -116,7 +120,8 @@ def train(
             rewards come all along, as in HalfCheetah. Environments on tensors refuse it. False if nothing is given.
         eval_episodes: Episodes of each held-out evaluation. 100 if nothing is given.
         eval_every: Generations between held-out evaluations of the center, 10 if nothing is given. One comes early
-            when the center's own score in training promises the target.
+            when the center's own score in training promises the target. Between them, up to 10 episodes are played
+            for the learning curve alone, where all of these take less than 5 % of the steps of training.
         keep: ``"best"``, the default: at the end the policy with the best held-out score is tested and saved; or
             ``"last"``: the last one. The test's episodes are others, so its score is not biased.
         restarts: Whether a search begins again, from a fresh center and with twice the population, where it has
@@ -141,11 +146,21 @@ def train(
         run_dir: The run's folder itself. If it holds a run of equal configuration, that run is resumed.
         checkpoint_seconds: Seconds between checkpoints; more where they would take over 1 % of the time. 0 writes
             one after every generation, whatever it takes.
+        step_timeout: Seconds of one step or reset of the environment after which its process counts as hung. With
+            several processes, all start again from the last checkpoint; a single one stops with a :class:`RunError`.
+            None: the user is told after 60 s, and nothing is stopped.
+        patience: Seconds for which another process may give no sign of life before it counts as lost.
         callbacks: Objects whose hooks are called along the way and may end the run (:mod:`torchpolicy.callbacks`).
             With workers, copies of them in the first process are called.
+        writers: Subclasses of :class:`Writer`, or functions that make one, which are called with the run's folder and
+            `resumed_at`. They get all that the run's own writers get: metrics, histograms, pictures, notes, the end.
+            Only the process that reports makes them. One that fails is told once, and the run goes on.
         **hyperparameters: Hyperparameters of the algorithm, by the names of its constructor. A `std` that is not
             given is each layer's own initial scale (:meth:`ParamVector.initial_scale`), times `std_scale`, which is
             1 for a policy of one layer and 0.58 for a network with hidden layers unless it is given.
+
+    Returns:
+        The kept policy, its test score, the metrics of all generations, and the run's folder.
 
     Raises:
         ValueError: If an argument is unknown, out of range, or does not fit the others.
@@ -177,6 +192,7 @@ def resume(
     policy: Policy | nn.Module | PolicyFactory | str | None = None,
     workers: int = 1,
     callbacks: Sequence[Callback] = (),
+    writers: Sequence[MakesWriter] = (),
     **budget: Any,
 ) -> Result:
     """Go on with a run from its newest whole checkpoint, as if it had never stopped.
@@ -190,8 +206,12 @@ def resume(
         policy: The policy, or what makes it, for a run of a policy of your own.
         workers: Processes; any number gives the same result.
         callbacks: Callbacks as for :func:`train`; they go on from their states in the checkpoint.
-        **budget: `target`, `generations`, `total_steps`, `seconds`, `tolerance`, `tolerance_generations` or
-            `checkpoint_seconds`, instead of the run's.
+        writers: Writers as for :func:`train`, for this session.
+        **budget: `target`, `generations`, `total_steps`, `seconds`, `tolerance`,
+            `tolerance_generations`, `checkpoint_seconds`, `step_timeout` or `patience`, instead of the run's.
+
+    Returns:
+        What the run has come to, as :func:`train` returns it.
 
     Raises:
         CheckpointError: If the folder holds no run, or no checkpoint that is whole.
@@ -221,6 +241,7 @@ def resume(
         hyperparameters={name: value for name, value in hyperparameters if not _is_object(value)},
         workers=workers,
         callbacks=callbacks,
+        writers=writers,
         **recorded | budget,
     )
     job = make_job(settings, preset=config["preset"], weights_given=config["initial_weights"] == "given")

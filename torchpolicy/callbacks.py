@@ -4,10 +4,22 @@ from torchpolicy.training.callbacks import (
     Callback,
     Evaluate,
     KeepPolicies,
+    Render,
     Run,
     StopAfter,
     StopOnPlateau,
     StopOnReturn,
 )
+from torchpolicy.training.generation import Generation
 
-__all__ = ["Callback", "Evaluate", "KeepPolicies", "Run", "StopAfter", "StopOnPlateau", "StopOnReturn"]
+__all__ = [
+    "Callback",
+    "Evaluate",
+    "Generation",
+    "KeepPolicies",
+    "Render",
+    "Run",
+    "StopAfter",
+    "StopOnPlateau",
+    "StopOnReturn",
+]

@@ -36,6 +36,7 @@ TABLES = (
     Table("shell", "From the shell", ("train",)),
     Table("shell", "Beside playing and updating", ("beside",)),
     Table("ask_tell", "Asking and telling, seconds"),
+    Table("time_to_threshold", "From the shell to a held-out score, one seed"),
     Table("deep_cem", "DeepCEM on CartPole-v1 until the batch's mean exceeds 195"),
     Table("population_forward", "Forward of a population, microseconds", ("microseconds",)),
     Table("low_rank", "Noise of rank 1: asking and telling a million weights, seconds"),

@@ -88,9 +88,9 @@ def _cell(times: list[float], steps: list[int], limit: float) -> str:
     arrived = [each for each in times if each < float("inf")]
     if len(arrived) * 2 <= len(times):
         return f"not reached in {limit:.0f} s ({len(arrived)} of {len(times)})"
-    worst = max(times)
-    said = f"{worst:.0f}" if worst < float("inf") else "not reached"
-    return f"{median(times):.0f} s (worst {said}), {median(steps) / 1e3:,.0f}k steps"
+    worst = f"{max(times):.0f}" if len(arrived) == len(times) else "not reached"
+    spread = f" (worst {worst})" if len(times) > 1 else ""
+    return f"{median(times):.0f} s{spread}, {median(steps) / 1e3:,.0f}k steps"
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import torchpolicy as tp
 from torchpolicy.base.discovery import entry, names
@@ -69,10 +70,14 @@ def test_tensorboard_says_why_a_run_ended_and_what_was_noted(tmp_path: Path) -> 
     writer.note("a preset")
     writer.write(ROWS[0], 0.5)
     writer.note("it stands still")
+    ended = dict.fromkeys(("test/mean_reward", "test/ci_low", "test/ci_high", "generation", "time/elapsed"), 1.0)
+    writer.end(ended, "its budget is used up")
     writer.close()
     board = EventAccumulator(str(tmp_path / "noted"), {"tensors": 0}).Reload()
     notes = [(each.step, each.tensor_proto.string_val[0]) for each in board.Tensors("notes/text_summary")]
     assert notes == [(0, b"a preset"), (100, b"it stands still")]
+    told = board.Tensors("end/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert told.endswith("\n* at 0 env steps: a preset\n* at 100 env steps: it stands still")
 
 
 def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Path) -> None:
@@ -93,12 +98,15 @@ def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Pat
     search, seconds = Layout.FromString(layout.tensor_proto.string_val[0]).category
     assert (search.title, seconds.title) == ("search", "time")
     band = search.chart[0].margin.series
-    assert [each.value for each in band] == ["rollout/ep_rew_mean", "eval/mean_reward"]
+    assert [each.value for each in band] == ["rollout/ep_rew_mean", "eval/mean_reward", "test/mean_reward"]
     tags = [tag for each in band for tag in (each.value, each.lower, each.upper)]
     tags += [tag for category in (search, seconds) for chart in category.chart for tag in chart.multiline.tag]
     for tag in tags:
         assert any(re.fullmatch(tag, name) for name in board.Tags()["scalars"]), tag
     assert {"_hparams_/experiment", "_hparams_/session_start_info"} < board.summary_metadata.keys()
+    content = board.summary_metadata["_hparams_/experiment"].plugin_data.content
+    experiment = HParamsPluginData.FromString(content).experiment
+    assert [each.name.tag for each in experiment.metric_infos][:2] == ["test/mean_reward", "time/elapsed"]
     assert board.Scalars("test/mean_reward")[0].value == pytest.approx(result.evaluation.mean)
     assert board.Scalars("test/mean_reward")[-1].step == board.Scalars("generation")[-1].step
 
@@ -129,3 +137,21 @@ def test_console_tells_the_return_of_a_learners_policy(tmp_path: Path, capsys: p
     writer.write(ROWS[0] | {"learn/stalled": 0.0}, 1.0)
     writer.close()
     assert capsys.readouterr().err.splitlines() == ["generation 1 | return 2.5 | 100 steps | 5 steps/s"]
+
+
+@pytest.mark.parametrize(("algorithm", "own", "other"), [("snes", "search", "learn"), ("reinforce", "learn", "search")])
+def test_charts_and_files_are_those_of_the_algorithm_and_small(
+    algorithm: str, own: str, other: str, tmp_path: Path
+) -> None:
+    settings = {"target": None, "preset": False, "policy": "linear", "eval_episodes": 4, "run_dir": tmp_path}
+    tp.train("FrozenLake-v1", algorithm, generations=60, **settings)  # cannot be drawn in a few bytes: text
+    board = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
+    (layout,) = board.Tensors("custom_scalars__config__")
+    titles = [each.title for each in Layout.FromString(layout.tensor_proto.string_val[0]).category]
+    assert titles == [own, "time"]
+    tags = board.Tags()["scalars"]
+    assert any(tag.startswith(f"{own}/") for tag in tags)
+    assert not any(tag.startswith(f"{other}/") for tag in tags)
+    for tag in tags:
+        if tag.startswith("test/"):
+            assert board.Scalars(tag)[-1].step == board.Scalars("generation")[-1].step

@@ -350,3 +350,10 @@ def test_a_full_disk_costs_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(RunError, match="the last checkpoint could not be saved"):
         train(generations=6, population=10, checkpoint_seconds=0, run_dir="full")
     np.testing.assert_array_equal(tp.load("full").act(np.zeros((3, 4))), tp.load(whole.run_dir).act(np.zeros((3, 4))))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_64_processes_give_the_same_bits() -> None:
+    arguments: dict[str, Any] = {"population": 70, "generations": 3}
+    assert facts(train(Guess, workers=64, **arguments)) == facts(train(Guess, **arguments))

@@ -1,4 +1,4 @@
-"""Environments that misbehave: each ends in the same bits, or in one clear line (RELIABILITY.md, "Environments")."""
+"""Environments that misbehave: each ends in the same bits, or in one clear line (page reliability, "Environments")."""
 
 import multiprocessing
 import os
@@ -383,7 +383,7 @@ def test_a_slow_environment_is_looked_at_for_a_second_at_most() -> None:
 
 
 def test_the_page_names_every_case() -> None:
-    page = (Path(__file__).parents[2] / "RELIABILITY.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
     section = page.partition("## Environments")[2].partition("\n## ")[0]
     ends = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", section, re.MULTILINE))
     assert ends.keys() - {"environment"} == ROWS

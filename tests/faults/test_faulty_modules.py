@@ -1,4 +1,4 @@
-"""Modules that misbehave: each ends in the same bits, or in one clear line (RELIABILITY.md, "Modules")."""
+"""Modules that misbehave: each ends in the same bits, or in one clear line (page reliability, "Modules")."""
 
 import itertools
 import re
@@ -255,7 +255,7 @@ def test_looking_at_a_small_module_takes_no_time() -> None:
 
 
 def test_the_page_names_every_case() -> None:
-    page = (Path(__file__).parents[2] / "RELIABILITY.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
     section = page.partition("## Modules")[2].partition("\n## ")[0]
     ends = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", section, re.MULTILINE))
     assert ends.keys() - {"module"} == ROWS

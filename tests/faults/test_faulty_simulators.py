@@ -1,4 +1,4 @@
-"""Vector environments that misbehave: each ends in one clear line (RELIABILITY.md, "Vector environments")."""
+"""Vector environments that misbehave: each ends in one clear line (page reliability, "Vector environments")."""
 
 import multiprocessing
 import os
@@ -171,7 +171,7 @@ def test_a_subprocess_that_dies_fails_what_was_played_beside_it(capsys: pytest.C
 
 
 def test_the_page_names_every_case() -> None:
-    page = (Path(__file__).parents[2] / "RELIABILITY.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
     section = page.partition("## Vector environments")[2].partition("\n## ")[0]
     ends = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", section, re.MULTILINE))
     assert ends.keys() - {"vector environment"} == ROWS

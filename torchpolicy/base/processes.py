@@ -1,61 +1,69 @@
-"""The processes that share a run: dividing the work, gathering results, threads and signals.
+"""The processes that share a run: dividing the work, gathering results, noticing who is silent.
 
 They form one ``torch.distributed`` group over Gloo. Every process holds the whole search and computes the same update,
 so returns travel between them, but never weights or candidates.
 """
 
+import atexit
 import hashlib
 import os
-import signal
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
-from types import FrameType
+from math import inf
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
-from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.distributed_c10d import PrefixStore, Store, _set_pg_timeout
 from torch.distributed.rendezvous import rendezvous
 
-PATIENCE = timedelta(minutes=30)
-"""Time that a process waits for the others before it gives up and names the missing one."""
+from torchpolicy.base.activity import TURN, Activity
+from torchpolicy.base.claims import Claims
+from torchpolicy.base.heart import Heart, exit_at_once
+from torchpolicy.base.launcher import (
+    INTERFACE,
+    attempt,
+    choose_interface,
+    in_words,
+    is_elastic,
+    is_launched,
+    master,
+    speaks,
+)
+from torchpolicy.base.peers import Board, Nobody, Peers, Post
+from torchpolicy.base.waiting import SilentProcessError, Waiting
+
+PATIENCE = 60.0
+"""Seconds for which a process may give no sign of life before it counts as lost, by default."""
 
 LOST = 75
 """Exit code of a process that ended because another one of its group died."""
 
-LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Variables of the environment that make a process one of a group: its number, how many there are, and the host and
-port of process 0."""
-
 CONNECTING = timedelta(minutes=1)
-"""Time that a process waits for the others at the start."""
+"""Time that a process waits for the others at the start, where all are started at once."""
 
+QUEUEING = timedelta(minutes=30)
+"""The same where each process is started by itself, as from a queue of jobs."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Signals that end a run after a checkpoint was written."""
+FOR_EVER = timedelta(days=30)
+"""Time that an exchange may take, for as long as all processes give signs of life."""
+
+LOOK = timedelta(seconds=1)
+"""Time between looks at the others while waiting for them."""
+
+DIRECT = 16
+"""Processes up to which everybody sends to everybody, which takes half the time of a ring between two hosts; with more
+of them, sums go around a ring."""
 
 
 class LostProcessError(RuntimeError):
     """Another process of the group has died or does not answer."""
-
-
-class Stopped(BaseException):
-    """A signal asks the run to stop. This is not an error, and only the trainer should catch it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
-class Terminated(SystemExit):
-    """The end of this process after a signal and a checkpoint: our own, where any other SystemExit is a mistake."""
 
 
 class Group:
@@ -65,68 +73,117 @@ class Group:
         store: The store in which the processes claim work; None if there is one process.
         rank: Number of this process, from 0.
         size: Number of processes.
+        peers: What the processes know of each other; None if there is one process.
+        patience: Seconds for which another process may give no sign of life before it counts as lost.
 
     Attributes:
         rank: Number of this process. Process 0 writes the run's files.
         size: Number of processes.
+        activity: What this process is doing.
+        speaks: Whether this process tells the user of its host what happens: the first one there.
+
+    Raises:
+        LostProcessError: If the processes cannot connect with each other.
     """
 
-    def __init__(self, store: Store | None = None, rank: int = 0, size: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        rank: int = 0,
+        size: int = 1,
+        peers: Peers | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
         self.rank, self.size, self._store = rank, size, store
+        self.activity = peers.of(rank) if isinstance(peers, Board) else Activity()
+        self._claims = Claims(rank, size)
+        self.speaks, self._peers = speaks(os.environ, rank), peers or Nobody()
+        self._waiting = Waiting(rank, size, self._peers, patience, speaks=self.speaks)
         self._turn = 0  # number of claims and sums so far, the same in every process
-        if store is not None:
-            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        self._lost = False  # whether another process was lost: then an exchange may go on for ever in a thread
+        self._heart: Heart | None = None
+        if store is None:
+            return
+        post, elastic = (peers if isinstance(peers, Post) else None), is_elastic(os.environ)
+        self._heart = Heart(rank, self.activity, LOST, post=post, size=size, patience=patience, orphan=elastic)
+        try:
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=CONNECTING)
+        except RuntimeError as error:
+            self._heart.stop()
+            raise LostProcessError(
+                f"process {rank} of {size} could not connect with the others. They should reach it at "
+                f"{in_words(os.environ)}; if they cannot, set {INTERFACE} on this host to the name of the network "
+                f"interface that they reach ({str(error).splitlines()[0]})"
+            ) from error
+        _set_pg_timeout(FOR_EVER)
 
     @classmethod
-    def of_launcher(cls) -> "Group":
+    def of_launcher(cls, patience: float = PATIENCE) -> "Group":
         """The group in which a launcher started this process; a group of one if there was none.
 
         A launcher is ``torchrun``, or whatever sets all variables of :data:`LAUNCHED`, as Kubernetes' PyTorchJob does.
 
         Raises:
             ValueError: If it sets some of them only, or no numbers.
+            LostProcessError: If the others do not come.
         """
         if not is_launched(os.environ):
             return cls()
-        store, rank, size = next(iter(rendezvous("env://", timeout=PATIENCE)))
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        return cls(PrefixStore(f"torchpolicy-{attempt}", store), rank, size)
+        place, time_limit = master(os.environ), CONNECTING if is_elastic(os.environ) else QUEUEING
+        try:
+            store, rank, size = next(iter(rendezvous("env://", timeout=time_limit)))
+            word = TCPStore(*place, None, False, time_limit, False)
+        except RuntimeError as error:
+            raise LostProcessError(
+                f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} found not all of the others at "
+                f"{place[0]}:{place[1]} within {time_limit.total_seconds():.0f} s ({str(error).splitlines()[0]})"
+            ) from error
+        if size > 1 and (name := choose_interface(os.environ)) is not None:
+            os.environ[INTERFACE] = name
+        name = attempt(os.environ)
+        return cls(PrefixStore(name, store), rank, size, Post(PrefixStore(f"{name}-word", word)), patience)
 
     @classmethod
-    def around(cls, server: socket.socket, rank: int, size: int) -> "Group":
-        """A group on this machine. Its processes have inherited `server`, a listening socket."""
+    def around(cls, server: socket.socket, rank: int, size: int, board: Board) -> "Group":
+        """A group on this machine. Its processes have inherited `server`, a listening socket, and share a board."""
         host, port = server.getsockname()
         descriptor = server.detach()
         if rank != 0:
             os.close(descriptor)
-            return cls(TCPStore(host, port, size, False, CONNECTING, False), rank, size)
-        return cls(TCPStore(host, port, size, True, CONNECTING, False, master_listen_fd=descriptor), rank, size)
+            return cls(TCPStore(host, port, size, False, CONNECTING, False), rank, size, board, inf)
+        store = TCPStore(host, port, size, True, CONNECTING, False, master_listen_fd=descriptor)
+        return cls(store, rank, size, board, inf)  # whoever started them looks after them
 
-    def claim(self, total: int) -> Iterator[range]:
-        """Ranges of the numbers below `total`. Each number goes to one process, to the next one that asks.
+    def claim(self, total: int, at_once: int = 0) -> Iterator[range]:
+        """Ranges of the numbers below `total`. Each number goes to one process: see :class:`Claims`.
 
-        Ranges get shorter as the work runs out, so that all processes finish at about the same time.
+        Args:
+            total: How many numbers there are.
+            at_once: How many of them this process, like every other one, works on at once.
         """
         if self._store is None:
             yield range(total)
             return
-        self._turn += 1
-        end = 0
-        while end < total:
-            chunk = max(1, (total - end) // (4 * self.size))
-            end = self._asking(partial(_claim, name=f"claim-{self._turn}", chunk=chunk))
-            yield range(end - chunk, min(end, total))
+        name = f"claim-{self._next_turn()}"
+        yield from self._claims.ranges(
+            total, at_once, lambda chunk: self._asking(lambda store: int(store.add(name, chunk)))
+        )
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Elementwise sum over the processes, float64. It is exact for elements that are zero in all but one."""
         if self._store is None:
             return values
-        self._turn += 1
-        self._asking(lambda store: store.set(f"at-{self.rank}", str(self._turn)))
+        turn = self._next_turn()
         total = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
-        self._asking(lambda _: dist.all_reduce(total))
+        if self.size <= DIRECT:
+            copies = total.reshape(1, -1).repeat(self.size, 1)
+            rows = torch.empty_like(copies)
+            self._exchange(lambda: dist.all_to_all_single(rows, copies, async_op=True))
+            total = rows.sum(0).view(total.shape)
+        else:
+            self._exchange(lambda: dist.all_reduce(total, async_op=True))
         if self.rank == 0:  # all processes have finished that claim
-            self._asking(lambda store: store.delete_key(f"claim-{self._turn - 1}"))
+            self._asking(lambda store: store.delete_key(f"claim-{turn - 1}"))
         return total.numpy()
 
     def gather(self, text: str) -> list[str]:
@@ -148,8 +205,15 @@ class Group:
         padded = torch.zeros(int(lengths.max()), dtype=torch.uint8)
         padded[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else padded[:0]
         received = [torch.empty_like(padded) for _ in range(self.size)]
-        self._asking(lambda _: dist.all_gather(received, padded))
+        self._next_turn()
+        self._exchange(lambda: dist.all_gather(received, padded, async_op=True))
         return [row[:length].numpy().tobytes() for row, length in zip(received, lengths, strict=True)]
+
+    def introduce(self, host: str) -> list[str]:
+        """The hosts of all processes, in the order of ranks, which are named by their hosts from now on."""
+        hosts = self.gather(host)
+        self._peers.names = {rank: f" ({name})" for rank, name in enumerate(hosts)}
+        return hosts
 
     def first(self, value: float) -> float:
         """The value that process 0 passed."""
@@ -162,70 +226,59 @@ class Group:
         digest = hashlib.sha256()
         for tensor in tensors:
             digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return len(set(self.gather(digest.hexdigest()))) == 1
+        parts = np.frombuffer(digest.digest(), np.uint32).astype(np.float64)
+        return len(np.unique(self.sum(np.outer(np.eye(self.size)[self.rank], parts)), axis=0)) == 1
 
     def close(self) -> None:
         """Leave the group."""
-        if self._store is not None:
+        if self._heart is not None:
+            self._heart.stop()
+        if self._store is not None and not self._lost:
             dist.destroy_process_group()
 
-    def _asking(self, question: Callable[[Store], int | None]) -> int:
+    def _next_turn(self) -> int:
+        """The number of the claim or exchange that begins here, which the others can read."""
+        self._turn = self.activity.row[TURN] = self._turn + 1
+        return self._turn
+
+    def _exchange(self, begin: Callable[[], Any]) -> None:
+        """Take part in an exchange, and wait for the others for as long as they give signs of life."""
+
+        def exchange(_: object) -> None:
+            work, since = begin(), time.monotonic()
+            self._waiting.begin()
+            while True:
+                try:
+                    work.wait(LOOK)
+                    return
+                except RuntimeError:
+                    if work.is_completed():
+                        work.wait(LOOK)  # which raises again if the exchange has failed
+                        return
+                self._waiting.look(self._turn, time.monotonic() - since)
+
+        self._asking(exchange)
+
+    def _asking(self, question: Callable[[Any], Any]) -> int:
         """The answer to a question that needs the other processes.
 
         Raises:
             LostProcessError: If one of them does not answer. The message says which.
         """
-        store = self._store
-        if store is None:
-            raise LostProcessError("alone")
         try:
-            return question(store) or 0
+            return question(self._store) or 0
         except RuntimeError as error:
+            if not self._lost:
+                self._lost = True
+                atexit.register(exit_at_once, LOST)
             time.sleep(1.0)  # if a signal ended the others, it arrives here in the meantime and is the better reason
-            raise LostProcessError(f"process {self.rank} of {self.size}: {self._missing(store)}") from error
-
-    def _missing(self, store: Store) -> str:
-        """Words that name the processes which are behind this one, as far as the store can still tell."""
-        missing = []
-        for rank in range(self.size):
-            try:
-                known = store.check([f"at-{rank}"])
-                if not known or int(store.get(f"at-{rank}")) < self._turn:
-                    missing.append(str(rank))
-            except RuntimeError:
-                return "lost the others"
-        return f"no answer from process {', '.join(missing)}" if missing else "lost the others"
-
-
-def is_launched(environ: Mapping[str, str]) -> bool:
-    """Whether an environment's variables make this process one of a group.
-
-    Raises:
-        ValueError: If some of :data:`LAUNCHED` are missing, or are not the numbers that they should be.
-    """
-    if "TORCHELASTIC_RUN_ID" in environ:
-        return True
-    given = [name for name in LAUNCHED if environ.get(name)]
-    if "RANK" not in given or "WORLD_SIZE" not in given:  # neither alone says that there are others
-        return False
-    missing = [name for name in LAUNCHED if name not in given]
-    if missing:
-        raise ValueError(
-            f"RANK and WORLD_SIZE are set, so this is one of several processes: set {', '.join(missing)}, too"
-        )
-    rank, size, port = (environ[name] for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
-    if not (rank.isdigit() and size.isdigit() and port.isdigit() and int(rank) < int(size)):
-        raise ValueError(f"RANK should be a number below WORLD_SIZE, got RANK={rank}, WORLD_SIZE={size}, port {port}")
-    return True
+            reason = str(error) if isinstance(error, SilentProcessError) else self._waiting.missing(self._turn)
+            raise LostProcessError(f"process {self.rank} of {self.size}: {reason}") from error
 
 
 def usable_cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _claim(store: Store, name: str, chunk: int) -> int:
-    return int(store.add(name, chunk))
 
 
 ALONE = Group()
@@ -244,46 +297,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def holding(signals: Sequence[int] = SIGNALS) -> Iterator[None]:
-    """Let signals wait until the block has ended, for what a handler raises within a fork gets lost.
-
-    They are not blocked, because a thread of torch's would then receive them, and Python runs handlers all the same.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if received:
-        signal.raise_signal(received[0])
-
-
-@contextmanager
-def stoppable(signals: Sequence[int] = SIGNALS) -> Iterator[None]:
-    """Let signals raise :class:`Stopped` inside the block; a second SIGINT ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and number in received:
-            os._exit(128 + number)
-        received.append(number)
-        if len(received) == 1:
-            raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 
 from torchpolicy.base.errors import CodeError
-from torchpolicy.base.processes import Stopped, Terminated
+from torchpolicy.base.signals import Stopped, Terminated
 
 if sys.platform != "win32":  # imported early: where it is used, no more files can be opened
     from resource import RLIMIT_NOFILE, getrlimit

@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from torchpolicy.base.checks import suggestion
 from torchpolicy.base.discovery import names
 from torchpolicy.base.errors import RunError
+from torchpolicy.base.launcher import VERDICT, is_elastic
 from torchpolicy.base.processes import LOST, LostProcessError
 from torchpolicy.base.version import __version__
 
@@ -28,9 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + getattr(signal, "SIGPIPE", 13)  # Windows has no such signal
     except (ValueError, RunError, OSError) as error:
         print(f"torchpolicy: {error}", file=sys.stderr)
+        if os.environ.get(VERDICT) and arguments[:1] != ["launch"]:
+            Path(os.environ[VERDICT]).write_text("2")
         return 2
     except LostProcessError as error:
-        print(f"torchpolicy: {error}", file=sys.stderr)
+        again = "; torchrun starts all processes again from the last checkpoint" if is_elastic(os.environ) else ""
+        print(f"torchpolicy: {error}{again}", file=sys.stderr)
         return LOST
     except KeyboardInterrupt:
         return 130

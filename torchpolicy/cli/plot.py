@@ -6,9 +6,13 @@ from typing import Annotated, Literal
 import tyro
 
 from torchpolicy.cli.base import as_options, parse
+from torchpolicy.output.bars import plot_bars
 from torchpolicy.output.plots import plot
 from torchpolicy.output.returns import plot_returns
 from torchpolicy.output.table import write_csv
+
+TAKEN = {"curves": ("metric", "x", "title", "label"), "bars": ("title", "label"), "returns": ()}
+"""The options that each kind of picture takes, beside the runs and the file."""
 
 
 @as_options
@@ -33,20 +37,24 @@ class PlotOptions:
     """Title of the picture, instead of the name of the environment."""
     label: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
     """Names of the configurations in the legend, in the order in which they stand there without this option."""
-    kind: Literal["curves", "returns"] = "curves"
-    """What to draw. curves: a metric over the run; returns: the spread of returns in training, a panel for each run."""
+    kind: Literal["curves", "bars", "returns"] = "curves"
+    """What to draw. curves: a metric over the run; bars: the final test scores of each configuration, with
+    intervals over its seeds; returns: the spread of returns in training, a panel for each run."""
 
 
 def run(arguments: list[str]) -> None:
     """``torchpolicy plot RUNS …``."""
     options = parse(PlotOptions, "torchpolicy plot", arguments)
-    numbers, returns = options.out.suffix == ".csv", options.kind == "returns"
+    numbers = options.out.suffix == ".csv"
     for name in ("metric", "x", "title", "label"):
-        if (numbers or returns) and getattr(options, name):
-            raise ValueError(f"--{name} is for {'pictures' if numbers else '--kind curves'}")
+        if (numbers or name not in TAKEN[options.kind]) and getattr(options, name):
+            kinds = " or ".join(kind for kind, names in TAKEN.items() if name in names)
+            raise ValueError(f"--{name} is for {'pictures' if numbers else f'--kind {kinds}'}")
     if numbers:
         print(write_csv(options.runs, options.out))
-    elif returns:
+    elif options.kind == "bars":
+        print(plot_bars(options.runs, options.out, title=options.title, labels=options.label))
+    elif options.kind == "returns":
         print(plot_returns(options.runs, options.out))
     else:
         axis, title, labels = options.x, options.title, options.label

@@ -26,7 +26,7 @@ For example: torchpolicy sweep snes --env LunarLanderContinuous-v3 --total-steps
 --param learning_rate=log:0.01..1 --trials 40 --seeds 100-103
 """
 
-LEFT_OUT = ("algorithm", "seed", "hyperparameters", "callbacks", "strict", "compile")
+LEFT_OUT = ("algorithm", "seed", "hyperparameters", "callbacks", "writers", "strict", "compile")
 """Settings that are no options of this command."""
 
 TEXTS = {

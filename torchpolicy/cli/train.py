@@ -25,6 +25,7 @@ from torchpolicy.runs.config_file import algorithm_in, read_settings
 from torchpolicy.runs.settings import Settings
 from torchpolicy.runs.soften import soften
 from torchpolicy.runs.trained import load
+from torchpolicy.training.callbacks import Render
 
 EXAMPLE = "--env LunarLander-v3 {policy} --seed 1 --total-steps 2000000 --workers 2"
 
@@ -67,6 +68,12 @@ OWN: dict[str, tuple[Any, str]] = {
 }
 """Options of this command about the policy, and the file of settings, that are no settings: type and help."""
 
+RENDER = (
+    int | None,
+    "Generations between windows that show an episode of the policy while it trains. If not set, there are none.",
+)
+"""The option that shows the policy: type and help."""
+
 
 SEVERAL: dict[str, tuple[Any, str]] = {
     "seeds": (
@@ -89,7 +96,7 @@ def _run_options() -> Any:
     settings = settings_options([each.name for each in fields(Settings)], policy=OF_POLICY)
     options = []
     for each in settings:
-        more = {"policy_args": OWN, "seed": SEVERAL}.get(each[0], {})
+        more = {"policy_args": OWN, "seed": SEVERAL, "eval_every": {"render": RENDER}}.get(each[0], {})
         options += [
             each,
             *((name, Annotated[kind, tyro.conf.arg(help=text)], None) for name, (kind, text) in more.items()),
@@ -132,6 +139,12 @@ def run(arguments: list[str]) -> None:
     if spread is not None:
         place = {name: given[name] for name in ("env_args", "max_episode_steps", "backend", "seed") if name in given}
         soften(given["policy"], given["env"], spread, **place)
+    every = given.pop("render", None)
+    if every is not None:
+        if several:
+            raise ValueError("--render shows one run: give one --seed instead of --seeds")
+        place = {name: given[name] for name in ("env_args", "max_episode_steps") if name in given}
+        given["callbacks"] = [Render(given["env"], every, **place)]
     if several:
         given.pop("seed", None)  # which a file of settings may hold
         _train_seeds(given | several)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
+from torchpolicy.base.activity import Activity
 from torchpolicy.base.types import Array
 from torchpolicy.envs.tensor import TensorEnv
 
@@ -22,11 +23,13 @@ class EnvSlots(ABC):
         observations: (S, *O), row s the latest of slot s.
         rewards: (S,) float64, of the latest step.
         truncated: (S,) bool, for a slot whose episode has just ended whether it was cut off, and not terminated.
+        activity: What this process is doing; whoever steps slots one by one writes there which one it is at.
     """
 
     observations: Array
     rewards: Array
     truncated: Array
+    activity = Activity()
 
     def clear(self) -> None:  # noqa: B027 - most environments have nothing to do
         """Take in that no episode goes on, because a new round of episodes is about to begin."""

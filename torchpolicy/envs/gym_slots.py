@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
+from torchpolicy.base.activity import SLOT
 from torchpolicy.base.checks import LONGEST_EPISODE
 from torchpolicy.base.errors import CodeError
 from torchpolicy.base.types import Array
@@ -60,6 +61,7 @@ class GymSlots(EnvSlots):
         self.truncated: Array = np.zeros(count, bool)
 
     def reset(self, slot: int, seed: int) -> str | None:
+        self.activity.row[SLOT] = slot
         place = "making the environment"
         try:
             env = self._envs[slot]
@@ -85,8 +87,9 @@ class GymSlots(EnvSlots):
         failed: dict[int, str] = {}
         came: list[Any] = []
         earned: list[Any] = []
-        envs = self._stepped
+        envs, at = self._stepped, self.activity.row
         for slot in slots:
+            at[SLOT] = slot
             answer: Any = NOTHING
             try:
                 answer = envs[slot].step(actions[slot])  # type: ignore[union-attr]

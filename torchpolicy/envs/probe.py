@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from torchpolicy.base.activity import PLACE, RESET, STEP, TICK
 from torchpolicy.base.finite import why_not_finite
 from torchpolicy.base.generators import watching_generators
 from torchpolicy.base.types import Array
@@ -141,9 +142,10 @@ class _Player:
 
     def play(self, scripts: list[Script], steps: int, seconds: float = SECONDS) -> list[Trace]:
         """Traces of episodes that are played side by side for so many steps, or for fewer when time is up."""
-        end = min(self._end, time.monotonic() + seconds)
+        end, row = min(self._end, time.monotonic() + seconds), self._slots.activity.row
         traces: list[Trace] = []
         for slot, script in enumerate(scripts):
+            row[PLACE], row[TICK] = RESET, row[TICK] + 1
             failure = self._slots.reset(slot, script.seed)
             self._slots.rewards[slot] = 0
             traces.append([self._look(slot, failure, over=False)])
@@ -151,9 +153,11 @@ class _Player:
             live = [slot for slot, trace in enumerate(traces) if not (trace[-1].over or trace[-1].failure)]
             if not live or (t and time.monotonic() > end):
                 break
+            row[PLACE], row[TICK] = STEP, row[TICK] + 1
             ended, failed = self._slots.step(live, self._actions(scripts, t))
             for slot in live:
                 traces[slot].append(self._look(slot, failed.get(slot), over=slot in ended))
+        row[PLACE] = 0
         return traces
 
     def _actions(self, scripts: list[Script], t: int) -> Any:

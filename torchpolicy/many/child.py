@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from torchpolicy.api import train
 from torchpolicy.base.errors import RunError
-from torchpolicy.base.processes import LOST, LostProcessError, Terminated
+from torchpolicy.base.processes import LOST, LostProcessError
+from torchpolicy.base.signals import Terminated
 from torchpolicy.base.user_code import in_a_line
 from torchpolicy.output.writers.console import ConsoleWriter
 

@@ -76,7 +76,7 @@ def open_seeds(job: Job, seeds: Sequence[int], log_dir: str | Path, run_dir: str
     record = {
         "format_version": 1,
         "configuration": digest(config, without=MAY_DIFFER),
-        "may_change": {name: config[name] for name in MAY_CHANGE},
+        "may_change": {name: config[name] for name in MAY_CHANGE if name in config},
         "seeds": list(seeds),
         "finished": [],
     }

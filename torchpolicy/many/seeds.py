@@ -16,8 +16,10 @@ from typing import Any
 from torchpolicy.api import job_of, result_of, train
 from torchpolicy.base.checks import MOST_PROCESSES, check_count, check_seed
 from torchpolicy.base.errors import RunError
+from torchpolicy.base.launcher import is_launched
 from torchpolicy.base.memory import check_memory
-from torchpolicy.base.processes import Stopped, Terminated, is_launched, usable_cores
+from torchpolicy.base.processes import usable_cores
+from torchpolicy.base.signals import Stopped, Terminated
 from torchpolicy.envs.make import EnvFactory
 from torchpolicy.many.child import pack
 from torchpolicy.many.display import Display

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
-from torchpolicy.base.processes import stoppable
+from torchpolicy.base.signals import stoppable
 from torchpolicy.many.child import work
 
 GRACE_SECONDS = 30.0

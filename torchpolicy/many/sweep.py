@@ -12,13 +12,15 @@ import numpy as np
 
 from torchpolicy.base.checks import check_count
 from torchpolicy.base.errors import RunError
-from torchpolicy.base.processes import Stopped, Terminated, usable_cores
+from torchpolicy.base.processes import usable_cores
+from torchpolicy.base.signals import Stopped, Terminated
 from torchpolicy.many.child import pack
 from torchpolicy.many.display import Display
 from torchpolicy.many.seeds import check_seeds, first_job
 from torchpolicy.many.side_by_side import side_by_side
 from torchpolicy.many.space import Choices, Range, read_space
 from torchpolicy.output.config import digest
+from torchpolicy.output.writers.base import EPISODES
 from torchpolicy.output.writers.jsonl import read_rows
 from torchpolicy.runs.folder import folder_of, plain
 from torchpolicy.runs.launch import Interrupted
@@ -76,6 +78,9 @@ def sweep(
         log_dir: Folder in which the sweep's folder is made, ``<env>/<algorithm>-sweep-<digest of all that it does>``.
         run_dir: The sweep's folder, instead of that one.
         **settings: All other arguments of :func:`train`.
+
+    Returns:
+        The best values, their score, and all trials.
 
     Raises:
         ValueError: If an argument is out of range, the folder holds another sweep, Optuna is missing, or no trial had a
@@ -195,11 +200,13 @@ class _Quiet(Display):
 
 
 def _held_out(run_dir: Path) -> float:
-    """The last held-out score of a run on the way, which is not that of its test."""
-    scores = [row["eval/mean_reward"] for _, row in read_rows(run_dir, inf) if row.get("eval/mean_reward") is not None]
+    """The last held-out score of a run on the way, of those on most episodes; it is not that of its test."""
+    scored = [row for _, row in read_rows(run_dir, inf) if row.get("eval/mean_reward") is not None]
+    most = max((row[EPISODES] for row in scored), default=0)
+    scores = [float(row["eval/mean_reward"]) for row in scored if row[EPISODES] == most]
     if not scores or not isfinite(scores[-1]):
         raise RunError(f"{run_dir} has no held-out score")
-    return float(scores[-1])
+    return scores[-1]
 
 
 def _ended(study: Any) -> list[Any]:

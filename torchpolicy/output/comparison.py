@@ -148,6 +148,9 @@ def compare(runs: str | Path | Iterable[str | Path], threshold: float | None = N
         threshold: The score that counts as solved. None means the target of the runs, or where they had none the
             threshold of Gymnasium's environment.
 
+    Returns:
+        A row for each group and the probabilities of improvement; printed, it is the table.
+
     Raises:
         ValueError: If there are no runs, none is finished, or a file of a run is damaged.
     """

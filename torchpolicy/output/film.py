@@ -137,7 +137,14 @@ def play(
     env_args: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
 ) -> float:
-    """Show an episode of a policy in a window. The arguments mean the same as in :func:`record`.
+    """Show an episode of a policy in a window.
+
+    Args:
+        policy: The policy, which acts greedily.
+        env: The environment: a Gymnasium id, or ``pkg.mod:callable``.
+        seed: Seed of the episode.
+        env_args: Keyword arguments of the environment.
+        max_episode_steps: Time limit in steps, which replaces the environment's own.
 
     Returns:
         The episode's return.
@@ -149,6 +156,26 @@ def play(
     with blaming(f"{env} cannot be shown"):
         show(vars(take))
     return take.total
+
+
+def open_window(
+    policy: Policy, env: str, env_args: Mapping[str, Any] | None, max_episode_steps: int | None, seed: int
+) -> subprocess.Popen[str]:
+    """Show an episode of a policy in a window of another process, which ends with the episode.
+
+    Raises:
+        ValueError: If the episode cannot be played.
+    """
+    return _start(shoot(policy, env, env_args, max_episode_steps, seed), None)
+
+
+def why_no_window(window: subprocess.Popen[str]) -> str | None:
+    """What went wrong in the process of a window that has ended; None if nothing did."""
+    try:
+        _finish(window, "the episode")
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 class Filming:
@@ -225,8 +252,8 @@ class Filming:
             self._process = None
 
 
-def _start(take: Take, path: Path) -> subprocess.Popen[str]:
-    """Start a process that draws a take into a file."""
+def _start(take: Take, path: Path | None) -> subprocess.Popen[str]:
+    """Start a process that draws a take into a file, or shows it in a window if there is no path."""
     command = [sys.executable, str(Path(__file__).with_name("replay.py"))]
     process = subprocess.Popen(
         command,
@@ -238,7 +265,7 @@ def _start(take: Take, path: Path) -> subprocess.Popen[str]:
     )
     if process.stdin is not None:
         with suppress(BrokenPipeError):  # why it ended is told later
-            process.stdin.write(json.dumps(vars(take) | {"path": str(path), "frames": FRAMES}))
+            process.stdin.write(json.dumps(vars(take) | {"path": path and str(path), "frames": FRAMES}))
             process.stdin.close()
         process.stdin = None
     return process

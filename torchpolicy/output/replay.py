@@ -103,12 +103,14 @@ def reason(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Draw the episode that standard input holds."""
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame without a display
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    """Draw the episode that standard input holds, or show it if it names no file."""
+    take = json.loads(sys.stdin.read())
+    if take["path"] is not None:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame without a display
+        if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+            os.environ.setdefault("MUJOCO_GL", "egl")
     try:
-        draw(json.loads(sys.stdin.read()))
+        (show if take["path"] is None else draw)(take)
     except BaseException as error:  # SystemExit too: an environment that calls sys.exit(0) has drawn nothing
         sys.exit(reason(error))
 

@@ -10,7 +10,8 @@ from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.types import Metrics
 from torchpolicy.base.user_code import STOPS, in_a_line
 from torchpolicy.output.film import Filming
-from torchpolicy.output.writers.base import Distributions, Writer
+from torchpolicy.output.writers.base import Distributions, MakesWriter, Writer
+from torchpolicy.output.writers.make import make_writer, name_of
 from torchpolicy.policies.base import Policy
 
 
@@ -29,7 +30,7 @@ class Report:
         self._last_steps: int | None = None
         self._failed: set[Writer] = set()
 
-    def open(self, kinds: Iterable[type[Writer]], run_dir: Path, resumed_at: int | None) -> None:
+    def open(self, kinds: Iterable[MakesWriter], run_dir: Path, resumed_at: int | None) -> None:
         """Open one writer of each kind; see :class:`Writer` for the arguments. Without this call nothing is written.
 
         Raises:
@@ -37,11 +38,11 @@ class Report:
         """
         for kind in kinds:
             try:
-                self._writers.append(kind(run_dir, resumed_at))
+                self._writers.append(make_writer(kind, run_dir, resumed_at))
             except (CheckpointError, *STOPS):  # the run's own file is damaged, which is not the writer's fault
                 raise
             except BaseException as error:  # no failure of a writer may end a run, SystemExit included
-                _shout(f"{kind.__name__} cannot begin, and is left out: {_in_words(error)}")
+                _shout(f"{name_of(kind)} cannot begin, and is left out: {_in_words(error)}")
 
     def close(self) -> None:
         """Let every writer write what is left, the last picture with it, and close it."""
@@ -68,7 +69,7 @@ class Report:
 
     def write(self, metrics: Metrics, progress: float, distributions: Distributions) -> None:
         """Write a generation: its metrics, the share of the run that is done (0 to 1), and tensors for histograms."""
-        self._write(methodcaller("write", metrics, progress, distributions))
+        self._write(lambda writer: writer.write(dict(metrics), progress, distributions))
 
     def end(self, metrics: Metrics, why: str) -> None:
         """Write the metrics of the final test, and why the run ended."""

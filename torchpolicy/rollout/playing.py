@@ -6,6 +6,7 @@ from math import isfinite
 
 import numpy as np
 
+from torchpolicy.base.activity import PLACE, RESET, TICK
 from torchpolicy.base.finite import find_not_finite
 from torchpolicy.envs.base import EnvSlots
 from torchpolicy.policies.parts.normalizer import Moments
@@ -113,13 +114,17 @@ class Playing:
         self._envs.observations[slot] = self._envs.rewards[slot] = 0  # nothing of a failure lingers
         for episode in islice(self._queue, 1):
             self._waiting[slot] = episode
+            self._envs.activity.play(slot, episode.number)
 
     def _start_waiting(self) -> None:
         """Start the episodes that wait, where the slot can begin one; one that fails makes room for the next."""
         envs = self._envs
         while self._waiting:
             seeds = {slot: episode.seed for slot, episode in self._waiting.items()}
+            envs.activity.row[PLACE] = RESET
             started, failed = envs.begin(seeds, alone=not self._episodes)
+            envs.activity.row[PLACE] = 0
+            envs.activity.row[TICK] += 1
             failed |= find_not_finite("observation", started, envs.observations)
             for slot in started:
                 if slot not in failed:

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 
+from torchpolicy.base.activity import CLOSE, EACH, PLACE, SLOT, STEP, TICK
 from torchpolicy.base.device import Ferry
 from torchpolicy.base.finite import find_not_finite
 from torchpolicy.base.processes import ALONE, Group
@@ -122,6 +123,12 @@ class Rollout:
                 candidates have the same.
             observe: Whether to keep moments of the observations, for the policy's normaliser.
             stopping: Says which episodes are stopped early. None: all are played to their end.
+
+        Returns:
+            Returns, lengths and failures of the episodes, (P, E) each.
+
+        Raises:
+            ValueError: If candidates have another shape, or `stopping` is given for an environment on tensors.
         """
         if len(candidates.shape) != 2 or candidates.shape[1] != self._vector.dim:
             raise ValueError(f"candidates must have shape (P, {self._vector.dim}), got {tuple(candidates.shape)}")
@@ -169,6 +176,7 @@ class Rollout:
         self._memory = make_memory(self.policy.net, self.slots)
         dtype = torch.empty(0, dtype=self.policy.observation_dtype).numpy().dtype
         self._envs = self.environment.make_slots(self.slots, dtype)
+        self._envs.activity = self.group.activity
         self._observations = torch.from_numpy(self._envs.observations)  # (S, *O), shares memory
 
     def _run(
@@ -198,7 +206,8 @@ class Rollout:
         head = pipeline.head
         noise = ActionNoise(head, self.slots, seeds) if sampled else NoNoise()
         moments = self._moments(outcome) if observe else NoMoments()
-        queue = (Episode(number, seeds) for claimed in group.claim(total) for number in claimed)
+        width = min(self.environment.width or self.slots, ceil(total / group.size))  # the others have their share
+        queue = (Episode(number, seeds) for claimed in group.claim(total, width) for number in claimed)
         members, population = self._members, self._members.accept(candidates)
         playing = Playing(
             envs,
@@ -212,8 +221,9 @@ class Rollout:
             recording=recording,
             stopping=stopping,
         )
-        width = self.environment.width or self.slots
-        playing.begin(min(width, ceil(total / group.size)))  # the other processes have their share
+        doing = group.activity.row
+        doing[EACH], doing[SLOT] = len(seeds), -1
+        playing.begin(width)
         while playing.goes_on:
             clock.start()
             inputs = pipeline.encode(self._observations)  # (S, *input_shape), all S, always
@@ -224,7 +234,10 @@ class Rollout:
             actions = head.to_env(head.to_actions(choices))
             clock.lap("policy")
             able = [slot for slot in playing.live if slot not in mute] if mute else playing.live
+            doing[PLACE] = STEP
             ended, failed = envs.step(able, actions)
+            doing[PLACE] = 0
+            doing[TICK] += 1
             clock.lap("env")
             recording.after(envs.rewards)
             playing.advance(ended, failed, mute)
@@ -255,7 +268,10 @@ class Rollout:
 
     def close(self) -> None:
         """Release the environments."""
+        doing = self.group.activity.row
+        doing[SLOT], doing[PLACE] = -1, CLOSE
         self._envs.close()
+        doing[PLACE] = 0
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ import torch
 from gymnasium.utils.seeding import np_random
 from torch import Tensor
 
+from torchpolicy.base.activity import PLACE, SLOT, STEP, TICK
 from torchpolicy.base.processes import ALONE, Group
 from torchpolicy.base.user_code import blaming_calls
 from torchpolicy.envs.base import Environment
@@ -128,7 +129,8 @@ class TensorRollout(Rollout):
         step = blaming_calls(function, f"a step of {self.environment.name} with the network, {kind}, failed")
         noise = ActionNoise(self.policy.head, slots, seeds, chunk) if sampled else NoNoise()
         results = Results(total, (0,) if center is None else (2, *center.shape), device)
-        queue = Queue(self.group.claim(total))
+        width = min(slots, ceil(total / self.group.size))  # the other processes have their share
+        queue = Queue(self.group.claim(total, width))
         playing = TensorPlaying(
             self._stepper,
             self._members.accept(candidates),
@@ -140,12 +142,16 @@ class TensorRollout(Rollout):
             noise=noise,
             recording=recording,
         )
-        playing.begin(min(slots, ceil(total / self.group.size)))  # the other processes have their share
+        doing = self.group.activity.row
+        playing.begin(width)
         while playing.live:
             clock.start()
+            doing[SLOT], doing[PLACE] = -1, STEP
             taken = step(playing.slots, chunk, normalization, center, noise.next_steps(device))
             if device.type != "cpu":
                 torch.accelerator.synchronize(device)
+            doing[PLACE] = 0
+            doing[TICK] += 1
             clock.lap("step")
             recording.take(taken)
             playing.advance(chunk)

@@ -19,7 +19,7 @@ FOR_THE_RECORD = (
 )
 """Fields of ``config.json`` that only say what came of the settings."""
 
-KNOWN = tuple(each.name for each in fields(Settings) if each.name != "callbacks")
+KNOWN = tuple(each.name for each in fields(Settings) if each.name not in ("callbacks", "writers"))
 """Settings that a file may hold."""
 
 IN_CONFIG = ("env", "algorithm", "hyperparameters", "policy", *RECORDED)
@@ -39,6 +39,9 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
     Args:
         path: The file.
         **given: Keywords that count before the file's.
+
+    Returns:
+        The keywords, in which `given` has replaced those of the file.
 
     Raises:
         ValueError: If the file cannot be read, holds an unknown key, names code, or needs `env` or `policy` beside it.

@@ -29,9 +29,9 @@ from torchpolicy.base.device import find_device
 from torchpolicy.base.files import read_json, write_json
 from torchpolicy.base.version import FORMAT_VERSION, __version__
 from torchpolicy.output.config import CONFIG, SINCE_HYPERPARAMETERS, digest, read_config, sealed
-from torchpolicy.runs.settings import MAY_CHANGE
+from torchpolicy.runs.settings import MAY_CHANGE, RECORDED
 
-MAY_DIFFER = (*MAY_CHANGE, "versions")
+MAY_DIFFER = (*(name for name in MAY_CHANGE if name in RECORDED), "versions")
 """Fields of ``config.json`` that may differ where a run goes on."""
 
 if sys.platform == "win32":

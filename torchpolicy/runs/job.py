@@ -10,12 +10,16 @@ import torch
 from torchpolicy.base.checks import check_seed
 from torchpolicy.base.device import find_device
 from torchpolicy.base.memory import check_memory, enough_memory
+from torchpolicy.base.processes import PATIENCE
 from torchpolicy.base.products import note_on_rounding
 from torchpolicy.base.user_code import no_exit
-from torchpolicy.envs.base import Environment
+from torchpolicy.base.vigil import Vigil
+from torchpolicy.envs.base import Environment, EnvSlots
 from torchpolicy.envs.make import make_environment
 from torchpolicy.envs.probe import check_environment
 from torchpolicy.learn.base import Learner
+from torchpolicy.output.writers.base import MakesWriter
+from torchpolicy.output.writers.make import check_writers
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import make_policy
 from torchpolicy.rollout.make import check_compile, check_stopping, choose_slots
@@ -60,12 +64,15 @@ class Job:
         slots: Episodes that the rollout plays side by side.
         compile: Whether the rollout is compiled.
         callbacks: The user's callbacks.
+        writers: What makes the user's writers.
         noise_rank: Rank of the search's noise; None for noise of its own in each weight.
         memory: Bytes that the run will take, about, in addition to torch's own.
         config: All of it as plain values, for ``config.json``.
         code: The `env` and `policy` that the user gave; None for a policy that the run's files can make again.
         notes: Lines to tell the user at the start.
         identity: Identity of the run in its folder; None while it has no folder.
+        step_timeout: Seconds of one step of the environment after which its process counts as hung; None for no limit.
+        patience: Seconds for which another process may give no sign of life before it counts as lost.
         untuned: A line for the user if there is no preset for the run; None if there is, or none was wanted.
     """
 
@@ -76,11 +83,14 @@ class Job:
     slots: int
     compile: bool
     callbacks: Sequence[Callback]
+    writers: Sequence[MakesWriter]
     noise_rank: int | None
     memory: int
     config: dict[str, Any]
     code: dict[str, object]
     notes: Sequence[str]
+    step_timeout: float | None = None
+    patience: float = PATIENCE
     identity: str | None = None
     untuned: str | None = None
 
@@ -99,7 +109,7 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         ValueError: If a setting is unknown, out of range, or does not fit the others.
     """
     check_seed(settings.seed)
-    callbacks = check_callbacks(settings.callbacks)
+    callbacks, writers = check_callbacks(settings.callbacks), check_writers(settings.writers)
     kind = _kind_of(settings)
     environment = make_environment(settings.env, settings.env_args, settings.max_episode_steps, settings.backend)
     device = find_device(str(settings.device))
@@ -137,11 +147,14 @@ def make_job(settings: Settings, *, preset: str | None, weights_given: bool) -> 
         slots,
         settings.compile,
         callbacks,
+        writers,
         algorithm.noise_rank,
         _memory(algorithm, vector, slots),
         config,
         _code_of(settings, policy),
         _notes(environment, strict=settings.strict),
+        settings.step_timeout,
+        settings.patience,
     )
 
 
@@ -272,7 +285,8 @@ def _notes(environment: Environment, *, strict: bool) -> list[str]:
     Raises:
         ValueError: If they are not, and `strict` forbids that.
     """
-    impure = check_environment(environment)
+    with Vigil(EnvSlots.activity, environment.name, "before training: ", None, 2):
+        impure = check_environment(environment)
     if impure and strict:
         raise ValueError(f"{impure}; strict=True refuses that")
     return [note for note in (environment.note, impure, note_on_rounding()) if note]

@@ -8,8 +8,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from torchpolicy.base.launcher import is_elastic, is_launched, this_host
 from torchpolicy.base.memory import check_memory
-from torchpolicy.base.processes import Group, Stopped, Terminated
+from torchpolicy.base.processes import Group
+from torchpolicy.base.signals import Stopped, Terminated
 from torchpolicy.base.user_code import no_exit
 from torchpolicy.output.config import CONFIG
 from torchpolicy.runs.folder import create_run_folder, locked, open_run, versions
@@ -46,7 +48,7 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         KeyboardInterrupt, Terminated: If a signal arrived, after a checkpoint was written.
     """
     with ExitStack() as stack:
-        group = Group.of_launcher()
+        group = Group.of_launcher(job.patience)
         stack.callback(group.close)
         forks = workers > 1 and group.size == 1
         if forks and (place := job.policy.device).type != "cpu":
@@ -57,6 +59,8 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
         here = workers if group.size == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         check_memory(job.memory, here, job.policy.device)
         _compare(job, group)
+        if is_launched(os.environ):
+            _tell_hosts(group)
         folder, identity = Path(), None
         if group.rank == 0:
             name, seed = job.config["algorithm"], job.plan.seed
@@ -74,13 +78,33 @@ def run(job: Job, log_dir: str | Path, run_dir: str | Path | None, workers: int)
                 run_job(job, folder, group)
         except Stopped as stop:
             raise _stopped(stop, folder, job, group) from None
+        if group.speaks and group.rank != 0:
+            print(f"torchpolicy: the run in {folder} has ended: trained, scored and saved", file=sys.stderr)
     return folder
+
+
+def _tell_hosts(group: Group) -> None:
+    """Tell the user of each host who has joined."""
+    own = this_host()
+    ranks: dict[str, list[str]] = {}
+    for rank, host in enumerate(group.introduce(own)):
+        ranks.setdefault(host, []).append(str(rank))
+    if group.rank == 0:
+        hosts = ", ".join(f"{host} ({', '.join(numbers)})" for host, numbers in ranks.items())
+        print(f"torchpolicy: {group.size} processes on {len(ranks)} hosts: {hosts}", file=sys.stderr)
+    elif group.speaks:
+        numbers = ", ".join(ranks[own])
+        print(f"torchpolicy: {own} has joined: processes {numbers} of {group.size}", file=sys.stderr)
 
 
 def _stopped(stop: Stopped, folder: Path, job: Job, group: Group) -> BaseException:
     """The exception with which a run ends after a signal. It tells, or has told, how to go on."""
     gone = f"{folder} was deleted while the run went on"
     again = f"to go on: {to_resume(folder, job.code)}" if (folder / CONFIG).exists() else gone
+    if is_elastic(os.environ):
+        again = "torchrun starts the processes again if it stopped them because a host has joined or left"
+    elif group.size > 1 and is_launched(os.environ):
+        again = "the same commands go on from the last checkpoint"
     text, interrupted = f"stopped; {again}", stop.number == signal.SIGINT
     if group.rank == 0 and not (interrupted and in_python()):  # in Python the exception itself is shown
         print(text, file=sys.stderr)

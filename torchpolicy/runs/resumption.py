@@ -57,6 +57,7 @@ STATE: dict[str, Kind] = {
     "callbacks": TABLE,
     "elapsed": number(0),
     "best": record_of({"score": maybe(number()), "generation": whole(), "policy": TABLE}),
+    "glanced": record_of({"generation": whole(), "steps": whole()}),
     "way": TABLE,
     "algorithm": TABLE,
     "policy": TABLE,
@@ -65,6 +66,9 @@ STATE: dict[str, Kind] = {
 
 NEW = ("best", "way")
 """Fields that checkpoints of earlier versions lack, all of them."""
+
+NEWER = ("glanced",)
+"""Fields that checkpoints of later versions may lack as well."""
 
 
 class Stateful(Protocol):
@@ -119,7 +123,7 @@ def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
         ValueError: If it cannot. The message names the first field that is wrong.
     """
     older = not any(name in state for name in NEW)
-    check_fields(state, STATE, [name for name in STATE if not (older and name in NEW)])
+    check_fields(state, STATE, [name for name in STATE if name not in (*NEWER, *(NEW if older else ()))])
     if len(state["budget"]) != len(trainer.plan.budget):
         raise ValueError(f"budget should have {len(trainer.plan.budget)} entries, got {len(state['budget'])}")
     _check_policy("policy", trainer, state["policy"])

@@ -9,8 +9,10 @@ from pathlib import Path
 from torchpolicy.base.device import deterministic
 from torchpolicy.base.errors import CheckpointError, RunError
 from torchpolicy.base.memory import enough_memory
-from torchpolicy.base.processes import Group, one_thread, stoppable
+from torchpolicy.base.processes import LOST, Group, LostProcessError, one_thread
+from torchpolicy.base.signals import Stopped, stoppable
 from torchpolicy.base.user_code import no_exit
+from torchpolicy.base.vigil import Vigil
 from torchpolicy.envs.make import is_own_code
 from torchpolicy.output.blueprint import describe
 from torchpolicy.output.config import CONFIG
@@ -46,10 +48,29 @@ def run_job(job: Job, run_dir: Path, group: Group, signals: Sequence[int] = (sig
 
     Raises:
         RunError: If the run cannot go on, its last checkpoint could not be saved, or its folder was deleted.
+        LostProcessError: If another process was lost, or a step of the environment took too long in this one.
         Stopped: If one of the signals arrived.
     """
+    vigil = _vigil(job, group)
+    try:
+        with one_thread(), deterministic(job.policy.device), stoppable(signals), vigil:
+            _run(job, run_dir, group)
+    except Stopped:
+        if not vigil.expired:
+            raise
+        raise (RunError if group.size == 1 else LostProcessError)(vigil.expired) from None
+
+
+def _vigil(job: Job, group: Group) -> Vigil:
+    """The watch over steps of the environment that do not end."""
+    who = f"process {group.rank}: " if group.size > 1 else ""
+    return Vigil(group.activity, job.environment.name, who, job.step_timeout, LOST if group.size > 1 else 2)
+
+
+def _run(job: Job, run_dir: Path, group: Group) -> None:
+    """Train, test and save."""
     place = place_of(run_dir)
-    with one_thread(), deterministic(job.policy.device), stoppable(signals), _rollout(job, group) as rollout:
+    with _rollout(job, group) as rollout:
         trainer = _trainer(job, rollout, run_dir)
         resumed, remarks = _resume(trainer, job, run_dir)
         if resumed and trainer.reasons and _is_saved(run_dir, trainer.generation, remarks):
@@ -110,7 +131,7 @@ def _reporting(trainer: Trainer, job: Job, run_dir: Path, *, resumed: bool) -> I
             stack.callback(filming.close)
         trainer.report = Report(filming)
         stack.callback(trainer.report.close)
-        trainer.report.open(writer_classes(), run_dir, trainer.env_steps if resumed else None)
+        trainer.report.open([*writer_classes(), *job.writers], run_dir, trainer.env_steps if resumed else None)
         yield
 
 

@@ -7,15 +7,18 @@ it by ``tests/test_settings.py``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from torchpolicy.base.checks import MOST_PROCESSES, check_count
+from torchpolicy.base.checks import MOST_PROCESSES, check_count, check_range
+from torchpolicy.base.processes import PATIENCE
 from torchpolicy.envs.make import EnvFactory
 from torchpolicy.output.config import OLD_NAMES
+from torchpolicy.output.writers.base import MakesWriter
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import PolicyFactory
 from torchpolicy.runs.algorithms import Algorithm
@@ -216,13 +219,31 @@ class Settings:
     checkpoint_seconds: float = setting(
         10.0, "Seconds between checkpoints. 0 writes one after every generation.", resume=True
     )
+    step_timeout: float | None = setting(
+        None,
+        "Seconds of one step or reset of the environment after which its process counts as hung: the run goes on from "
+        "the last checkpoint with new processes, or stops where there is one process. Without it, the user is told "
+        "after 60 s, and nothing is stopped.",
+        resume=True,
+        recorded=False,
+    )
+    patience: float = setting(
+        PATIENCE,
+        "Seconds for which another process may give no sign of life before it counts as lost.",
+        resume=True,
+        recorded=False,
+    )
     callbacks: Sequence[Callback] = setting((), "Objects that are called along the way.", option=None, recorded=False)
+    writers: Sequence[MakesWriter] = setting((), "Writers, beside the run's own.", option=None, recorded=False)
     hyperparameters: Mapping[str, Any] | None = setting(
         None, "Hyperparameters of the algorithm.", option=None, recorded=False
     )
 
     def __post_init__(self) -> None:
         check_count("workers", self.workers, at_least=1, at_most=MOST_PROCESSES)
+        check_range("patience", self.patience, 1, inf)
+        if self.step_timeout is not None:
+            check_range("step_timeout", self.step_timeout, 0, inf, open_low=True)
         for name in ("preset", "compile", "strict", "normalize_observations", "restarts", "stop_early"):
             if not isinstance(flag := getattr(self, name), bool | None):
                 raise ValueError(f"{name} must be True or False, got {flag!r}")

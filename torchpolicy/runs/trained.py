@@ -32,6 +32,9 @@ def load(run_dir: str | Path, policy: OwnPolicy | None = None, *, module: OwnPol
             makes it, a callable from (observation space, action space) or its name, ``"pkg.mod:factory"``.
         module: Another name for `policy`.
 
+    Returns:
+        The policy, with the run's weights and the moments of its normaliser.
+
     Raises:
         CheckpointError: If a file is missing, damaged, another run's, or does not fit.
         ValueError: If the run needs a `policy`, or the policy does not fit its spaces.
@@ -103,6 +106,9 @@ def evaluate(
         noise_rank: Rank of the noise that the policy was trained with. `Result.evaluate` and the command give it for
             a run with noise of low rank: then the matrices are held once for all episodes, and returns have the same
             last bits as in the run.
+
+    Returns:
+        Returns and lengths of the episodes, with their mean and its 95 % interval.
 
     Raises:
         ValueError: If an argument is out of range, or the policy does not fit the environment.

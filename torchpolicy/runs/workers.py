@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -19,9 +19,12 @@ from typing import Any
 
 from torchpolicy.base.checkpoints import load_checkpoint
 from torchpolicy.base.errors import RunError
-from torchpolicy.base.processes import LOST, Group, LostProcessError, Stopped, holding, stoppable
+from torchpolicy.base.peers import Board
+from torchpolicy.base.processes import LOST, Group, LostProcessError
+from torchpolicy.base.signals import Stopped, holding, stoppable
 from torchpolicy.output.config import check_identity
 from torchpolicy.runs.job import Job
+from torchpolicy.runs.patrol import Patrol
 from torchpolicy.runs.session import run_job
 
 RESTARTS = 5
@@ -30,6 +33,9 @@ RESTARTS = 5
 DONE = 76
 """Exit code of a process that has done its work. It is not 0, because an environment that calls ``os._exit(0)`` would
 end a process with that before its work is done."""
+
+PATROL_SECONDS = 1.0
+"""Seconds between looks at processes that may be silent."""
 
 GRACE_SECONDS = 5.0
 """Seconds that a process gets to write a checkpoint after a signal."""
@@ -75,14 +81,14 @@ def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
     """Run all processes until they end. Returns None if they did their work, otherwise how one was lost."""
     if "fork" not in multiprocessing.get_all_start_methods():
         raise ValueError(f"workers={count}: this system cannot fork processes; start them with torchrun instead")
-    context = multiprocessing.get_context("fork")
+    context, board = multiprocessing.get_context("fork"), Board(count)
     with socket.create_server(("127.0.0.1", 0), backlog=count) as server, ExitStack() as stack:
         lifeline, ours = os.pipe()  # closes when this process is gone, however it ends
         errors, theirs = context.Pipe(duplex=False)
 
         def work(rank: int) -> None:
             os.close(ours)
-            _child(job, run_dir, rank, count, server, lifeline, theirs)
+            _child(job, run_dir, Group.around, (server, rank, count, board), lifeline, theirs)
 
         processes: list[BaseProcess] = [
             context.Process(target=work, args=(rank,), name=f"torchpolicy-{rank}") for rank in range(count)
@@ -98,28 +104,30 @@ def _attempt(job: Job, run_dir: Path, count: int) -> str | None:
                 with holding():
                     for process in processes:
                         process.start()
-                return _watch(processes, errors)
+                patrol = Patrol(board, processes, job.environment.name, job.patience, job.step_timeout)
+                return _watch(processes, errors, patrol)
             except (Stopped, RunError):
                 _stop(processes)
                 raise
 
 
 def _child(
-    job: Job, run_dir: Path, rank: int, count: int, server: socket.socket, lifeline: int, errors: Connection
+    job: Job, run_dir: Path, group_of: Callable[..., Group], place: tuple[Any, ...], lifeline: int, errors: Connection
 ) -> None:
-    """Do the work of a forked process, and end the process."""
+    """Do the work of a forked process, in the group that `group_of` makes of its `place`, and end the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until the work begins
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     code = 1
     try:
-        group = Group.around(server, rank, count)
+        group = group_of(*place)
         run_job(job, run_dir, group, signals=(signal.SIGTERM,))
         group.close()
         code = DONE
     except Stopped as stop:
         code = 128 + stop.number
-    except LostProcessError:
+    except LostProcessError as error:
+        print(f"torchpolicy: {error}", file=sys.stderr)
         code = LOST
     except (RunError, ValueError) as error:
         errors.send(("RunError" if isinstance(error, RunError) else "ValueError", str(error)))
@@ -131,11 +139,11 @@ def _child(
         os._exit(code)
 
 
-def _watch(processes: Sequence[BaseProcess], errors: Connection) -> str | None:
+def _watch(processes: Sequence[BaseProcess], errors: Connection, patrol: Patrol) -> str | None:
     """Wait until all processes have done their work, or one has not; returns how one was lost, if one was."""
     running: dict[object, BaseProcess] = {process.sentinel: process for process in processes}
     while running:
-        for sentinel in wait([process.sentinel for process in running.values()]):
+        for sentinel in wait([process.sentinel for process in running.values()], PATROL_SECONDS):
             process = running.pop(sentinel)
             process.join()
             if errors.poll():
@@ -147,6 +155,8 @@ def _watch(processes: Sequence[BaseProcess], errors: Connection) -> str | None:
                 dead = [other for other in processes if other.exitcode not in (None, DONE, LOST)] or [process]
                 early = ", before its work was done: does code of yours call os._exit?" if dead[0].exitcode == 0 else ""
                 return f"process {dead[0].name.rpartition('-')[2]} was lost (exit code {dead[0].exitcode}{early})"
+        if (silent := patrol.look(running.values())) is not None:
+            return silent
     return None
 
 

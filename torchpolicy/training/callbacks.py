@@ -1,18 +1,22 @@
 """Callbacks: the user's own code that is called while a run trains, and that may end the run."""
 
 import time
+import warnings
 from collections.abc import Mapping
 from math import inf, isfinite
 from pathlib import Path
+from subprocess import Popen
 from typing import Any, Protocol
 
 from torchpolicy.base.checks import MOST_EPISODES, check_count, check_range, check_seed
 from torchpolicy.base.seeding import Stream
 from torchpolicy.envs.make import EnvFactory, make_environment
+from torchpolicy.output.film import open_window, why_no_window
 from torchpolicy.output.saved_policy import save_policy
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
 from torchpolicy.rollout.make import make_rollout
+from torchpolicy.training.generation import Generation
 from torchpolicy.vectors.params import ParamVector
 
 
@@ -24,6 +28,9 @@ class Run(Protocol):
         generation: Generations done.
         env_steps: Environment steps of training.
         metrics: The metrics of each generation of this session; a generation is added after `on_generation_end`.
+        latest: The generation that has been played last: its `candidates`, `scores` and `returns`; see
+            :class:`torchpolicy.callbacks.Generation`. None before the first of a session. The candidates are there in
+            `on_evaluation` and `on_generation_end` only; ``.dense().clone()`` keeps them.
         run_dir: The run's folder; None if it has none.
     """
 
@@ -31,6 +38,7 @@ class Run(Protocol):
     generation: int
     env_steps: int
     metrics: list[dict[str, float]]
+    latest: Generation | None
     run_dir: Path | None
 
 
@@ -47,7 +55,12 @@ class Callback:
             def on_generation_end(self, run, metrics):
                 return metrics["rollout/ep_len_mean"] > 400  # True ends the run
 
-        tp.train("CartPole-v1", "cem", callbacks=[Patience()])
+        class KeepBest(tp.callbacks.Callback):  # the weights of the best candidate of each generation
+            def on_generation_end(self, run, metrics):
+                best = run.latest.scores.nan_to_num(-torch.inf).argmax()
+                torch.save(run.latest.candidates[int(best)].dense()[0], f"best-{run.generation}.pt")
+
+        tp.train("CartPole-v1", "cem", callbacks=[Patience(), KeepBest()])
     """
 
     def on_start(self, run: Run) -> None:
@@ -166,6 +179,11 @@ class Evaluate(Callback):
         self._episodes = check_count("episodes", episodes, at_least=1, at_most=MOST_EPISODES)
 
     def on_start(self, run: Run) -> None:
+        """Compare the spaces before the first generation.
+
+        Raises:
+            ValueError: If the environment has other spaces than the run.
+        """
         if self._environment.spaces != (run.policy.observation_space, run.policy.action_space):
             raise ValueError(f"{self._environment.name} has other spaces than the run")
 
@@ -177,6 +195,54 @@ class Evaluate(Callback):
                     rollout, vector, seed=self._seed, stream=Stream.CALLBACK, episodes=self._episodes
                 )
             metrics[f"{self._name}/mean_reward"] = evaluation.mean
+
+
+class Render(Callback):
+    """Shows an episode of the policy in a window every so often, while the run goes on.
+
+    The next window opens when the last one has closed. Where no window can be opened, a warning says why, and the run
+    goes on without.
+
+    Args:
+        env: A Gymnasium id, or ``"pkg.mod:callable"``, where the callable takes `render_mode`.
+        every: Generations between windows.
+        seed: Root of the episode's seed, which is the same in every window.
+        env_args: Keyword arguments of the environment.
+        max_episode_steps: Time limit in steps, which replaces the environment's own.
+    """
+
+    def __init__(
+        self,
+        env: str,
+        every: int = 10,
+        seed: int = 1,
+        env_args: Mapping[str, Any] | None = None,
+        max_episode_steps: int | None = None,
+    ) -> None:
+        self._every = check_count("every", every, at_least=1)
+        self._what = env, env_args, max_episode_steps, check_seed(seed)
+        self._window: Popen[str] | None = None
+        self._why_not: str | None = None
+
+    def on_generation_end(self, run: Run, metrics: dict[str, float]) -> None:
+        if self._window is not None and self._window.poll() is not None:
+            self._why_not, self._window = why_no_window(self._window), None
+            if self._why_not is not None:
+                warnings.warn(f"no windows with episodes: {self._why_not}", stacklevel=1)
+        if self._window is None and self._why_not is None and run.generation % self._every == 0:
+            self._window = open_window(run.policy, *self._what)
+
+    def on_end(self, run: Run) -> None:
+        self._close()
+
+    def on_exception(self, run: Run, error: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._window is not None:
+            self._window.kill()
+            self._window.communicate()
+            self._window = None
 
 
 class KeepPolicies(Callback):

@@ -35,6 +35,9 @@ class Callbacks:
         self.asked = False
         self.blame = ""
 
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
     def call(self, hook: str, *arguments: Any) -> None:
         """Call a hook of each callback. An exception of one is kept for :meth:`check`."""
         if self._group.rank != 0:

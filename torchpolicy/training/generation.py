@@ -1,7 +1,7 @@
 """One generation, in one of two ways: ask, play and tell; or play and learn."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, ClassVar
 
@@ -20,7 +20,9 @@ from torchpolicy.training.need import EpisodesByNeed
 from torchpolicy.training.plan import Plan
 from torchpolicy.training.scoring import describe, normalize, score
 from torchpolicy.training.stopping import EarlyStopping
+from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.params import ParamVector
+from torchpolicy.vectors.population import Population
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Generation:
         env_steps: Environment steps of all episodes.
         note: A line for the user; None if there is nothing to tell.
         returns: Returns of the episodes, NaN for a failed one; (P, E) of candidates, (1, E) of a learner's policy.
+        scores: (P,) float64, what the search was told of its candidates; NaN for one that failed. None for a learner.
+        candidates: The candidates of a search, a population of P vectors (D,): ``candidates.dense()`` is all of them,
+            (P, D), and ``candidates[3].dense()`` is the fourth, (1, D). With noise of a low rank only factors are
+            held, and `dense` computes the vectors. None for a learner, and once the generation is over.
     """
 
     metrics: Metrics
@@ -49,6 +55,12 @@ class Generation:
     env_steps: int
     returns: Tensor
     note: str | None = None
+    scores: Tensor | None = None
+    candidates: Population | None = None
+
+    def without_candidates(self) -> "Generation":
+        """The same, without the candidates, whose memory the next generation needs."""
+        return replace(self, candidates=None)
 
 
 class Way(ABC):
@@ -127,6 +139,7 @@ class AskPlayTell(Way):
         search, laps = self.search, Laps(self.rollout)
         episodes = int(self.plan.episodes) if self.need is None else self.need.at(generation)
         candidates = search.ask()
+        drawn = as_population(candidates, search.center)
         laps.end("ask")
         scored = score(self.rollout, self.plan, candidates, search.center, generation, episodes, self.early)
         laps.end("rollout")
@@ -162,6 +175,8 @@ class AskPlayTell(Way):
             env_steps=scored.env_steps,
             returns=torch.from_numpy(scored.returns),
             note=note,
+            scores=scores,
+            candidates=drawn,
         )
 
     def _begin_again(self) -> str:

@@ -46,7 +46,7 @@ class Plan:
         stop_early: Whether episodes of a search's candidates are stopped when they have fallen behind.
         normalize_observations: Whether the policy's normaliser learns from what candidates see.
         eval_episodes: Episodes of each held-out evaluation.
-        eval_every: Generations between validations.
+        eval_every: Generations between validations; glances between them are :class:`Validation`'s own affair.
         keep: Which policy is tested and saved at the end: the one with the best held-out score, or the last.
         checkpoint_seconds: Seconds between checkpoints; longer where they would take more than 1 % of the time. 0
             writes one after every generation, however long that takes.

@@ -14,7 +14,7 @@ from torchpolicy.base.seeding import Stream
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
 from torchpolicy.output.report import Report
-from torchpolicy.output.writers.base import CLOSING
+from torchpolicy.output.writers.base import CLOSING, TESTED
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.rollout.slots import Rollout
@@ -25,7 +25,7 @@ from torchpolicy.training.diagnosis import distributions
 from torchpolicy.training.generation import Generation, way_of
 from torchpolicy.training.plan import Plan, in_words
 from torchpolicy.training.recovery import Recovery
-from torchpolicy.training.validation import Validation, held_out
+from torchpolicy.training.validation import Validation, held_out, named
 from torchpolicy.training.watch import Watch
 from torchpolicy.vectors.params import ParamVector
 
@@ -50,6 +50,7 @@ class Trainer:
         algorithm, policy, rollout, plan, run_dir: As they were given.
         report: Where metrics, pictures and notes go. A new trainer has a report without writers.
         metrics: The metrics of each generation of this session.
+        latest: The generation that has been played last, in this session; None before the first.
         generation: Generations done, in all sessions.
         env_steps: Environment steps of training, in all sessions.
         ended: Whether a callback ended the run, in this session or in an earlier one with the same budget.
@@ -76,6 +77,7 @@ class Trainer:
         self.run_dir = run_dir
         self.report = Report()
         self.metrics: list[Metrics] = []
+        self.latest: Generation | None = None
         self.generation = 0
         self.env_steps = 0
         self.ended = False
@@ -119,11 +121,13 @@ class Trainer:
             self._keep(over=False)
             over = self._is_over()
             while not over:
-                done, metrics = self._improve()
+                (done, metrics), begin = self._improve(), time.perf_counter()
                 validated = self._validate(metrics)
                 self._check_agreement()
-                begin = time.perf_counter()
+                begin, seconds = time.perf_counter(), time.perf_counter() - begin
+                metrics |= {"time/eval_s": seconds} if validated else {}
                 self._callbacks.call("on_generation_end", self, metrics)
+                self.latest = done = done.without_candidates()
                 over = self._is_over()
                 if over and not validated:
                     metrics |= held_out(self._evaluate(Stream.VALIDATION)) | {CLOSING: 1.0}
@@ -143,35 +147,27 @@ class Trainer:
             evaluation = self.validation.test()
         if kept:
             self.report.note(kept)
-        low, high = evaluation.ci
-        metrics = {"test/mean_reward": evaluation.mean, "test/ci_low": low, "test/ci_high": high}
-        metrics |= {"generation": self.generation, "rollout/env_steps": self.env_steps, "time/elapsed": self._seconds()}
-        self.report.end(metrics, in_words(self.reasons))
+        self.report.end(named(TESTED, evaluation) | self._place(), in_words(self.reasons))
         return evaluation
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that :meth:`load_state_dict` needs to go on exactly.
+        """A copy of all that :meth:`load_state_dict` needs to go on exactly, as tensors and plain values.
 
-        Returns:
-            Tensors and plain values: ``generation``, ``env_steps`` and ``ended`` are the attributes; ``reached`` and
-            ``validations`` belong to the validation; ``target`` and ``budget`` (generations, steps, seconds) say for
-            which plan `reached` and `ended` hold; ``failing`` and ``diagnosis`` are counts of the watch; ``callbacks``,
-            ``algorithm``, ``policy`` and ``best`` are the states of these, ``way`` that of the way to play and tell;
-            ``elapsed`` is the number of seconds of training.
+        ``generation``, ``env_steps`` and ``ended`` are the attributes; ``budget`` (generations, steps, seconds) says
+        for which plan `ended` holds; ``failing`` and ``diagnosis`` are counts of the watch; ``callbacks``,
+        ``algorithm`` and ``policy`` are the states of these, ``way`` that of the way to play and tell; ``elapsed`` is
+        the number of seconds of training; the rest is the validation's.
         """
         return {
             "generation": self.generation,
             "env_steps": self.env_steps,
-            "reached": self.validation.reached,
-            "target": self.plan.target,
             "ended": self.ended,
             "budget": list(self.plan.budget.values()),
-            "validations": [list(each) for each in self.validation.scores],
+            **self.validation.state_dict(),
             "failing": self.watch.failing,
             "diagnosis": self.watch.diagnosis.state_dict(),
             "callbacks": self._callbacks.state_dict(),
             "elapsed": self._seconds(),
-            "best": self.validation.best.state_dict(),
             "way": self.way.state_dict(),
             "algorithm": self.algorithm.state_dict(),
             "policy": {name: tensor.clone() for name, tensor in self.policy.state_dict().items()},
@@ -182,14 +178,12 @@ class Trainer:
         self.algorithm.load_state_dict(state["algorithm"])
         self.policy.load_state_dict(state["policy"])
         self.generation, self.env_steps = state["generation"], state["env_steps"]
-        self.validation.reached = state["reached"] and state["target"] == self.plan.target
         self.ended = state["ended"] and state["budget"] == list(self.plan.budget.values())
-        self.validation.scores = [(generation, score) for generation, score in state["validations"]]
+        self.validation.load_state_dict(state)
         self.watch.failing = state["failing"]
         self.watch.diagnosis.load_state_dict(state["diagnosis"])
         self._callbacks.load_state_dict(state["callbacks"])
         if "way" in state:  # which earlier versions did not keep
-            self.validation.best.load_state_dict(state["best"])
             self.way.load_state_dict(state["way"])
         self._elapsed, self._started = state["elapsed"], time.monotonic()
 
@@ -211,23 +205,27 @@ class Trainer:
         if self.rollout.compile_seconds > self._compiling:
             self.report.note(f"compiled in {self.rollout.compile_seconds - self._compiling:.1f} s")
             self._compiling = self.rollout.compile_seconds
+        self.latest = done = done if self._callbacks else done.without_candidates()
         self.generation += 1
         self.env_steps += done.env_steps
         self._promise = done.promise
         self.watch.look(done, self.generation, self.rollout.longest, self.report.note)
         return done, {
-            "generation": self.generation,
-            "rollout/env_steps": self.env_steps,
+            **self._place(),
             **done.metrics,
             "time/write_s": self._written,
             "time/fps": done.env_steps / (time.monotonic() - begin),
-            "time/elapsed": self._seconds(),
         }
 
     def _validate(self, metrics: Metrics) -> bool:
-        """Score the center on held-out episodes if that is due; whether it was."""
+        """Score the center on held-out episodes if that is due, or glance at it; whether it was."""
         if not self.validation.is_due(self.generation, self._promise):
-            return False
+            with self.watch.naming(self.generation, self.report.note):
+                glance = self.validation.glance(
+                    self.generation, self.env_steps, metrics.get("rollout/ep_len_mean", nan)
+                )
+            metrics |= {} if glance is None else held_out(glance)
+            return glance is not None
         evaluation = self._evaluate(Stream.VALIDATION)
         self._callbacks.call("on_evaluation", self, evaluation)
         metrics |= held_out(evaluation)
@@ -253,9 +251,9 @@ class Trainer:
     def _tell(self, done: Generation, metrics: Metrics, *, over: bool) -> None:
         """Hand a generation's metrics to the writers, and show the policy."""
         self.metrics.append(metrics)
-        progress = 1.0 if over else min(1.0, max(self._shares().values(), default=0.0))
+        share = 1.0 if over else min(1.0, max(self._shares().values(), default=0.0))
         draw = partial(distributions, ParamVector(self.policy.net), self.algorithm, done.returns)
-        self.report.write(metrics, progress, draw)
+        self.report.write(metrics, share, draw)
         self.report.film(self.policy, self.env_steps)
 
     def _keep(self, *, over: bool) -> None:
@@ -272,9 +270,7 @@ class Trainer:
 
     def _end(self) -> None:
         if "tolerance" in self.reasons:
-            self.report.note(
-                f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}: done"
-            )
+            self.report.note(f"generation {self.generation}: the held-out score stays within {self.plan.tolerance}")
         self._callbacks.call("on_end", self)
         self._callbacks.check()
 
@@ -289,6 +285,11 @@ class Trainer:
                 self.report.note(self._callbacks.blame)
         finally:
             self._save(now=True)
+
+    def _place(self) -> Metrics:
+        """How far the run is."""
+        counts = {"generation": self.generation, "rollout/env_steps": self.env_steps}
+        return {**counts, "time/elapsed": self._seconds()}
 
     def _shares(self) -> dict[str, float]:
         """The share of each limited budget that is used up."""

@@ -84,14 +84,22 @@ class ParamVector:
             self.parameters[name].copy_(value)
 
     def unflatten(self, vectors: Tensor) -> dict[str, Tensor]:
-        """Split vectors (*B, D) into views {name: (*B, *shape)}, for any batch dimensions B."""
+        """Split vectors (*B, D) into views {name: (*B, *shape)}, for any batch dimensions B.
+
+        Raises:
+            ValueError: If the vectors have another length.
+        """
         if vectors.ndim == 0 or vectors.shape[-1] != self.dim:
             raise ValueError(f"expected vectors of shape (*B, {self.dim}), got {tuple(vectors.shape)}")
         batch = vectors.shape[:-1]
         return {name: vectors[..., where].view(batch + self.shapes[name]) for name, where in self.slices.items()}
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Join {name: (*B, *shape)} into vectors (*B, D); the inverse of :meth:`unflatten`."""
+        """Join {name: (*B, *shape)} into vectors (*B, D); the inverse of :meth:`unflatten`.
+
+        Raises:
+            ValueError: If a parameter is missing or unknown, or has another shape.
+        """
         if tensors.keys() != self.slices.keys():
             odd = sorted(tensors.keys() ^ self.slices.keys())
             raise ValueError(f"expected the parameters {sorted(self.slices)}; missing or unknown: {odd}")

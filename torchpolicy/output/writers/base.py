@@ -12,6 +12,12 @@ Distributions = Callable[[], Mapping[str, Tensor]]
 HELD_OUT = ("eval/mean_reward", "eval/ci_low", "eval/ci_high")
 """Keys of a held-out evaluation: its mean, and the ends of its 95 % interval."""
 
+EPISODES = "eval/episodes"
+"""Key of the number of episodes of a held-out evaluation: fewer in a glance between validations."""
+
+TESTED = ("test/mean_reward", "test/ci_low", "test/ci_high")
+"""Keys of the final test, likewise."""
+
 CLOSING = "eval/closing"
 """Key that marks a held-out evaluation made only because the run ended, in a generation where none was due. It is made
 for the learning curve and decides nothing. A run that is resumed removes it again, so that its metrics are those of a
@@ -24,7 +30,25 @@ def no_distributions() -> Mapping[str, Tensor]:
 
 
 class Writer(ABC):
-    """Writes one generation after another.
+    """Records what a run reports, one generation after another, in one place, such as a file or a server.
+
+    The run's own writers are the console's, that of ``metrics.jsonl`` and TensorBoard's. Yours comes beside them with
+    ``tp.train(…, writers=[MyWriter])``, or with ``functools.partial(MyWriter, project="lander")`` if its constructor
+    takes more than the two arguments below. It is made in the process that reports, and only there, and cannot change
+    a run: nothing that it returns or raises has an effect on the results. ``config.json`` in the run's folder has the
+    settings, and stands there before a writer is made.
+
+    Example::
+
+        class Lines(tp.Writer):
+            def write(self, metrics, progress, distributions=None):
+                with (self.run_dir / "lines.txt").open("a") as file:
+                    print(metrics["rollout/env_steps"], metrics.get("eval/mean_reward"), file=file)
+
+            def close(self):
+                pass
+
+        tp.train("CartPole-v1", "cem", writers=[Lines])
 
     Args:
         run_dir: The run's folder, which exists.
@@ -69,3 +93,7 @@ class Writer(ABC):
     @abstractmethod
     def close(self) -> None:
         """Write what is left and close all files. Called once, also after an exception."""
+
+
+MakesWriter = Callable[[Path, int | None], Writer]
+"""A class of writers, or a function that makes one, called with the run's folder and `resumed_at`."""

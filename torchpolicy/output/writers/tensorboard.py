@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from math import inf, prod
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from torchpolicy.output.config import CONFIG, read_config
-from torchpolicy.output.writers.base import CLOSING, HELD_OUT, Distributions, Writer, no_distributions
+from torchpolicy.output.writers.base import CLOSING, HELD_OUT, TESTED, Distributions, Writer, no_distributions
 
 FLUSH_SECONDS = 2
 """The longest time until a viewer sees what was written."""
@@ -31,7 +32,11 @@ POPULATION = ("rollout/ep_rew_mean", "rollout/ep_rew_min", "rollout/ep_rew_max")
 
 CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
     "search": {
-        "returns: all of the population, and the center on held-out episodes": [POPULATION, HELD_OUT],
+        "returns: all of the population, the center on held-out episodes, and the final test": [
+            POPULATION,
+            HELD_OUT,
+            TESTED,
+        ],
         "rank of the center in its population": ["search/center_rank"],
         "step of the center, in units of the noise around it": ["search/step_over_noise"],
         "std by tensor": ["std/.+"],
@@ -40,7 +45,11 @@ CHARTS: dict[str, dict[str, list[str] | list[tuple[str, str, str]]]] = {
         "share of candidates with tied scores": ["search/ties"],
     },
     "learn": {
-        "returns: all of the batch, and the policy on held-out episodes": [POPULATION, HELD_OUT],
+        "returns: all of the batch, the policy on held-out episodes, and the final test": [
+            POPULATION,
+            HELD_OUT,
+            TESTED,
+        ],
         "returns of all and of the elite, and what its episodes exceed": [
             "rollout/ep_rew_mean",
             "learn/(elite_return|threshold)",
@@ -58,8 +67,13 @@ tags of its line and its two ends."""
 NEEDED = ("env", "algorithm", "seed", "episodes", "normalize_observations", "policy", "net", "hyperparameters")
 """Fields of a run's configuration that are shown."""
 
-OUTCOMES = ("test/mean_reward", "eval/mean_reward", "rollout/ep_rew_mean", "rollout/env_steps", "time/elapsed")
-"""Metrics that TensorBoard's page "hparams" shows beside the hyperparameters."""
+OUTCOMES = ("test/mean_reward", "time/elapsed", "rollout/env_steps", "eval/mean_reward", "rollout/ep_rew_mean")
+"""Metrics that TensorBoard's page "hparams" shows beside the hyperparameters, in this order. It sorts the
+hyperparameters itself: those that differ between runs first, and then by name."""
+
+
+NOTES_AT_THE_END = 8
+"""Notes of a session, the last ones, that stand again beside the reason for its end: the viewer folds later texts."""
 
 
 class TensorBoardWriter(Writer):
@@ -81,6 +95,7 @@ class TensorBoardWriter(Writer):
         self._session_end: Any = None
         self._charted = resumed_at is not None
         self._written = resumed_at or 0
+        self._notes: deque[str] = deque(maxlen=NOTES_AT_THE_END)
         if (run_dir / CONFIG).exists():
             self._introduce(read_config(run_dir, NEEDED))
 
@@ -110,17 +125,18 @@ class TensorBoardWriter(Writer):
         self._add(Summary(value=[Summary.Value(tag="episode", image=image)]), env_steps)
 
     def note(self, text: str) -> None:
+        self._notes.append(f"* at {self._written:,} env steps: {text.splitlines()[0] if text else text}")
         self._writer.add_text("notes", text, self._written)
 
     def end(self, metrics: dict[str, float], why: str) -> None:
         scored, steps = {key: value for key, value in metrics.items() if key.startswith("test/")}, self._written
         self._add_scalars(scored, steps)
-        score, low, high = (f"{scored[f'test/{name}']:.5g}" for name in ("mean_reward", "ci_low", "ci_high"))
+        score, low, high = (f"{scored[name]:.5g}" for name in TESTED)
         self._writer.add_text(
             "end",
             f"The run ended after {metrics['generation']:,.0f} generations, {steps:,} env steps and "
             f"{metrics['time/elapsed']:,.1f} s of training, because {why}. The policy that it keeps scores {score} on "
-            f"test episodes (95 % interval {low} to {high}).",
+            f"test episodes (95 % interval {low} to {high}).\n\n" + "\n".join(self._notes),
             steps,
         )
 

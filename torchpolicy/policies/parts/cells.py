@@ -18,6 +18,11 @@ from torchpolicy.policies.parts.state import State, first_state
 class Cell(nn.Module, ABC):
     """One recurrent layer of H units for N features.
 
+    Args:
+        features: N, the number of inputs.
+        units: H, the number of units, which is that of outputs, too.
+        generator: Source of the initial weights. None is one with seed 0.
+
     Attributes:
         from_input: Linear layer from the input (…, N) to what `gates` numbers for each unit are made of.
         from_output: Linear layer from the output (…, H) of the step before, likewise.
