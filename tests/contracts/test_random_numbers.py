@@ -141,7 +141,7 @@ def test_an_episode_is_the_same_in_any_slot_and_order(env: type[TensorEnv]) -> N
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not shutil.which("g++"), reason="compiling needs g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("env", [Gusts, pytest.param(Board, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("env", [pytest.param(Gusts, marks=pytest.mark.slow), Board])
 def test_it_is_the_same_compiled(env: type[TensorEnv]) -> None:
     assert_pure(env, compiled=True)
 
