@@ -58,6 +58,7 @@ def test_every_command_works_from_a_shell() -> None:
         "export": "run -o policy.pt2",
         "envs": "",
         "doctor": "",
+        "launch": "--first 127.0.0.1 --port 29417 train cem --env CartPole-v1 --generations 1 --run-dir hosts",
     }
     assert sorted(words) == names("cli")
     says = {
@@ -68,6 +69,7 @@ def test_every_command_works_from_a_shell() -> None:
         "sweep": r"best +\d.*\nruns +runs/CartPole-v1/cem-sweep-\w+\nnext +torchpolicy train cem .*--population [48] ",
         "play": r"return \d+$",
         "envs": r"CartPole-v1 +475 +500  to the bit  .*cem",
+        "launch": r"run +hosts\ntest +\d",
         "doctor": r"torch +\d.*\n(.*\n)*mujoco",
     }
     for command, arguments in words.items():
