@@ -83,3 +83,10 @@ def test_the_bootstrap_agrees_with_students_where_returns_are_many_and_normal() 
     values = np.random.default_rng(3).normal(5, 2, 400)
     half = 1.966 * values.std(ddof=1) / 20
     assert mean_interval(values) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+
+
+@pytest.mark.parametrize("count", [5, 100])
+def test_the_interval_of_huge_values_is_that_of_small_ones_in_proportion(count: int) -> None:
+    values = np.random.default_rng(0).normal(1, 2, count)
+    small, huge = mean_interval(values), mean_interval(values * 1e300)
+    np.testing.assert_allclose(np.array(huge) / 1e300, small, rtol=1e-9)

@@ -26,6 +26,9 @@ STUDENT = (
 
 NORMAL = NormalDist()
 
+LARGE = 1e90
+"""Values beyond this are scaled down before their interval is computed."""
+
 
 def mean_interval(values: Array) -> tuple[float, float]:
     """Low and high end of the 95 % interval of the mean of values (N,).
@@ -37,6 +40,10 @@ def mean_interval(values: Array) -> tuple[float, float]:
         return float("nan"), float("nan")
     if (values == values[0]).all():
         return float(values[0]), float(values[0])
+    largest = float(np.abs(values).max())
+    if largest > LARGE:  # whose third power is no number
+        low, high = mean_interval(values / largest)
+        return low * largest, high * largest
     return _student(values) if len(values) < MANY else _bootstrap(values)
 
 
