@@ -54,8 +54,7 @@ def share_of_others(count: int) -> float:
 
 def _student(values: Array) -> tuple[float, float]:
     count = len(values)
-    with np.errstate(over="ignore"):  # squares of very large values: then the interval has no ends
-        reach = STUDENT[count - 2] * values.std(ddof=1) / count**0.5
+    reach = STUDENT[count - 2] * values.std(ddof=1) / count**0.5
     return float(values.mean() - reach), float(values.mean() + reach)
 
 
