@@ -202,8 +202,8 @@ class _Quiet(Display):
 def _held_out(run_dir: Path) -> float:
     """The last held-out score of a run on the way, of those on most episodes; it is not that of its test."""
     scored = [row for _, row in read_rows(run_dir, inf) if row.get("eval/mean_reward") is not None]
-    most = max((row[EPISODES] for row in scored), default=0)
-    scores = [float(row["eval/mean_reward"]) for row in scored if row[EPISODES] == most]
+    most = max((row.get(EPISODES, 0) for row in scored), default=0)
+    scores = [float(row["eval/mean_reward"]) for row in scored if row.get(EPISODES, 0) == most]
     if not scores or not isfinite(scores[-1]):
         raise RunError(f"{run_dir} has no held-out score")
     return scores[-1]
