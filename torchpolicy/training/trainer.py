@@ -14,7 +14,7 @@ from torchpolicy.base.seeding import Stream
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
 from torchpolicy.output.report import Report
-from torchpolicy.output.writers.base import CLOSING, HELD_OUT, TESTED
+from torchpolicy.output.writers.base import CLOSING, GLANCED, HELD_OUT, TESTED
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.rollout.slots import Rollout
@@ -224,8 +224,8 @@ class Trainer:
             with self.watch.naming(self.generation, self.report.note):
                 length = metrics.get("rollout/ep_len_mean", nan)
                 glance = self.validation.glance(self.generation, self.env_steps, length)
-            metrics |= {} if glance is None else named(HELD_OUT, glance)
-            return glance is not None
+            metrics |= {} if glance is None else named(GLANCED, glance)
+            return False
         evaluation = self._evaluate(Stream.VALIDATION)
         self._callbacks.call("on_evaluation", self, evaluation)
         metrics |= named(HELD_OUT, evaluation)
