@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from benchmarks.machine import describe
-from curves import validations
 from frozen_lake import success_probability
 
 import torchpolicy as tp
@@ -63,7 +62,9 @@ def train(env: str, algorithm: str, policy: str, seed: int, folder: Path) -> dic
         evaluation = tp.evaluate(result.policy, env, episodes=100)
     config = json.loads((run_dir / "config.json").read_text())
     curve = [
-        (row["rollout/env_steps"], row["time/elapsed"], row["eval/mean_reward"]) for row in validations(result.metrics)
+        (row["rollout/env_steps"], row["time/elapsed"], row["eval/mean_reward"])
+        for row in result.metrics
+        if "eval/mean_reward" in row
     ]
     there = next((point for point in curve if point[2] >= THRESHOLDS[env]), None)
     row = {

@@ -23,7 +23,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 from benchmarks.machine import describe
-from curves import validations
 
 import torchpolicy as tp
 from torchpolicy.output.summary import iqm, iqm_interval
@@ -74,11 +73,10 @@ def run(env: str, width: int, rank: int | None, seed: int) -> dict[str, Any]:
     rows, last = result.metrics, result.metrics[-1]
     parts = [share * sum(row[f"time/{part}_s"] for part in ("ask", "rollout", "update")) for row in rows]
     seconds = list(accumulate(parts))
-    validated = validations(rows)
     curve = [
         (row["rollout/env_steps"], round(spent, 2), round(row["eval/mean_reward"], 2))
         for row, spent in zip(rows, seconds, strict=True)
-        if row in validated
+        if "eval/mean_reward" in row
     ]
     training = seconds[-1] - seconds[0]
     steps = last["rollout/env_steps"] - rows[0]["rollout/env_steps"]

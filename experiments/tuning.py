@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from benchmarks.machine import describe
-from curves import validations
 
 import torchpolicy as tp
 from torchpolicy.output.summary import iqm
@@ -38,7 +37,11 @@ def run(env: str, algorithm: str, given: dict[str, Any], seed: int, folder: Path
     if "hidden" in settings.get("policy_args", {}):
         settings = {"policy": "mlp"} | settings
     result = tp.train(env, algorithm, seed=seed, preset=False, run_dir=folder / safe, **settings)
-    curve = [(row["rollout/env_steps"], round(row["eval/mean_reward"], 2)) for row in validations(result.metrics)]
+    curve = [
+        (row["rollout/env_steps"], round(row["eval/mean_reward"], 2))
+        for row in result.metrics
+        if "eval/mean_reward" in row
+    ]
     return {
         **{name: describe()[name] for name in ("commit", "date")},
         "algorithm": algorithm,

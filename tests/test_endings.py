@@ -14,8 +14,7 @@ from torchpolicy import RunError
 def test_stops_at_the_target_and_not_before() -> None:
     result = tp.train("CartPole-v1", "cem", seed=0, target=150)
     assert result.metrics[-1]["eval/ci_low"] >= 150
-    validated = [row for row in result.metrics[:-1] if row.get("eval/episodes") == 100]
-    assert all(row["eval/ci_low"] < 150 for row in validated)
+    assert all(row.get("eval/ci_low", 0) < 150 for row in result.metrics[:-1])
     unreachable = quick("CartPole-v1", target=501)
     assert len(unreachable.metrics) == 3
 

@@ -50,7 +50,7 @@ METRICS = {
     *("std/weight", "std/bias"),
     *("time/slot_utilisation", "time/fps", "time/ask_s", "time/rollout_s", "time/env_s", "time/policy_s"),
     *("time/update_s", "time/write_s", "time/elapsed"),
-    *("eval/mean_reward", "eval/ci_low", "eval/ci_high", "eval/episodes", "time/eval_s"),
+    *("eval/mean_reward", "eval/ci_low", "eval/ci_high", "time/eval_s"),
 }
 
 

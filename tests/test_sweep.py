@@ -65,13 +65,9 @@ class Machine:
             if given["std_scale"] > 1.8:
                 return {seed: "weights that are not finite"}
             score = 10 - (given["std_scale"] - 0.5) ** 2 - (seed - 100)
-            rows = [(score, 20), (score + 99, 10)]  # the second one is a glance
-            text = [
-                json.dumps({"rollout/env_steps": 1, "eval/mean_reward": value, "eval/episodes": episodes})
-                for value, episodes in rows
-            ]
+            row = {"rollout/env_steps": 1, "eval/mean_reward": score}
             Path(given["run_dir"]).mkdir(parents=True)
-            (Path(given["run_dir"]) / "metrics.jsonl").write_text("\n".join(text) + "\n")
+            (Path(given["run_dir"]) / "metrics.jsonl").write_text(json.dumps(row) + "\n")
         return {}
 
 

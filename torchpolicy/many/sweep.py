@@ -20,7 +20,6 @@ from torchpolicy.many.seeds import check_seeds, first_job
 from torchpolicy.many.side_by_side import side_by_side
 from torchpolicy.many.space import Choices, Range, read_space
 from torchpolicy.output.config import digest
-from torchpolicy.output.writers.base import EPISODES
 from torchpolicy.output.writers.jsonl import read_rows
 from torchpolicy.runs.folder import folder_of, plain
 from torchpolicy.runs.launch import Interrupted
@@ -200,13 +199,11 @@ class _Quiet(Display):
 
 
 def _held_out(run_dir: Path) -> float:
-    """The last held-out score of a run on the way, of those on most episodes; it is not that of its test."""
-    scored = [row for _, row in read_rows(run_dir, inf) if row.get("eval/mean_reward") is not None]
-    most = max((row.get(EPISODES, 0) for row in scored), default=0)
-    scores = [float(row["eval/mean_reward"]) for row in scored if row.get(EPISODES, 0) == most]
+    """The last held-out score of a run on the way, which is not that of its test."""
+    scores = [row["eval/mean_reward"] for _, row in read_rows(run_dir, inf) if row.get("eval/mean_reward") is not None]
     if not scores or not isfinite(scores[-1]):
         raise RunError(f"{run_dir} has no held-out score")
-    return scores[-1]
+    return float(scores[-1])
 
 
 def _ended(study: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from torchpolicy.base.seeding import Stream
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
 from torchpolicy.output.report import Report
-from torchpolicy.output.writers.base import CLOSING, TESTED
+from torchpolicy.output.writers.base import CLOSING, GLANCED, HELD_OUT, TESTED
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.rollout.slots import Rollout
@@ -25,7 +25,7 @@ from torchpolicy.training.diagnosis import distributions
 from torchpolicy.training.generation import Generation, way_of
 from torchpolicy.training.plan import Plan, in_words
 from torchpolicy.training.recovery import Recovery
-from torchpolicy.training.validation import Validation, held_out, named
+from torchpolicy.training.validation import Validation, named
 from torchpolicy.training.watch import Watch
 from torchpolicy.vectors.params import ParamVector
 
@@ -125,12 +125,12 @@ class Trainer:
                 validated = self._validate(metrics)
                 self._check_agreement()
                 begin, seconds = time.perf_counter(), time.perf_counter() - begin
-                metrics |= {"time/eval_s": seconds} if validated else {}
+                metrics |= {"time/eval_s": seconds} if {HELD_OUT[0], GLANCED[0]} & metrics.keys() else {}
                 self._callbacks.call("on_generation_end", self, metrics)
                 self.latest = done = done.without_candidates()
                 over = self._is_over()
                 if over and not validated:
-                    metrics |= held_out(self._evaluate(Stream.VALIDATION)) | {CLOSING: 1.0}
+                    metrics |= named(HELD_OUT, self._evaluate(Stream.VALIDATION)) | {CLOSING: 1.0}
                 self._tell(done, metrics, over=over)
                 self._keep(over=over)
                 self._written = time.perf_counter() - begin
@@ -221,14 +221,13 @@ class Trainer:
         """Score the center on held-out episodes if that is due, or glance at it; whether it was."""
         if not self.validation.is_due(self.generation, self._promise):
             with self.watch.naming(self.generation, self.report.note):
-                glance = self.validation.glance(
-                    self.generation, self.env_steps, metrics.get("rollout/ep_len_mean", nan)
-                )
-            metrics |= {} if glance is None else held_out(glance)
-            return glance is not None
+                length = metrics.get("rollout/ep_len_mean", nan)
+                glance = self.validation.glance(self.generation, self.env_steps, length)
+            metrics |= {} if glance is None else named(GLANCED, glance)
+            return False
         evaluation = self._evaluate(Stream.VALIDATION)
         self._callbacks.call("on_evaluation", self, evaluation)
-        metrics |= held_out(evaluation)
+        metrics |= named(HELD_OUT, evaluation)
         with self.watch.naming(self.generation, self.report.note):
             self.validation.take(evaluation, self.generation)
         return True

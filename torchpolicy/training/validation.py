@@ -9,7 +9,6 @@ from torch import Tensor
 from torchpolicy.base.seeding import Stream
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
-from torchpolicy.output.writers.base import EPISODES, HELD_OUT
 from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
 from torchpolicy.rollout.slots import Rollout
 from torchpolicy.search.base import Search
@@ -165,11 +164,6 @@ class Validation:
         return evaluate_vector(
             self._rollout, vector, seed=seed, stream=stream, episodes=episodes, generation=generation
         )
-
-
-def held_out(evaluation: Evaluation) -> Metrics:
-    """A held-out evaluation as metrics: its mean, the ends of its interval, and the number of its episodes."""
-    return named(HELD_OUT, evaluation) | {EPISODES: float(len(evaluation.returns))}
 
 
 def named(keys: Sequence[str], evaluation: Evaluation) -> Metrics:

@@ -12,8 +12,9 @@ Distributions = Callable[[], Mapping[str, Tensor]]
 HELD_OUT = ("eval/mean_reward", "eval/ci_low", "eval/ci_high")
 """Keys of a held-out evaluation: its mean, and the ends of its 95 % interval."""
 
-EPISODES = "eval/episodes"
-"""Key of the number of episodes of a held-out evaluation: fewer in a glance between validations."""
+GLANCED = ("glance/mean_reward", "glance/ci_low", "glance/ci_high")
+"""Keys of a glance, likewise: a few held-out episodes that are played for the learning curve and decide nothing. They
+have keys of their own, so that whoever reads held-out scores, as a callback or a sweep, reads whole evaluations."""
 
 TESTED = ("test/mean_reward", "test/ci_low", "test/ci_high")
 """Keys of the final test, likewise."""

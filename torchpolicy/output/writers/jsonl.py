@@ -8,7 +8,7 @@ from typing import Any
 from torchpolicy.base.errors import CheckpointError
 from torchpolicy.base.fields import check_fields, maybe, number
 from torchpolicy.base.files import parse_object
-from torchpolicy.output.writers.base import CLOSING, EPISODES, HELD_OUT, Distributions, Writer, no_distributions
+from torchpolicy.output.writers.base import CLOSING, HELD_OUT, Distributions, Writer, no_distributions
 
 NAME = "metrics.jsonl"
 
@@ -48,7 +48,7 @@ class JsonlWriter(Writer):
 
     def _take_back(self, line: bytes, row: dict[str, Any]) -> None:
         """Remove from the last row what the end of a run added to it, in place and without changing its length."""
-        text = json.dumps({key: value for key, value in row.items() if key not in (*HELD_OUT, EPISODES, CLOSING)})
+        text = json.dumps({key: value for key, value in row.items() if key not in (*HELD_OUT, CLOSING)})
         with (self.run_dir / NAME).open("r+b", buffering=0) as file:
             file.seek(self._end - len(line))
             file.write(text.encode().ljust(len(line) - 1) + b"\n")

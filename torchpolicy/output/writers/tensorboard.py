@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from torchpolicy.output.config import CONFIG, read_config
-from torchpolicy.output.writers.base import CLOSING, HELD_OUT, TESTED, Distributions, Writer, no_distributions
+from torchpolicy.output.writers.base import CLOSING, GLANCED, HELD_OUT, TESTED, Distributions, Writer, no_distributions
 
 FLUSH_SECONDS = 2
 """The longest time until a viewer sees what was written."""
@@ -149,7 +149,9 @@ class TensorBoardWriter(Writer):
         """Write all scalars in one event, which takes a tenth of the time."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        known = {key: value for key, value in metrics.items() if value == value and key != CLOSING}
+        glance = {held_out: metrics[key] for held_out, key in zip(HELD_OUT, GLANCED, strict=True) if key in metrics}
+        known = {key: value for key, value in {**glance, **metrics}.items() if value == value}
+        known = {key: value for key, value in known.items() if key not in (CLOSING, *GLANCED)}  # glances: in one curve
         values = [Summary.Value(tag=key, simple_value=value) for key, value in known.items()]  # NaN would be drawn at 0
         self._add(Summary(value=values), steps)
 
