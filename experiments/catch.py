@@ -9,7 +9,6 @@ python experiments/catch.py train      trains a linear policy on the pixels, and
 python experiments/catch.py speed      prints steps per second of both forms, under a linear policy
 """
 
-import argparse
 from typing import Any
 
 import gymnasium
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
-from twins import Drawn, compare
+from twins import Drawn, main
 
 import torchpolicy as tp
 
@@ -98,9 +97,4 @@ def train(**settings: Any) -> tp.Result:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("train", "speed"))
-    if parser.parse_args().what == "train":
-        print(train())
-    else:
-        compare(Catch, GymCatch)
+    main(__doc__, train, Catch, GymCatch)

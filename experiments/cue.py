@@ -8,7 +8,6 @@ python experiments/cue.py train      trains a GRU, and prints its score
 python experiments/cue.py speed      prints steps per second of both forms, under a linear policy
 """
 
-import argparse
 from typing import Any
 
 import gymnasium
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
-from twins import Drawn, compare
+from twins import Drawn, main
 
 import torchpolicy as tp
 
@@ -105,9 +104,4 @@ def train(**settings: Any) -> tp.Result:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("train", "speed"))
-    if parser.parse_args().what == "train":
-        print(train())
-    else:
-        compare(Cue, GymCue)
+    main(__doc__, train, Cue, GymCue)

@@ -1,6 +1,8 @@
-"""What both forms of an environment need, on tensors and for Gymnasium: the same random numbers, and their rates."""
+"""What an environment that is written on tensors and for Gymnasium needs: random numbers, rates, and a command."""
 
+import argparse
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,3 +54,13 @@ def compare(tensors: Any, single: Any, candidates: int = 1024) -> tuple[float, f
     one, other = rate(tensors, candidates), rate(single, candidates // 16)
     print(f"{tensors.__name__}: {one:,.0f} steps/s   {single.__name__}: {other:,.0f} steps/s   {one / other:.1f} times")
     return one, other
+
+
+def main(about: str | None, train: Callable[[], tp.Result], tensors: Any, single: Any) -> None:
+    """The command of an environment, which is described by `about`: train in it, or compare the rates of its forms."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "speed"))
+    if parser.parse_args().what == "train":
+        print(train())
+    else:
+        compare(tensors, single)
