@@ -18,6 +18,7 @@ from torchpolicy.base.launcher import choose_interface, is_here, is_loopback, ow
 from torchpolicy.base.peers import Board, Nobody, Peers
 from torchpolicy.base.vigil import Vigil
 from torchpolicy.base.waiting import SilentProcessError, Waiting
+from torchpolicy.runs.patrol import Patrol
 
 MODULE = '''
 import time
@@ -158,6 +159,29 @@ def test_silence_is_counted_anew_after_this_process_itself_was_stopped(monkeypat
     assert board.hear(1)[1] == 4.0
     now[0] = 1000.0
     assert board.hear(1)[1] == 0.0
+
+
+class Worker:
+    """A worker process, as the patrol sees it."""
+
+    pid = None
+    killed = False
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+def test_who_was_given_up_by_another_process_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("torchpolicy.base.peers.time.monotonic", lambda: now[0])
+    board, workers = Board(2), [Worker(), Worker()]
+    patrol = Patrol(board, workers, "Env-v0", 60.0, None)  # type: ignore[arg-type]
+    for second in range(60):
+        now[0] = float(second)
+        board.of(0).row[BEAT], board.of(1).row[BEAT] = second, 1
+        assert patrol.look(workers) is None  # type: ignore[arg-type]
+    assert patrol.look(workers, given_up=True) == "process 1 was lost (no sign of life for 59 s)"  # type: ignore[arg-type]
+    assert (workers[0].killed, workers[1].killed) == (False, True)
 
 
 def test_a_board_shows_what_other_processes_do() -> None:

@@ -41,18 +41,25 @@ class Patrol:
         self._environment, self._patience, self._limit = environment, patience, limit
         self._told: dict[int, float] = {}  # seconds of silence, by rank
 
-    def look(self, running: Iterable[BaseProcess]) -> str | None:
-        """Look at the processes that are running; how one was lost, if one was: it is killed."""
+    def look(self, running: Iterable[BaseProcess], *, given_up: bool = False) -> str | None:
+        """Look at the processes that are running; how one was lost, if one was: it is killed.
+
+        Args:
+            running: The processes that have not ended.
+            given_up: Whether another process has lost patience with one of them. Clocks of two processes differ by the
+                seconds between looks, so whoever has been silent for half of that time is the one.
+        """
         for process in running:
             rank = self._processes.index(process)
             doing, silent = self._board.hear(rank)
-            if doing is None or silent < (SILENCE if doing.beat else STARTING):
+            if doing is None or silent < (min(SILENCE, self._patience / 2) if doing.beat else STARTING):
                 self._told.pop(rank, None)
                 continue
             stopped = _is_stopped(process.pid)
             computes = bool(doing.place) and not stopped
             where = self._where(doing, stopped=stopped)
-            if silent >= (self._patience if not computes else self._limit or silent + 1):
+            patience = self._patience / 2 if given_up else self._patience
+            if silent >= (patience if not computes else self._limit or silent + 1):
                 process.kill()
                 return f"process {rank} was lost (no sign of life for {silent:.0f} s{where})"
             told = self._told.get(rank)

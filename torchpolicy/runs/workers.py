@@ -149,8 +149,10 @@ def _watch(processes: Sequence[BaseProcess], errors: Connection, patrol: Patrol)
             if errors.poll():
                 kind, text = errors.recv()
                 raise ValueError(text) if kind == "ValueError" else RunError(text)
-            if process.exitcode == LOST:
-                time.sleep(0.2)  # so that the one that died is known as well
+            if process.exitcode == LOST:  # because of another one, which is the one to name
+                time.sleep(0.2)
+                if (silent := patrol.look(running.values(), given_up=True)) is not None:
+                    return silent
             if process.exitcode != DONE:
                 dead = [other for other in processes if other.exitcode not in (None, DONE, LOST)] or [process]
                 early = ", before its work was done: does code of yours call os._exit?" if dead[0].exitcode == 0 else ""
