@@ -61,20 +61,21 @@ def asynchronous(make: Callable[[], Any], count: int, mode: AutoresetMode) -> As
 class Tensors(VectorEnv[Any, Any, Any]):
     """A simulator of tensors around single environments: it takes tensors and returns them, as Isaac Lab's do."""
 
-    def __init__(self, make: Callable[[], Any], count: int, mode: AutoresetMode) -> None:
-        self._inner = sync(make, count, mode)
+    def __init__(self, make: Callable[[], Any], count: int, mode: AutoresetMode, device: str = "cpu") -> None:
+        self._inner, self._device = sync(make, count, mode), device
         self.num_envs, self.metadata = count, {"autoreset_mode": mode}
         self.single_observation_space = self._inner.single_observation_space
         self.single_action_space = self._inner.single_action_space
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
         seen, infos = self._inner.reset(seed=seed, options=options)
-        return torch.from_numpy(seen), infos
+        return torch.from_numpy(seen).to(self._device), infos
 
     def step(self, actions: Any) -> Any:
         assert isinstance(actions, torch.Tensor)
-        seen, *numbers, infos = self._inner.step(actions.numpy())
-        return torch.from_numpy(seen), *map(torch.from_numpy, numbers), infos
+        assert actions.device.type == self._device
+        seen, *numbers, infos = self._inner.step(actions.numpy(force=True))
+        return *(torch.from_numpy(array).to(self._device) for array in (seen, *numbers)), infos
 
 
 class Lying(SyncVectorEnv[Any, Any]):

@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--env", nargs="+", default=["HalfCheetah-v5", "LunarLander-v3"])
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", help="only these, such as gymnasium or 'MuJoCo slots'")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "vector.json")
     arguments = parser.parse_args()
@@ -104,7 +105,10 @@ def main() -> None:
     for env in arguments.env:
         measured: dict[str, list[float]] = {}
         for repeat in range(-1, arguments.repeats):  # the first one warms up, and does not count
-            for name, way in ways(env, arguments.workers).items():
+            chosen = ways(env, arguments.workers)
+            for name, way in (
+                chosen.items() if arguments.ways is None else ((n, chosen[n]) for n in arguments.ways if n in chosen)
+            ):
                 found = rate(way, arguments.seconds if repeat >= 0 else 1.0, sees=env == PONG)
                 if repeat >= 0:
                     measured.setdefault(name, []).append(found)

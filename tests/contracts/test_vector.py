@@ -1,6 +1,7 @@
 """A vector environment gives every candidate what it gets in the same environments one by one."""
 
 import gc
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from torchpolicy import LinearPolicy, ParamVector
 from torchpolicy.envs.base import Environment
 from torchpolicy.envs.gym import gym_environment
 from torchpolicy.envs.make import make_environment
+from torchpolicy.envs.vector_arrays import as_array
 from torchpolicy.rollout.episodes import Episodes
 from torchpolicy.rollout.make import make_rollout
 from torchpolicy.rollout.outcome import Outcome
@@ -60,6 +62,46 @@ def test_every_candidate_gets_its_own_return_and_length(kind: Make, mode: Autore
     assert not found[0].failures
     reference = played(gym_environment(Count), slots=64 if width == 40 else 32)
     assert_same(found, reference)
+
+
+def test_observations_of_tensors_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = make_environment(partial(Tensors, Count, 5, AutoresetMode.SAME_STEP))
+    brought = set()
+
+    def bring(name: str, value: Any) -> Any:
+        brought.add(name)
+        return as_array(name, value)
+
+    monkeypatch.setattr("torchpolicy.envs.vector_slots.as_array", bring)
+    with make_rollout(environment, LinearPolicy(*environment.spaces)) as rollout:
+        assert isinstance(rollout._envs.observations, torch.Tensor)  # type: ignore[union-attr]
+        rollout.play(torch.zeros(1, 24), [0])
+    assert brought == {"rewards", "terminated", "truncated", "final observations"}
+
+
+class Changing(Tensors):
+    """Gives something else after a while."""
+
+    def step(self, actions: Any) -> Any:
+        seen, *others = super().step(actions)
+        return self.change(seen), *others
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda seen: seen.numpy(), "and were a tensor before"),
+        (lambda seen: seen[:, :2], r"observations have shape \(5, 2\), expected \(5, 3\)"),
+        (lambda seen: seen.to(torch.complex64), "observation has shape .* of complex64, its space has"),
+    ],
+)
+def test_tensors_of_another_kind_fail_their_episodes_in_one_line(change: Any, message: str) -> None:
+    Changing.change = staticmethod(lambda seen: seen)  # type: ignore[attr-defined]
+    environment = make_environment(partial(Changing, Count, 5, AutoresetMode.NEXT_STEP))
+    Changing.change = staticmethod(change)  # type: ignore[attr-defined]
+    with make_rollout(environment, LinearPolicy(*environment.spaces)) as rollout:
+        outcome = rollout.play(torch.zeros(1, 24), [0])
+    assert re.search(message, outcome.failures[0].reason.splitlines()[0]) is not None
 
 
 @pytest.mark.parametrize("mode", MODES[1:])

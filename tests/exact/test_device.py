@@ -1,5 +1,6 @@
 """Runs on another device than the CPU: the same code, without a GPU, on a device that keeps tensors apart."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from elsewhere import NAME, in_process_with_device
+from gymnasium.vector import AutoresetMode
+from simulators import MODES, Count, Tensors
 from torch import nn
 
 import torchpolicy as tp
@@ -52,6 +55,21 @@ def all_on_both(folder: Path) -> list[list[tuple[list[float], str]]]:
 def test_a_run_is_the_same_on_a_device_that_computes_alike(tmp_path: Path) -> None:
     for settings, (here, there) in zip(RUNS, in_process_with_device(all_on_both, tmp_path), strict=True):
         assert here == there, settings
+
+
+def simulators_on_both(folder: Path) -> list[list[tuple[list[float], str]]]:
+    settings = {"algorithm": "cem", "population": 8, "normalize_observations": True}
+    learner = {"algorithm": "deepcem", "episodes": 10}
+    return [
+        [run(folder, device, each | {"env": partial(Tensors, Count, 5, mode, device)}) for device in ("cpu", NAME)]
+        for mode in MODES
+        for each in (settings, learner)
+    ]
+
+
+def test_a_simulator_there_has_the_same_episodes(tmp_path: Path) -> None:
+    for here, there in in_process_with_device(simulators_on_both, tmp_path):
+        assert here == there
 
 
 def stop_and_go_on(folder: Path) -> list[tuple[list[float], str]]:
@@ -196,6 +214,17 @@ def test_on_a_gpu_it_does_not_matter_which_slot_plays_what() -> None:
 def test_cartpole_is_solved_on_a_gpu(tmp_path: Path, compiled: bool) -> None:
     result = tp.train("CartPole-v1", "cem", device="cuda", compile=compiled, log_dir=tmp_path)
     assert result.evaluation.mean >= 475
+
+
+@cuda
+@pytest.mark.parametrize("mode", MODES)
+def test_a_simulator_on_a_gpu_gives_every_candidate_its_own_return(mode: AutoresetMode) -> None:
+    vectors, returns = torch.randn(64, 24), []
+    for device in ("cpu", "cuda"):
+        environment = make_environment(partial(Tensors, Count, 8, mode, device))
+        with make_rollout(environment, tp.LinearPolicy(*environment.spaces).to(device)) as rollout:
+            returns.append(rollout.play(vectors, [1, 2]).returns)
+    assert (returns[0] == returns[1]).mean() > 0.95  # but where a last bit tips the scales
 
 
 @cuda

@@ -118,10 +118,10 @@ def test_state_dict_goes_on_where_it_was() -> None:
 def test_moments_are_kept_slot_by_slot() -> None:
     data = np.random.default_rng(0).normal(3, 2, size=(6, 2, 3))  # (steps, S, O)
     normalizer = told(data[:, 0], [6])
-    moments = Moments(normalizer, 2)
+    moments = Moments(normalizer, 2, torch.device("cpu"))
     for t, observations in enumerate(data):
         if t == 4:
             moments.restart(1)
-        moments.add(observations)
+        moments.add(torch.from_numpy(observations))
     np.testing.assert_allclose(moments.sums[:1], moments_of(normalizer, [data[:, 0]])[0], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(moments.sums[1:], moments_of(normalizer, [data[4:, 1]])[0], rtol=1e-12, atol=1e-12)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import Space
+from torch import Tensor
 
 from torchpolicy.base.activity import Activity
 from torchpolicy.base.types import Array
@@ -20,13 +22,14 @@ class EnvSlots(ABC):
     """S environments side by side, each playing an episode of its own.
 
     Attributes:
-        observations: (S, *O), row s the latest of slot s.
+        observations: (S, *O), row s the latest of slot s. A tensor if the simulator keeps its own on a device where the
+            network is, too; :meth:`step` then takes actions as a tensor from there.
         rewards: (S,) float64, of the latest step.
         truncated: (S,) bool, for a slot whose episode has just ended whether it was cut off, and not terminated.
         activity: What this process is doing; whoever steps slots one by one writes there which one it is at.
     """
 
-    observations: Array
+    observations: Array | Tensor
     rewards: Array
     truncated: Array
     activity = Activity()
@@ -81,6 +84,10 @@ MakeSlots = Callable[[int, np.dtype[Any]], EnvSlots]
 """(Number of slots, dtype of observations) -> slots."""
 
 
+MakeTensorSlots = Callable[[int, torch.dtype], EnvSlots]
+"""(Number of slots, dtype of observations) -> slots whose observations and actions are tensors."""
+
+
 @dataclass(frozen=True)
 class Environment:
     """An environment that episodes can be played in.
@@ -94,6 +101,9 @@ class Environment:
         make_slots: (number of slots, dtype of observations) -> slots; refuses if the environment is on tensors.
         backend: ``"native"`` if this package steps it itself, on tensors or in shared MuJoCo slots; ``"gymnasium"`` if
             Gymnasium does, one by one; ``"vector"`` or ``"envpool"`` if it is a vector environment.
+        make_tensor_slots: The same for a simulator whose observations are tensors, which stay on its device; otherwise
+            None.
+        device: The device of those tensors.
         tensor_env: The environment itself if it is on tensors; otherwise None.
         first_observation: (*O), the first observation of an episode; None if the environment is on tensors.
         note: A line for the user about how it is stepped; empty if there is nothing to say.
@@ -112,6 +122,8 @@ class Environment:
     time_limit: int | None
     make_slots: MakeSlots
     backend: str
+    make_tensor_slots: MakeTensorSlots | None = None
+    device: torch.device | None = None
     tensor_env: TensorEnv | None = None
     first_observation: Array | None = None
     note: str = ""

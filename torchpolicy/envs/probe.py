@@ -166,7 +166,7 @@ class _Player:
 
     def _look(self, slot: int, failure: str | None, *, over: bool) -> Moment:
         """What there is to see in a slot after a reset or a step."""
-        observation, reward = self._slots.observations[slot].copy(), float(self._slots.rewards[slot])
+        observation, reward = np.array(self._slots.observations[slot]), float(self._slots.rewards[slot])
         failure = failure or why_not_finite("observation", observation) or why_not_finite("reward", np.array(reward))
         return Moment(observation, reward, over, failure)
 

@@ -17,8 +17,9 @@ from torchpolicy.envs.base import RUNAWAY_STEPS, Environment
 from torchpolicy.envs.gym_slots import GymEnv, forget, remembers
 from torchpolicy.envs.vector_slots import Kind, VectorSlots
 from torchpolicy.envs.vector_supply import GymVector, Supply
+from torchpolicy.envs.vector_tensors import VectorTensors
 from torchpolicy.envs.vector_trial import Trial
-from torchpolicy.policies.parts.encoders import make_encoder
+from torchpolicy.policies.parts.encoders import BoxEncoder, make_encoder
 from torchpolicy.policies.parts.heads import make_head
 
 COUNT = 32
@@ -105,6 +106,7 @@ def vector_environment(
     spec = getattr(example, "spec", None)
     own_limit = getattr(spec, "max_episode_steps", None)
     limits = [limit for limit in (own_limit, max_episode_steps) if limit is not None]
+    stays = kind.device is not None and isinstance(encoder, BoxEncoder)
     limit = max_episode_steps or (RUNAWAY_STEPS if own_limit is None else own_limit)
     return Environment(
         name=name,
@@ -113,6 +115,8 @@ def vector_environment(
         reward_threshold=getattr(spec, "reward_threshold", None),
         time_limit=min(limits, default=None),
         make_slots=partial(VectorSlots, supply, kind, encoder, limit),
+        make_tensor_slots=partial(VectorTensors, supply, kind, encoder, limit) if stays else None,
+        device=kind.device if stays else None,
         backend=backend,
         note=getattr(example, "differences", ""),
         first_observation=first,

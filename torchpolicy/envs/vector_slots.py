@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
+from torch import Tensor
 
 from torchpolicy.base.checks import LONGEST_EPISODE
 from torchpolicy.base.errors import CodeError
@@ -74,7 +75,8 @@ class VectorSlots(EnvSlots):
         self._odd: dict[int, str] = {}  # sub-environments whose latest observation is not of the space
         self._seen: Array = np.zeros((kind.width, *encoder.observation_shape), dtype)  # the latest observations
         self._cleared = True
-        self.observations: Array = np.zeros((count, *encoder.observation_shape), dtype)
+        self._shown: Array = np.zeros((count, *encoder.observation_shape), dtype)
+        self.observations: Array | Tensor = self._shown
         self.rewards: Array = np.zeros(count)
         self.truncated: Array = np.zeros(count, bool)
 
@@ -200,7 +202,11 @@ class VectorSlots(EnvSlots):
 
     def _show(self, slots: list[int]) -> None:
         """Show what the sub-environments of these slots observe to whoever plays there."""
-        self.observations[slots] = self._seen[slots]
+        self._shown[slots] = self._seen[slots]
+
+    def _put(self, slot: int, observation: Array) -> None:
+        """Show one observation (*O)."""
+        self._shown[slot] = observation
 
     def _show_after(self, slots: list[int], done: Array, infos: Any) -> dict[int, str]:
         """Show what there is to see after a step in these slots; return those where it is not of the space, and why.
@@ -218,7 +224,7 @@ class VectorSlots(EnvSlots):
             rows = as_array("final observations", last)
             for slot in [slot for slot in slots if done[slot]]:
                 try:
-                    self.observations[slot] = self._encoder.check([rows[slot]])[0]
+                    self._put(slot, self._encoder.check([rows[slot]])[0])
                 except ObservationError as error:
                     failed[slot] = str(error)
         return failed

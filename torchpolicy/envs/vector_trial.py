@@ -78,7 +78,7 @@ class Trial:
             ValueError: If the reset or the first step fails in all slots.
         """
         started, failed = slots.begin(dict.fromkeys(range(width), 0), alone=True)
-        first: Array = slots.observations[0].copy()
+        first: Array = np.array(slots.observations[0])
         failed |= slots.step(started, np.stack([self._script[0]] * width))[1]
         if len(failed) == width:
             reason = failed[0].splitlines()[0]

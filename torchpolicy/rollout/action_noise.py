@@ -50,9 +50,9 @@ class ActionNoise:
         self._position += len(self._steps)
         return noise.transpose(0, 1).to(device)
 
-    def next(self) -> Tensor | None:
-        """The noise (S, noise_size) of the next step."""
-        noise = self.next_steps(torch.device("cpu"))
+    def next(self, device: torch.device) -> Tensor | None:
+        """The noise (S, noise_size) of the next step, on a device."""
+        noise = self.next_steps(device)
         return None if noise is None else noise[0]
 
 
@@ -71,7 +71,7 @@ class NoNoise(ActionNoise):
     def next_steps(self, device: torch.device) -> None:
         pass
 
-    def next(self) -> None:
+    def next(self, device: torch.device) -> None:
         pass
 
 

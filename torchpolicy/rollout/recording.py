@@ -28,12 +28,13 @@ class Recording:
         self._ended: dict[int, tuple[int, int, int]] = {}  # number: slot, first step, end
         self._steps = 0
 
-    def before(self, observations: Array, choices: Array) -> None:
+    def before(self, observations: Tensor, choices: Tensor) -> None:
         """Take down what all slots observe (S, *O), and what they choose (S, *choice_shape)."""
         row = self._steps % BLOCK
         if row == 0:
             self._blocks.append([np.empty((BLOCK, *like.shape), like.dtype) for like in self._like])
-        self._blocks[-1][0][row], self._blocks[-1][1][row] = observations, choices
+        self._blocks[-1][0][row] = observations.numpy(force=True)
+        self._blocks[-1][1][row] = choices.numpy(force=True)
 
     def after(self, rewards: Array) -> None:
         """Take down the rewards (S,) of the step."""
@@ -43,7 +44,7 @@ class Recording:
     def take(self, steps: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
         """Take down whole steps: observations (S, *O), choices (S, *choice_shape) and rewards (S,)."""
         for observations, choices, rewards in steps:
-            self.before(observations.numpy(force=True), choices.numpy(force=True))
+            self.before(observations, choices)
             self.after(rewards.numpy(force=True))
 
     def keep(self, number: int, slot: int, begin: int, end: int) -> None:
@@ -84,7 +85,7 @@ class NoRecording(Recording):
     def __init__(self) -> None:
         pass
 
-    def before(self, observations: Array, choices: Array) -> None:
+    def before(self, observations: Tensor, choices: Tensor) -> None:
         pass
 
     def after(self, rewards: Array) -> None:

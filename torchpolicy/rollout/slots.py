@@ -47,7 +47,7 @@ class Rollout:
     Args:
         environment: The environment to play in.
         policy: The policy whose network the weight vectors are for. It is put into eval mode. The network computes on
-            its device; everything else stays on the CPU, where the environments are.
+            its device; everything else is computed where the environments are, on the CPU as a rule.
         slots: S, the number of environments stepped together, a multiple of 32. It is part of the result: another S
             may change the last bits of a forward.
         group: The processes that share the episodes. All call :meth:`play` with the same arguments, and all
@@ -174,10 +174,16 @@ class Rollout:
         """Make the environments, and a member of the network for each: member s plays in slot s."""
         self._members = Members(self.policy.net, self._vector, self.slots, noise_rank=self.noise_rank)
         self._memory = make_memory(self.policy.net, self.slots)
-        dtype = torch.empty(0, dtype=self.policy.observation_dtype).numpy().dtype
-        self._envs = self.environment.make_slots(self.slots, dtype)
+        environment, dtype = self.environment, self.policy.observation_dtype
+        stay = environment.make_tensor_slots if environment.device == self._device else None
+        self._place = torch.device("cpu") if stay is None else self._device  # of observations, choices and actions
+        if stay is None:
+            self._envs = environment.make_slots(self.slots, torch.empty(0, dtype=dtype).numpy().dtype)
+        else:
+            self._envs = stay(self.slots, dtype)
         self._envs.activity = self.group.activity
-        self._observations = torch.from_numpy(self._envs.observations)  # (S, *O), shares memory
+        self._observations = torch.as_tensor(self._envs.observations)  # (S, *O), shares memory
+        self._takes_tensors = stay is not None
 
     def _run(
         self,
@@ -227,15 +233,16 @@ class Rollout:
         while playing.goes_on:
             clock.start()
             inputs = pipeline.encode(self._observations)  # (S, *input_shape), all S, always
-            moments.add(inputs.numpy())
-            output, choices = pipeline.choose(inputs, normalize, noise.next())
-            mute = find_not_finite("output of the network", playing.live, output.numpy())
-            recording.before(envs.observations, choices.numpy())
-            actions = head.to_env(head.to_actions(choices))
+            moments.add(inputs)
+            output, choices = pipeline.choose(inputs, normalize, noise.next(self._place))
+            mute = find_not_finite("output of the network", playing.live, output)
+            recording.before(self._observations, choices)
+            actions = head.to_actions(choices)
+            taken = actions if self._takes_tensors else head.to_env(actions)
             clock.lap("policy")
             able = [slot for slot in playing.live if slot not in mute] if mute else playing.live
             doing[PLACE] = STEP
-            ended, failed = envs.step(able, actions)
+            ended, failed = envs.step(able, taken)
             doing[PLACE] = 0
             doing[TICK] += 1
             clock.lap("env")
@@ -244,25 +251,25 @@ class Rollout:
         outcome.slot_utilisation = playing.utilisation
 
     def _pipeline(self) -> Pipeline:
-        """Observations to choices on the CPU; each slot has a network of its own, wherever that computes."""
+        """Observations to choices, where the observations are; each slot has a network of its own, wherever it is."""
         place = f"the network, {type(self.policy.net).__name__}, failed"
         network: Forward = blaming_calls(self._memory.network(self._members), place)
         encoder, head = self.policy.encoder, self.policy.head
-        if self._device.type != "cpu":
+        if self._device != self._place:
             network, encoder, head = Ferry(network, self._device), deepcopy(encoder).cpu(), deepcopy(head).cpu()
         return Pipeline(encoder, network, head, self._dtype)
 
     def _normalization(self) -> Normalization | None:
         """What the policy's normaliser does in this call of play, where the engine computes it; None without one."""
         normalizer = self.policy.normalizer
-        return None if normalizer is None else normalizer.frozen(self._dtype, "cpu")
+        return None if normalizer is None else normalizer.frozen(self._dtype, self._place)
 
     def _moments(self, outcome: Outcome) -> Moments:
         """The moments of observations of the episodes in progress, with room for those of all in the outcome."""
         normalizer = self.policy.normalizer
         if normalizer is None:
             return NoMoments()
-        moments = Moments(normalizer, self.slots)
+        moments = Moments(normalizer, self.slots, self._place)
         outcome.moments = np.zeros((*outcome.returns.shape, *moments.sums.shape[1:]))
         return moments
 

@@ -71,7 +71,7 @@ def _agree(make_slots: MakeSlots, env: Any) -> bool:
         slots.reset(0, 0)
         for action in actions:
             slots.step([0], action[None])
-            shared.append((slots.observations[0].copy(), float(slots.rewards[0]), not slots.truncated[0]))
+            shared.append((np.array(slots.observations[0]), float(slots.rewards[0]), not slots.truncated[0]))
         env.reset(seed=0)
         for action, (observation, reward, terminated) in zip(actions, shared, strict=True):
             expected = env.step(action)

@@ -3,7 +3,6 @@
 from math import inf
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,28 +102,29 @@ class Moments:
     Args:
         normalizer: The normaliser whose present mean is subtracted from the observations.
         slots: S, the number of episodes side by side.
+        device: Where the observations are.
     """
 
-    def __init__(self, normalizer: Normalizer, slots: int) -> None:
-        self._mean = normalizer.mean.numpy(force=True)
-        self._deviations = np.zeros((slots, *self._mean.shape))
-        self.sums = np.zeros((slots, 2, *self._mean.shape))
+    def __init__(self, normalizer: Normalizer, slots: int, device: torch.device) -> None:
+        self._mean = normalizer.mean.to(device)
+        self._deviations = self._mean.new_zeros((slots, *self._mean.shape))
+        self.sums = self._mean.new_zeros((slots, 2, *self._mean.shape))
         """(S, 2, *O): sums of deviations and of their squares, of the episodes in progress."""
+        self._first, self._second = self.sums.unbind(1)
 
     def restart(self, slot: int) -> None:
         """Begin another episode in a slot."""
         self.sums[slot] = 0
 
-    def add(self, observations: Array) -> None:
+    def add(self, observations: Tensor) -> None:
         """Add one observation for each slot, (S, *O)."""
-        deviations = np.subtract(observations, self._mean, out=self._deviations)
-        self.sums[:, 0] += deviations
-        self.sums[:, 1] += np.square(deviations, out=deviations)
+        deviations = torch.sub(observations, self._mean, out=self._deviations)
+        self._first += deviations
+        self._second += deviations.square_()
 
     def of(self, slot: int) -> Array | None:
         """(2, *O), the sums of the episode in a slot."""
-        sums: Array = self.sums[slot]
-        return sums
+        return self.sums[slot].numpy(force=True)
 
 
 class NoMoments(Moments):
@@ -136,7 +136,7 @@ class NoMoments(Moments):
     def restart(self, slot: int) -> None:
         pass
 
-    def add(self, observations: Array) -> None:
+    def add(self, observations: Tensor) -> None:
         pass
 
     def of(self, slot: int) -> None:
