@@ -105,10 +105,9 @@ def main() -> None:
     for env in arguments.env:
         measured: dict[str, list[float]] = {}
         for repeat in range(-1, arguments.repeats):  # the first one warms up, and does not count
-            chosen = ways(env, arguments.workers)
-            for name, way in (
-                chosen.items() if arguments.ways is None else ((n, chosen[n]) for n in arguments.ways if n in chosen)
-            ):
+            for name, way in ways(env, arguments.workers).items():
+                if arguments.ways and name not in arguments.ways:
+                    continue
                 found = rate(way, arguments.seconds if repeat >= 0 else 1.0, sees=env == PONG)
                 if repeat >= 0:
                     measured.setdefault(name, []).append(found)
