@@ -32,6 +32,7 @@ TABLES = (
     Table("cartpole", "CartPole-v1, linear, CEM: goals", ("goals",)),
     Table("cartpole", "CartPole-v1, linear, CEM: useful env steps a second, one core"),
     Table("simulators", "Two processes against evotorch: env steps a second"),
+    Table("vector", "Whole runs through several simulators: env steps a second, two cores"),
     Table("slots", "Slots at work"),
     Table("shell", "From the shell", ("train",)),
     Table("shell", "Beside playing and updating", ("beside",)),
