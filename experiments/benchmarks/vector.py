@@ -116,8 +116,7 @@ def main() -> None:
             rows.append({"env": env, "way": name, "steps_a_second": median, "all": [round(each) for each in rates]})
             rows[-1] |= {"cores": arguments.workers, "seconds": arguments.seconds, "commit": describe()["commit"]}
             print(env, name, median, flush=True)
-    arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text(json.dumps({**describe(), "rows": rows}, indent=2) + "\n")
+        arguments.out.write_text(json.dumps({**describe(), "rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
