@@ -1,5 +1,6 @@
 """What a run begins with: a policy of any kind, from any algorithm, and its first noise."""
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from worlds import Guess
 
 import torchpolicy as tp
+from torchpolicy.policies.parts.heads import Gaussian
 
 
 @pytest.mark.usefixtures("_own_test")
@@ -46,6 +48,33 @@ def test_what_is_for_searches_alone_is_refused_for_learners() -> None:
         tp.train("CartPole-v1", "reinforce", actions="sampled")
     with pytest.raises(ValueError, match="unknown argument 'percentil' for DeepCEM; did you mean 'percentile'"):
         tp.train("CartPole-v1", "deepcem", percentil=2)
+
+
+@pytest.mark.parametrize("algorithm", ["snes", "reinforce"])
+def test_the_std_of_sampled_actions_is_chosen_and_kept(algorithm: str, tmp_path: Path) -> None:
+    searched: dict[str, Any] = {"actions": "sampled"} if algorithm == "snes" else {}
+    short = {"generations": 2, "eval_episodes": 2, "max_episode_steps": 20, "preset": False, "log_dir": tmp_path}
+    wide, narrow, again = (
+        tp.train("Pendulum-v1", algorithm, action_std=std, **searched, **short) for std in (1.0, 0.1, 0.1)
+    )
+    assert not torch.equal(weights(wide), weights(narrow))
+    assert torch.equal(weights(narrow), weights(again))
+    default = tp.train("Pendulum-v1", algorithm, **searched, **short)
+    assert torch.equal(weights(wide), weights(default))
+    begun = tp.train("Pendulum-v1", algorithm, action_std=0.1, **searched, **short | {"generations": 1})
+    resumed = tp.resume(begun.run_dir, generations=2)
+    assert torch.equal(weights(resumed), weights(narrow))
+    head = narrow.policy.head
+    assert isinstance(head, Gaussian)
+    if algorithm == "snes":
+        assert head.log_std.exp().tolist() == pytest.approx([0.1])
+
+
+def test_a_std_of_actions_that_have_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="action_std is for actions in a Box: others are drawn from probabilities"):
+        tp.train("CartPole-v1", "snes", actions="sampled", action_std=0.3)
+    with pytest.raises(ValueError, match=r"action_std must be a number in \(0, inf\), got 0"):
+        tp.train("Pendulum-v1", "snes", action_std=0)
 
 
 def test_normalisation_is_not_dropped_on_the_way() -> None:

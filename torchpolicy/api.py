@@ -46,6 +46,7 @@ def train(
     tolerance_generations: int = 50,
     episodes: int | Literal["auto"] | None = None,
     actions: Literal["greedy", "sampled"] | None = None,
+    action_std: float | None = None,
     reevaluate: int | None = None,
     failed: Literal["dropped", "worst"] | None = None,
     step_penalty: float | None = None,
@@ -107,6 +108,8 @@ def train(
         actions: How a search's candidates choose their actions in training: ``"greedy"``, the default, takes the most
             probable one; ``"sampled"`` draws from the policy's distribution, with noise that belongs to the episode, so
             that all candidates have the same. Held-out scores are those of greedy actions.
+        action_std: Standard deviation of sampled actions in a Box, before they are squashed into its bounds. A learner
+            changes it from there. 1 if nothing is given, or what the given policy has.
         reevaluate: Additional episodes that the best quarter of the candidates plays. Among themselves they are then
             ranked by all the episodes that they played, which helps against luck. 0 if nothing is given.
         failed: What becomes of a search's candidate with a failed episode: ``"dropped"``, the default, leaves it out

@@ -16,8 +16,8 @@ BUDGET = ("target", "generations", "total_steps", "seconds")
 """Settings that say when a run ends."""
 
 TOLD_APART = (
-    *("env_args", "max_episode_steps", "episodes", "actions", "reevaluate", "failed", "step_penalty", "stop_early"),
-    *("restarts", "normalize_observations", *BUDGET),
+    *("env_args", "max_episode_steps", "episodes", "actions", "action_std", "reevaluate", "failed", "step_penalty"),
+    *("stop_early", "restarts", "normalize_observations", *BUDGET),
 )
 """Settings by which runs are told apart, besides the algorithm with its hyperparameters and the policy."""
 

@@ -51,6 +51,7 @@ FIELDS: dict[str, Kind] = {
     "tolerance": maybe(number(0)),
     "tolerance_generations": whole(1),
     "actions": one_of("greedy", "sampled"),
+    "action_std": maybe(number(0)),
     "reevaluate": whole(),
     "failed": one_of("dropped", "worst"),
     "step_penalty": number(),
@@ -73,6 +74,7 @@ FIELDS: dict[str, Kind] = {
 """All fields of a ``config.json``, and what each may be."""
 
 SINCE: dict[str, Any] = {
+    "action_std": None,
     "actions": "greedy",
     "failed": "dropped",
     "keep": "last",

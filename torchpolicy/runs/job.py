@@ -182,6 +182,8 @@ def _policy_of(settings: Settings, environment: Environment, device: torch.devic
     policy = make_policy(_given_policy(settings), settings.policy_args or {}, environment.spaces, settings.seed)
     if policy.device.type != "cpu" and policy.device != device:
         raise ValueError(f"the policy is on {policy.device}, the run on {device}: say device={str(policy.device)!r}")
+    if settings.action_std is not None:
+        policy.head.set_std(settings.action_std)
     return policy.to(device)
 
 
@@ -262,6 +264,7 @@ def _record(
         "algorithm": kind.__name__.lower(),
         "hyperparameters": recorded,
         "policy": policy.settings,
+        "action_std": settings.action_std,
         "net": {name: list(tensor.shape) for name, tensor in policy.net.state_dict().items()},
         **asdict(plan),
         "restarts": bool(settings.restarts),

@@ -124,6 +124,11 @@ class Settings:
         otherwise="greedy",
         preset=True,
     )
+    action_std: float | None = setting(
+        None,
+        "Std of sampled Box actions, before they are squashed into their bounds; a learner's at first.",
+        preset=True,
+    )
     reevaluate: int | None = setting(
         None,
         "Additional episodes that the best quarter of the candidates plays, to be ranked again; for searches only. 0 "

@@ -71,7 +71,7 @@ def soften(
     head = policy.head
     if isinstance(head, Gaussian):
         check_range("spread", spread, 0, inf, open_low=True)
-        head.log_std.fill_(log(spread))
+        head.set_std(spread)
         return policy
     check_range("spread", spread, 0, 1, open_low=True)
     check_count("episodes", episodes, at_least=1, at_most=MOST_EPISODES)

@@ -1,7 +1,7 @@
 """Heads, which turn a network's output, and noise, into actions."""
 
 from abc import ABC, abstractmethod
-from math import log, pi
+from math import inf, log, pi
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ import torch
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from torch import Tensor, nn
+
+from torchpolicy.base.checks import check_range
 
 
 class Head(nn.Module, ABC):
@@ -67,6 +69,14 @@ class Head(nn.Module, ABC):
             extra: Variance that is added to the fitted one.
             floor: The smallest standard deviation that is allowed.
         """
+
+    def set_std(self, std: float) -> None:
+        """Let sampled choices have this standard deviation.
+
+        Raises:
+            ValueError: If they have none, because actions are not in a Box, or it is not a number above 0.
+        """
+        raise ValueError("action_std is for actions in a Box: others are drawn from probabilities of their own")
 
     def limit_spread(self, floor: float) -> None:
         """Keep the head's own standard deviation of choices, where it has one, at `floor` or above."""
@@ -173,6 +183,11 @@ class Gaussian(Head):
 
     def draw_noise(self, steps: int, generator: torch.Generator) -> Tensor:
         return torch.randn(steps, self.noise_size, generator=generator)
+
+    @torch.no_grad()
+    def set_std(self, std: float) -> None:
+        check_range("action_std", std, 0, inf, open_low=True)
+        self.log_std.fill_(log(std))
 
     @torch.no_grad()
     def limit_spread(self, floor: float) -> None:
