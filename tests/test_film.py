@@ -17,6 +17,7 @@ import torchpolicy as tp
 from torchpolicy.base.seeding import Stream, episode_seeds
 from torchpolicy.callbacks import Render, Run
 from torchpolicy.output.film import shoot
+from torchpolicy.output.replay import make
 
 
 class Dot(gymnasium.Env[Any, Any]):
@@ -194,3 +195,11 @@ def test_windows_are_for_one_run() -> None:
     done = subprocess.run([*command, "--render", "5"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--render shows one run: give one --seed instead of --seeds" in done.stderr
+
+
+@pytest.mark.parametrize(("env", "camera"), [("Hopper-v5", 0), ("Ant-v5", 0), ("Reacher-v5", -1)])
+def test_the_camera_follows_a_robot_whose_model_has_one_for_that(env: str, camera: int) -> None:
+    pytest.importorskip("mujoco")
+    assert make(env, {}, None, "rgb_array").unwrapped.mujoco_renderer.camera_id == camera  # type: ignore[attr-defined]
+    chosen: Any = make(env, {"camera_id": -1}, None, "rgb_array").unwrapped
+    assert chosen.mujoco_renderer.camera_id == -1
