@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hosts import PAUSE, Network, why_not
+from slow_link import Link
 
 REASON = why_not()
 
@@ -150,6 +151,18 @@ def test_a_host_that_joins_late_is_at_work_within_30_seconds(network: Network) -
     goes_on(20)
     ends(first, 150)
     seconds_until(lambda: second.poll() is not None, 30)
+
+
+@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="a slow link needs /dev/net/tun")
+def test_a_slow_and_lossy_link_gives_the_same_bits(network: Network) -> None:
+    link = Link(network, delay=0.05, loss=0.01)
+    link.start()
+    first, second = together(network, 60)
+    ends(first, 60)
+    seconds_until(lambda: second.poll() is not None, 60)
+    assert second.returncode == 0
+    assert link.lost > 0
+    told(f"{link.lost} of {link.carried + link.lost} packets were lost", 0.0)
 
 
 def test_debians_line_in_the_hosts_file_does_no_harm(network: Network) -> None:
