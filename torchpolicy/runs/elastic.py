@@ -37,6 +37,9 @@ LOOK = 0.3
 KNOCK = 5.0
 """Seconds between connections to the first host, and until one counts as refused."""
 
+WAIT = 2.0
+"""The same while this host waits for the first one: a connection that was begun before a link was up is slow."""
+
 UNANSWERED = 20.0
 """Seconds without such a connection after which ``torchrun`` is stopped; it would wait for a quarter of an hour."""
 
@@ -164,19 +167,19 @@ def _wait_for_first(place: Place) -> None:
     """
     begin, told = time.monotonic(), False
     with stoppable():
-        while not _answers(place):
+        while not _answers(place, WAIT):
             if time.monotonic() - begin > place.wait:
                 raise ValueError(f"{place.first}:{place.port} has not answered for {place.wait:.0f} s: given up")
             if not told:
                 _tell(f"{this_host()}: waiting for {place.first}:{place.port}")
                 told = True
-            time.sleep(1.0)
+            time.sleep(LOOK)
 
 
-def _answers(place: Place) -> bool:
+def _answers(place: Place, within: float = KNOCK) -> bool:
     """Whether somebody listens on the first host."""
     try:
-        with socket.create_connection((place.first, place.port), KNOCK):
+        with socket.create_connection((place.first, place.port), within):
             return True
     except OSError:
         return False
