@@ -78,7 +78,7 @@ def seeing(env: str, kept: tuple[int, ...], **settings: Any) -> gymnasium.Env[An
 
 TASKS: dict[str, dict[str, Any]] = {
     "t-maze-10": {"env": TMaze, "env_args": {"length": 10}, "threshold": 0.95, "total_steps": 2_000_000},
-    "t-maze-50": {"env": TMaze, "env_args": {"length": 50}, "threshold": 0.95, "total_steps": 10_000_000},
+    "t-maze-50": {"env": TMaze, "env_args": {"length": 50}, "threshold": 0.95, "total_steps": 3_000_000},
     "cartpole": {
         "env": partial(seeing, "CartPole-v1", (0, 2)),
         "threshold": 475.0,
@@ -92,6 +92,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 POLICIES: dict[str, dict[str, Any]] = {
     "gru": {"policy": "gru", "policy_args": {"hidden": 16}},
+    "gru-50": {"policy": "gru", "policy_args": {"hidden": 16, "horizon": 50}},
     "lstm": {"policy": "lstm", "policy_args": {"hidden": 16}},
     "rnn": {"policy": "rnn", "policy_args": {"hidden": 16}},
     "mlp": {"policy": "mlp", "policy_args": {"hidden": (32, 32)}},

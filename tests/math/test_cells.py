@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from gymnasium.spaces import Box, Discrete
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 from torch.utils._pytree import tree_flatten
 
-from torchpolicy import NES, GRUCell, LSTMCell, ParamVector, RNNCell, population_forward
+from torchpolicy import NES, GRUCell, LSTMCell, ParamVector, RecurrentPolicy, RNNCell, population_forward
 from torchpolicy.policies.parts.cells import CELLS, Cell, Recurrent
 from torchpolicy.rollout.stages import member_weights, vmap_forward
 
@@ -109,3 +110,38 @@ def test_a_cell_can_be_made_by_itself_and_needs_no_global_generator() -> None:
         parameters_to_vector(GRUCell(2, 3).parameters()),
         parameters_to_vector(GRUCell(2, 3, torch.Generator().manual_seed(1)).parameters()),
     )
+
+
+@pytest.mark.parametrize(("kind", "gate"), [("gru", 1), ("lstm", 1), ("lstm", 0)])
+def test_cells_with_a_horizon_begin_by_keeping_what_they_hold(kind: str, gate: int) -> None:
+    plain, cell = CELLS[kind](3, 500), CELLS[kind](3, 500, None, 50)
+    place = slice(500 * gate, 500 * (gate + 1))
+    times = cell.from_input.bias[place].exp() if gate else (-cell.from_input.bias[place]).exp()
+    assert times.min() >= 1
+    assert times.max() <= 49
+    assert times.mean().item() == pytest.approx(25, abs=2)
+    assert not cell.from_output.bias[place].any()
+    for name in ("from_input", "from_output"):
+        assert torch.equal(getattr(plain, name).weight, getattr(cell, name).weight)
+        others = slice(500 * 2, None)
+        assert torch.equal(getattr(plain, name).bias[others], getattr(cell, name).bias[others])
+
+
+def test_a_unit_with_a_bias_of_log_t_keeps_what_it_holds_for_about_t_steps() -> None:
+    cell, held = GRUCell(1, 1), torch.ones(1)
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.zero_()
+        cell.remember(torch.tensor([20.0]).log())
+        for _ in range(20):
+            held = cell(torch.zeros(1), held)[1]
+    assert held.item() == pytest.approx((20 / 21) ** 20, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("cell", "horizon", "message"),
+    [("rnn", 9, "an rnn cell has no gates that could keep something"), ("gru", 1, "horizon must be an integer >= 2")],
+)
+def test_a_horizon_that_cannot_be_is_refused(cell: str, horizon: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RecurrentPolicy(Box(-1, 1, (2,)), Discrete(2), cell=cell, horizon=horizon)

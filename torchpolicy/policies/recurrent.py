@@ -26,6 +26,9 @@ class RecurrentPolicy(Policy):
         hidden: Number of units of each cell.
         layers: Number of cells.
         before: Number of units of each tanh layer before the cells.
+        horizon: Steps over which gru and lstm cells should remember before they have learned anything, at least 2. A
+            unit of theirs begins by keeping what it holds for between 1 and that many steps. None leaves it to the
+            initial weights of torch's cells, which forget within a few steps.
         seed: Seed of the initial weights, which have the distribution of ``nn.Linear``'s.
     """
 
@@ -37,6 +40,7 @@ class RecurrentPolicy(Policy):
         hidden: int | Sequence[int] = 32,
         layers: int = 1,
         before: int | Sequence[int] = (),
+        horizon: int | None = None,
         seed: int = 0,
     ) -> None:
         check_choice("cell", cell, CELLS)
@@ -50,9 +54,10 @@ class RecurrentPolicy(Policy):
         for inputs, units in pairwise([prod(shape), *before]):
             first += [seeded_linear(inputs, units, True, generator), nn.Tanh()]
         widths = [before[-1] if before else prod(shape), *[hidden] * layers]
-        cells = [CELLS[cell](inputs, units, generator) for inputs, units in pairwise(widths)]
+        cells = [CELLS[cell](inputs, units, generator, horizon) for inputs, units in pairwise(widths)]
         last = nn.Sequential(seeded_linear(hidden, outputs, True, generator))
         super().__init__(Recurrent(nn.Sequential(*first), cells, last), observation_space, action_space)
         if type(self) is RecurrentPolicy:
             options = {"cell": cell, "hidden": hidden, "layers": layers, "before": before}
+            options |= {} if horizon is None else {"horizon": horizon}
             self.settings = {"policy": "recurrent", "policy_args": options}

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from torchpolicy.base.checks import check_count
 from torchpolicy.policies.parts.layers import seeded_linear
 from torchpolicy.policies.parts.state import State, first_state
 
@@ -22,6 +23,7 @@ class Cell(nn.Module, ABC):
         features: N, the number of inputs.
         units: H, the number of units, which is that of outputs, too.
         generator: Source of the initial weights. None is one with seed 0.
+        horizon: Steps over which the cell should remember before it has learned anything, for cells with gates.
 
     Attributes:
         from_input: Linear layer from the input (…, N) to what `gates` numbers for each unit are made of.
@@ -31,16 +33,41 @@ class Cell(nn.Module, ABC):
 
     gates: ClassVar[int]
 
-    def __init__(self, features: int, units: int, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, features: int, units: int, generator: torch.Generator | None = None, horizon: int | None = None
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0) if generator is None else generator
         self.from_input = seeded_linear(features, self.gates * units, True, generator)
         self.from_output = seeded_linear(units, self.gates * units, True, generator)
+        if horizon is not None:
+            draws = torch.rand(units, generator=generator)
+            self.remember((1 + draws * (check_count("horizon", horizon, at_least=2) - 2)).log())
 
     @property
     def units(self) -> int:
         """H."""
         return self.from_output.in_features
+
+    def remember(self, biases: Tensor) -> None:
+        """Set the biases of the gates by which the units keep what they hold, as chrono initialisation does.
+
+        Tallec & Ollivier (2018), "Can recurrent neural networks warp time?" A unit with a bias of log t keeps what it
+        holds for about t steps.
+
+        Args:
+            biases: (H,), logarithms of numbers that are spread evenly between 1 and the horizon - 1.
+
+        Raises:
+            ValueError: If the cell has no such gates.
+        """
+        raise ValueError("an rnn cell has no gates that could keep something: horizon is for gru and lstm")
+
+    @torch.no_grad()
+    def set_gate(self, number: int, biases: Tensor) -> None:
+        """Give a gate, by its number among those of a unit, these biases (H,) and no others."""
+        place = slice(number * self.units, (number + 1) * self.units)
+        self.from_input.bias[place], self.from_output.bias[place] = biases, 0.0
 
     def initial_state(self) -> State:
         """Zeros (H,): the output before the first step."""
@@ -84,6 +111,9 @@ class GRUCell(Cell):
 
     gates = 3
 
+    def remember(self, biases: Tensor) -> None:
+        self.set_gate(1, biases)
+
     @staticmethod
     def advance(inputs: Tensor, outputs: Tensor, state: State) -> tuple[Tensor, State]:
         units = state.shape[-1]
@@ -102,6 +132,10 @@ class LSTMCell(Cell):
     """
 
     gates = 4
+
+    def remember(self, biases: Tensor) -> None:
+        self.set_gate(1, biases)
+        self.set_gate(0, -biases)  # what is kept longer is written more slowly
 
     def initial_state(self) -> State:
         """Zeros (H,), twice: the output before the first step, and the memory."""
