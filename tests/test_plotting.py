@@ -49,7 +49,7 @@ def test_a_picture_is_drawn(runs: Path, kind: str) -> None:
     command = [sys.executable, "-m", "torchpolicy", "plot", str(runs), "--out", f"curves.{kind}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"curves.{kind}"
-    assert done.stderr.startswith("CartPole-v1: mean return in training (rollout/ep_rew_mean), because ")
+    assert done.stderr.startswith("drawn for CartPole-v1: mean return in training (rollout/ep_rew_mean), because ")
     assert Path(f"curves.{kind}").stat().st_size > 5000
 
 
@@ -65,19 +65,19 @@ def test_the_metric_that_is_drawn_is_said_and_chosen(tmp_path: Path, capsys: pyt
         told = capsys.readouterr().err
         assert told.count("\n") == 1
         (label,) = [text for text in LABELLED if f"<!-- {text} -->" in picture]
-        assert told.startswith(f"CartPole-v1: {label}")
+        assert told.startswith(f"drawn for CartPole-v1: {label}")
         return told.strip()
 
-    assert drawn() == "CartPole-v1: held-out return (eval/mean_reward)"
+    assert drawn() == "drawn for CartPole-v1: held-out return (eval/mean_reward)"
     assert long.metrics[-1]["eval/closing"] == 1  # that is its second point
-    assert drawn(metric="search/signal") == "CartPole-v1: search/signal"
+    assert drawn(metric="search/signal") == "drawn for CartPole-v1: search/signal"
     short = tp.train("CartPole-v1", "cem", generations=3, **settings)  # type: ignore[arg-type]
     capsys.readouterr()
     assert drawn() == (
-        f"CartPole-v1: mean return in training (rollout/ep_rew_mean), because {short.run_dir} has 1 held-out "
+        f"drawn for CartPole-v1: mean return in training (rollout/ep_rew_mean), because {short.run_dir} has 1 held-out "
         "evaluation, and a curve needs two (choose another metric with --metric, or metric=)"
     )
-    assert drawn(metric="eval/mean_reward") == "CartPole-v1: held-out return (eval/mean_reward)"
+    assert drawn(metric="eval/mean_reward") == "drawn for CartPole-v1: held-out return (eval/mean_reward)"
     with pytest.raises(ValueError, match=r"has no metric 'search/signl'; did you mean 'search/signal'\?; it has"):
         short.plot(metric="search/signl")
 
