@@ -2,6 +2,7 @@ import csv
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,18 @@ def test_bars_are_the_test_scores_with_their_interval(runs: Path, monkeypatch: p
         low, high = row.interval or (row.iqm, row.iqm)
         assert width == row.iqm
         assert [width - ends[0][0], width + ends[1][0]] == pytest.approx([low, high])
+
+
+LONG = "std_scale=0.2576092235167773 learning_rate=0.19697762663924667 total_steps=1000000 population=0"
+
+
+def test_bars_have_room_for_long_names(tmp_path: Path, runs: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with warnings.catch_warnings():  # matplotlib warns where a name leaves no room for the bars
+        warnings.simplefilter("error")
+        found = sorted({row.label for row in tp.compare(runs).rows})
+        tp.plot_bars(runs, tmp_path / "bars.svg", labels=[f"{name} {LONG}" for name in found])
+    assert (tmp_path / "bars.svg").read_text().count("\ntotal_steps=1000000 population=0 (") == len(found)
 
 
 def test_bars_are_drawn_by_a_command_that_says_what_it_takes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
