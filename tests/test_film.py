@@ -182,7 +182,7 @@ def test_the_policy_is_shown_while_it_trains(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("display", "why"), [(":0", "the episode cannot be drawn: .*there is no screen"), ("", "there is no display here")]
+    ("display", "why"), [(":0", "the episode cannot be drawn: .*there is no screen"), ("", "there is no display")]
 )
 def test_a_run_without_a_screen_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], display: str, why: str
@@ -203,7 +203,7 @@ def test_play_says_that_there_is_no_display(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delenv(name, raising=False)
     env = gymnasium.make("CartPole-v1")
     policy = tp.LinearPolicy(env.observation_space, env.action_space)
-    with pytest.raises(ValueError, match="CartPole-v1 cannot be shown: there is no display here"):
+    with pytest.raises(ValueError, match="CartPole-v1 cannot be shown: there is no display"):
         tp.play(policy, "CartPole-v1")
 
 

@@ -199,7 +199,7 @@ def test_bars_have_room_for_long_names(tmp_path: Path, runs: Path) -> None:
         warnings.simplefilter("error")
         found = sorted({row.label for row in tp.compare(runs).rows})
         tp.plot_bars(runs, tmp_path / "bars.svg", labels=[f"{name} {LONG}" for name in found])
-    assert (tmp_path / "bars.svg").read_text().count("\ntotal_steps=1000000 population=0 (") == len(found)
+    assert (tmp_path / "bars.svg").read_text().count("<!-- total_steps=1000000 population=0 (") == len(found)
 
 
 def test_bars_are_drawn_by_a_command_that_says_what_it_takes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
