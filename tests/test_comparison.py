@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from quick import quick
 
 import torchpolicy as tp
 from torchpolicy.cli import main
+from torchpolicy.output.comparison import Comparison, Improvement, Row
 from torchpolicy.output.summary import iqm
 
 
@@ -89,3 +91,20 @@ def test_budgets_are_told_apart(tmp_path: Path) -> None:
     for generations in (1, 2):
         quick(generations=generations, run_dir=tmp_path / str(generations))
     assert sorted(row.label for row in tp.compare(tmp_path).rows) == ["cem generations=1", "cem generations=2"]
+
+
+def test_numbers_in_labels_are_short_unless_that_makes_them_the_same(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"generations": 1, "population": 4, "eval_episodes": 2, "target": None, "preset": False}
+    for rate in (0.123456789, 0.12345678, 0.5, 0.69816508566):
+        tp.train("CartPole-v1", "snes", learning_rate=rate, log_dir=tmp_path, **settings)
+    rates = sorted(row.label.rpartition("=")[2] for row in tp.compare(tmp_path).rows)
+    assert rates == ["0.12345678", "0.123456789", "0.5", "0.6982"]
+
+
+def test_of_many_pairs_those_with_the_best_are_printed() -> None:
+    rows = [Row("E", f"c{n}", np.arange(2), np.full(2, 9.0 - n), None, 1.0, 1.0) for n in range(7)]
+    pairs = [Improvement("E", a.label, b.label, 1.0, (1.0, 1.0)) for i, a in enumerate(rows) for b in rows[i + 1 :]]
+    text = str(Comparison(rows, pairs, []))
+    assert (text.count(" over "), text.count("c0 over ")) == (6, 6)
+    assert "of the best one only" in text
+    assert str(Comparison(rows[:6], [pair for pair in pairs if pair.other != "c6"], [])).count(" over ") == 15

@@ -11,6 +11,7 @@ from worlds import Guess
 
 import torchpolicy as tp
 from torchpolicy.cli import main
+from torchpolicy.cli.sweep import write_preset
 
 WORLDS = str(Path(__file__).parent)
 
@@ -142,6 +143,21 @@ def test_mistakes_in_a_file_are_named(
         Path(name).write_text(text)
     assert main(["train", "--config", name]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_preset_that_a_sweep_has_written_is_a_file_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    write_preset(Path("mine.toml"), "CartPole-v1", {"target": "none", "learning_rate": 0.5})
+    write_preset(Path("mine.toml"), "Acrobot-v1", {"population": 6})
+    write_preset(Path("mine.toml"), "CartPole-v1", {"target": "none", "learning_rate": 0.25, "episodes": 2})
+    words = ["train", "snes", "--config", "mine.toml", "--run-dir", "run"]
+    assert main([*words, "--env", "CartPole-v1", *QUICK, "--population", "8"]) == 0
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["episodes"], config["target"]) == (2, None)
+    assert config["hyperparameters"]["learning_rate"] == 0.25
+    assert config["hyperparameters"]["population"] == 8
+    for env in ([], ["--env", "Pendulum-v1"]):
+        assert main([*words, *env]) == 2
+        assert "mine.toml: has presets for CartPole-v1, Acrobot-v1: name one of them" in capsys.readouterr().err
 
 
 def test_another_algorithm_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

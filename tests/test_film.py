@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,7 @@ class Slow(tp.callbacks.Callback):
 def test_the_policy_is_shown_while_it_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[1])
     monkeypatch.setenv("SCREEN", str(tmp_path / "screen"))
+    monkeypatch.setenv("DISPLAY", ":0")
     window = Render("tests.test_film:OnScreen", every=2, seed=5)
     settings: dict[str, Any] = {"population": 4, "generations": 4, "max_episode_steps": 50, "eval_episodes": 2}
     tp.train(OnScreen, "cem", callbacks=[window, Slow(window)], run_dir=tmp_path / "run", **settings)
@@ -180,14 +182,30 @@ def test_the_policy_is_shown_while_it_trains(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "screen").read_text().split() == [str(episode)] * 2
 
 
-def test_a_run_without_a_screen_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("display", "why"), [(":0", "the episode cannot be drawn: .*there is no screen"), ("", "there is no display")]
+)
+def test_a_run_without_a_screen_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], display: str, why: str
+) -> None:
     monkeypatch.chdir(Path(__file__).parents[1])
+    for name in ("WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", display)
     window = Render("tests.test_film:OnScreen", every=1)
     settings: dict[str, Any] = {"population": 4, "generations": 3, "max_episode_steps": 50, "eval_episodes": 2}
-    with pytest.warns(UserWarning, match="no windows with episodes: .*there is no screen") as said:
-        result = tp.train(OnScreen, "cem", callbacks=[window, Slow(window)], run_dir=tmp_path / "run", **settings)
+    result = tp.train(OnScreen, "cem", callbacks=[window, Slow(window)], run_dir=tmp_path / "run", **settings)
     assert len(result.metrics) == 3
-    assert len(said) == 1
+    assert len(re.findall(f"no windows with episodes: {why}", capsys.readouterr().err)) == 1
+
+
+def test_play_says_that_there_is_no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    env = gymnasium.make("CartPole-v1")
+    policy = tp.LinearPolicy(env.observation_space, env.action_space)
+    with pytest.raises(ValueError, match="CartPole-v1 cannot be shown: there is no display"):
+        tp.play(policy, "CartPole-v1")
 
 
 def test_windows_are_for_one_run() -> None:

@@ -27,11 +27,11 @@ def test_a_result_and_its_evaluation_are_shown_in_a_few_lines() -> None:
     shown = repr(result)
     assert str(result) == shown
     assert len(shown) < 500
-    steps = f"{result.metrics[-1]['rollout/env_steps']:,.0f}"
+    steps, seconds = (result.metrics[-1][key] for key in ("rollout/env_steps", "time/elapsed"))
     assert shown.splitlines() == [
         "Result of cem in CartPole-v1",
         f"  test     {result.evaluation}",
-        f"  trained  40 generations, {steps} environment steps",
+        f"  trained  40 generations, {steps:,.0f} env steps, {seconds:,.1f} s",
         f"  run_dir  {result.run_dir}",
     ]
     assert repr(result.evaluation) == f"Evaluation: {result.evaluation}"

@@ -2,6 +2,7 @@ import csv
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_a_picture_is_drawn(runs: Path, kind: str) -> None:
     command = [sys.executable, "-m", "torchpolicy", "plot", str(runs), "--out", f"curves.{kind}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"curves.{kind}"
-    assert done.stderr.startswith("CartPole-v1: mean return in training (rollout/ep_rew_mean), because ")
+    assert done.stderr.startswith("drawn for CartPole-v1: mean return in training (rollout/ep_rew_mean), because ")
     assert Path(f"curves.{kind}").stat().st_size > 5000
 
 
@@ -65,19 +66,19 @@ def test_the_metric_that_is_drawn_is_said_and_chosen(tmp_path: Path, capsys: pyt
         told = capsys.readouterr().err
         assert told.count("\n") == 1
         (label,) = [text for text in LABELLED if f"<!-- {text} -->" in picture]
-        assert told.startswith(f"CartPole-v1: {label}")
+        assert told.startswith(f"drawn for CartPole-v1: {label}")
         return told.strip()
 
-    assert drawn() == "CartPole-v1: held-out return (eval/mean_reward)"
+    assert drawn() == "drawn for CartPole-v1: held-out return (eval/mean_reward)"
     assert long.metrics[-1]["eval/closing"] == 1  # that is its second point
-    assert drawn(metric="search/signal") == "CartPole-v1: search/signal"
+    assert drawn(metric="search/signal") == "drawn for CartPole-v1: search/signal"
     short = tp.train("CartPole-v1", "cem", generations=3, **settings)  # type: ignore[arg-type]
     capsys.readouterr()
     assert drawn() == (
-        f"CartPole-v1: mean return in training (rollout/ep_rew_mean), because {short.run_dir} has 1 held-out "
+        f"drawn for CartPole-v1: mean return in training (rollout/ep_rew_mean), because {short.run_dir} has 1 held-out "
         "evaluation, and a curve needs two (choose another metric with --metric, or metric=)"
     )
-    assert drawn(metric="eval/mean_reward") == "CartPole-v1: held-out return (eval/mean_reward)"
+    assert drawn(metric="eval/mean_reward") == "drawn for CartPole-v1: held-out return (eval/mean_reward)"
     with pytest.raises(ValueError, match=r"has no metric 'search/signl'; did you mean 'search/signal'\?; it has"):
         short.plot(metric="search/signl")
 
@@ -187,6 +188,18 @@ def test_bars_are_the_test_scores_with_their_interval(runs: Path, monkeypatch: p
         low, high = row.interval or (row.iqm, row.iqm)
         assert width == row.iqm
         assert [width - ends[0][0], width + ends[1][0]] == pytest.approx([low, high])
+
+
+LONG = "std_scale=0.2576092235167773 learning_rate=0.19697762663924667 total_steps=1000000 population=0"
+
+
+def test_bars_have_room_for_long_names(tmp_path: Path, runs: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with warnings.catch_warnings():  # matplotlib warns where a name leaves no room for the bars
+        warnings.simplefilter("error")
+        found = sorted({row.label for row in tp.compare(runs).rows})
+        tp.plot_bars(runs, tmp_path / "bars.svg", labels=[f"{name} {LONG}" for name in found])
+    assert (tmp_path / "bars.svg").read_text().count("<!-- total_steps=1000000 population=0 (") == len(found)
 
 
 def test_bars_are_drawn_by_a_command_that_says_what_it_takes(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ SAMPLE = "the founding sample, scikit-learn"
 COMMON = {"policy_args": {"hidden": (20, 20), "activation": "tanh"}, "episodes": 100, "percentile": 70, "preset": False}
 WAYS: Mapping[str, Mapping[str, Any]] = {
     **{title: {**COMMON, **settings} for title, settings in VARIANTS.items()},
-    "64 episodes, percentile 80, three passes, learning rate 0.02": {  # fewer steps of the optimiser
+    "64 episodes, percentile 80, three passes, learning rate 0.02": {  # fewer steps of the optimizer
         **COMMON,
         **{"episodes": 64, "percentile": 80, "epochs": 3, "learning_rate": 0.02},
     },

@@ -1,7 +1,7 @@
 """Time and memory for asking and telling a million weights with noise of rank 1 and 256 candidates; one thread.
 
 The network is 17-980-980-6. Memory is the peak of a new process minus its memory after a first generation, when the
-search and its optimiser have their vectors, in units of a dense population's P D 4 bytes. The script also measures the
+search and its optimizer have their vectors, in units of a dense population's P D 4 bytes. The script also measures the
 peak of a whole run with ten million weights: three generations of NES on CartPole-v1.
 
 python experiments/benchmarks/low_rank.py
@@ -56,7 +56,7 @@ def peak(name: str) -> float:
     """Memory that three generations take beyond the search itself, in this process, in units of a dense population."""
     search = make(name)
     scores = torch.randn(POPULATION)
-    search.tell(search.ask(), scores)  # its optimiser has its vectors now
+    search.tell(search.ask(), scores)  # its optimizer has its vectors now
     before = memory("VmRSS")
     for _ in range(3):
         search.tell(search.ask(), scores)

@@ -3,16 +3,20 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import torchpolicy as tp
 from torchpolicy.base.discovery import entry, names
 from torchpolicy.output.writers.base import Writer
+from torchpolicy.output.writers.console import in_short
 from torchpolicy.output.writers.tensorboard import thinned
 
 ROWS = [
@@ -55,7 +59,7 @@ def test_tensorboard_shows_scalars_over_environment_steps(tmp_path: Path) -> Non
 
 
 def test_tensorboard_says_why_a_run_ended_and_what_was_noted(tmp_path: Path) -> None:
-    settings = {"target": 20.0, "policy_args": {"hidden": (8,)}, "preset": False, "run_dir": tmp_path}
+    settings = {"target": 20.0, "policy": "mlp", "policy_args": {"hidden": (8,)}, "preset": False, "run_dir": tmp_path}
     result = tp.train("CartPole-v1", "cem", generations=60, **settings)
     board = EventAccumulator(str(tmp_path), {"tensors": 0}).Reload()
     (text,) = board.Tensors("end/text_summary")
@@ -82,7 +86,7 @@ def test_tensorboard_says_why_a_run_ended_and_what_was_noted(tmp_path: Path) -> 
 
 def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Path) -> None:
     result = tp.train("CartPole-v1", "cem", generations=3, target=None, eval_episodes=5, eval_every=2, run_dir=tmp_path)
-    tp.resume(result.run_dir, generations=5)
+    again = tp.resume(result.run_dir, generations=5)
     board = EventAccumulator(str(tmp_path), {"histograms": 0, "tensors": 0}).Reload()
     assert [event.value for event in board.Scalars("generation")] == [1, 2, 3, 4, 5]
     assert len(board.Histograms("rollout/returns")) == 4  # in the first and last generation of each session
@@ -106,9 +110,35 @@ def test_tensorboard_shows_what_was_run_and_how_numbers_are_spread(tmp_path: Pat
     assert {"_hparams_/experiment", "_hparams_/session_start_info"} < board.summary_metadata.keys()
     content = board.summary_metadata["_hparams_/experiment"].plugin_data.content
     experiment = HParamsPluginData.FromString(content).experiment
-    assert [each.name.tag for each in experiment.metric_infos][:2] == ["test/mean_reward", "time/elapsed"]
+    columns = [each.name.tag for each in experiment.metric_infos]
+    assert columns[:3] == ["test/mean_reward", "time/elapsed", "end/target_reached"]
+    assert {"search/std_mean", "search/learning_rate"} < set(columns)
+    assert board.Scalars("end/target_reached")[0].value == 0.0
+    assert [event.value for event in board.Scalars("rollout/env_steps")] == [
+        row["rollout/env_steps"] for row in (result.metrics[-1], again.metrics[-1])
+    ]
     assert board.Scalars("test/mean_reward")[0].value == pytest.approx(result.evaluation.mean)
     assert board.Scalars("test/mean_reward")[-1].step == board.Scalars("generation")[-1].step
+
+
+def test_a_generation_takes_less_than_a_kilobyte_of_tensorboard(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "policy": "mlp",
+        "policy_args": {"hidden": (64, 64)},
+        "normalize_observations": True,
+        "episodes": "auto",
+    }
+    tp.train("CartPole-v1", "snes", generations=12, eval_every=4, target=None, run_dir=tmp_path, **settings)
+    (file,) = tmp_path.glob("events.out.*")
+    events = [(len(raw), Event.FromString(raw).summary.value) for raw in RawEventFileLoader(str(file)).Load()]
+    sizes = [size + 16 for size, values in events if any(value.tag == "generation" for value in values)]
+    assert len(sizes) == 12
+    assert sum(sizes) / 12 < 960
+
+
+def test_numbers_of_a_line_are_short() -> None:
+    counts = (0, 950, 9_500, 95_020, 1_946_466, 12_000_000, 94e6, 2.5e9)
+    assert [in_short(count) for count in counts] == ["0", "950", "9,500", "95.0k", "1.95M", "12.0M", "94.0M", "2.50G"]
 
 
 def test_histograms_are_few_of_many_numbers_and_all_of_few() -> None:

@@ -1,4 +1,4 @@
-"""Default learning rates belong to the optimiser: none starts with leaps, or stands still."""
+"""Default learning rates belong to the optimizer: none starts with leaps, or stands still."""
 
 import json
 from functools import partial
@@ -59,7 +59,7 @@ def test_a_first_step_is_as_fair_a_share_of_the_noise_in_each_layer(kind: Any, o
         assert 0.02 <= float(search.center[part].norm() / search.initial_std[part].norm()) <= 0.3
 
 
-def test_an_optimiser_that_chooses_its_own_steps_needs_a_learning_rate() -> None:
+def test_an_optimizer_that_chooses_its_own_steps_needs_a_learning_rate() -> None:
     with pytest.raises(ValueError, match="learning_rate is needed: 'adafactor' has no default here"):
         NES(torch.zeros(3), optimizer="adafactor")
 

@@ -1,4 +1,4 @@
-"""Somebody else's optimisers, by their three habits."""
+"""Somebody else's optimizers, by their three habits."""
 
 from typing import Any
 
@@ -157,7 +157,7 @@ def test_one_with_a_state_is_saved() -> None:
     np.testing.assert_array_equal(again.optimizer.mean, search.optimizer.mean)
 
 
-def test_what_is_no_optimiser_is_refused() -> None:
+def test_what_is_no_optimizer_is_refused() -> None:
     with pytest.raises(ValueError, match="ask and tell"):
         tp.Ask(object())
 

@@ -1,4 +1,4 @@
-"""ClipUp, and going up with it or any other optimiser."""
+"""ClipUp, and going up with it or any other optimizer."""
 
 from copy import deepcopy
 from functools import partial
@@ -126,7 +126,7 @@ def test_state_dict_of_clipup_continues_exactly() -> None:
 
 
 @usable
-def test_ascent_goes_up_by_every_optimiser(name: str) -> None:
+def test_ascent_goes_up_by_every_optimizer(name: str) -> None:
     gradient = torch.tensor([1.0, -2.0, 0.5])
     ascent, x = Ascent(name.upper(), gradient, 0.1), torch.zeros(3)
     for _ in range(5):
@@ -167,7 +167,7 @@ def test_what_cannot_go_up_a_gradient_is_refused(optimizer: Any) -> None:
         NES(torch.zeros(2), optimizer=optimizer)
 
 
-def test_a_callable_makes_the_optimiser() -> None:
+def test_a_callable_makes_the_optimizer() -> None:
     start = torch.zeros(3, dtype=torch.float64)
     search = NES(
         start,
@@ -191,7 +191,7 @@ def test_a_callable_makes_the_optimiser() -> None:
 @pytest.mark.parametrize("algorithm", [NES, PGPE])
 @pytest.mark.parametrize("before", [0, 3])
 @pytest.mark.parametrize("moved", [0, 2])
-def test_a_search_continues_exactly_with_its_optimiser(algorithm: type[Any], before: int, moved: int) -> None:
+def test_a_search_continues_exactly_with_its_optimizer(algorithm: type[Any], before: int, moved: int) -> None:
     def run(search: Search, generations: int) -> Tensor:
         for _ in range(generations):
             x = search.ask()
@@ -217,7 +217,7 @@ def test_a_search_continues_exactly_with_its_optimiser(algorithm: type[Any], bef
         (torch.tensor([0.0, torch.inf, 0.0, 0.0]), "optimizer's exp_avg should be finite"),
     ],
 )
-def test_a_damaged_state_of_the_optimiser_is_refused_whole(damage: Tensor, message: str) -> None:
+def test_a_damaged_state_of_the_optimizer_is_refused_whole(damage: Tensor, message: str) -> None:
     search = NES(torch.ones(4), population=8)
     x = search.ask()
     search.tell(x, x.sum(1))

@@ -79,7 +79,7 @@ def test_equal_scores_are_standardized_to_zero() -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "scalar", "none", "other"])
-def test_a_damaged_state_of_the_optimiser_is_refused(damage: str) -> None:
+def test_a_damaged_state_of_the_optimizer_is_refused(damage: str) -> None:
     search = NES(torch.zeros(3))
     x = search.ask()
     search.tell(x, x.sum(1))

@@ -161,6 +161,7 @@ def print_result(result: Result, policy: str | None = None) -> None:
         return
     code = result._code if policy is None else {**result._code, "policy": policy}
     print(f"run    {result.run_dir}")
+    print(f"took   {result.effort}")
     print(f"test   {result.evaluation}")
     print(f"next   {to_evaluate(result.run_dir, code)}")
     print(f"       tensorboard --logdir {shlex.quote(str(result.run_dir))}", flush=True)

@@ -21,7 +21,7 @@ EXTRAS = {  # a module, what it is for, and the extra that installs it
     "Box2D": ("LunarLander, BipedalWalker", "box2d"),
     "mujoco": ("HalfCheetah, Ant, …", "mujoco"),
     "optuna": ("torchpolicy sweep", "sweep"),
-    "matplotlib": ("torchpolicy plot", "plots"),
+    "matplotlib": ("torchpolicy plot and landscape", "plots"),
     "imageio_ffmpeg": ("torchpolicy record to .mp4", "video"),
 }
 

@@ -18,6 +18,9 @@ FAMILIES = {  # for each module of Gymnasium: the heading, the module that it ne
     "mujoco": ("MuJoCo", "mujoco", "mujoco"),
 }
 
+LEGEND = """threshold: return at which it counts as solved    limit: steps in an episode
+native: stepped by this package, many at once, with Gymnasium's returns    presets: algorithms with tuned settings"""
+
 OTHERS = "from other packages"
 
 
@@ -43,6 +46,7 @@ def run(arguments: list[str]) -> None:
         print(f"\n{heading}")
         for spec in specs:
             print(f"  {_describe(spec)}".rstrip())
+    print(f"\n{LEGEND}")
 
 
 def _families() -> dict[str, list[EnvSpec]]:

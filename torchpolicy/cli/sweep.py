@@ -62,7 +62,8 @@ class SweepOptions:
     jobs: int | None = None
     """Number of runs at a time. If not set, it is the number of cores."""
     write_preset: Path | None = None
-    """File to which the best settings are added as a preset, a table in TOML."""
+    """File to which the best settings are added as a preset, a table in TOML, which torchpolicy train takes with
+    --config."""
 
 
 def run(arguments: list[str]) -> None:
@@ -85,7 +86,8 @@ def run(arguments: list[str]) -> None:
     if options.write_preset is not None:
         kept = {name: value for name, value in given.items() if name in PRESETTABLE}
         write_preset(options.write_preset, given["env"], {"target": "none"} | kept | found.best)
-        print(f"preset {options.write_preset}")
+        own = shlex.quote(str(options.write_preset))
+        print(f"preset {own}: torchpolicy train {options.algorithm} --env {given['env']} --config {own}")
 
 
 def _print(found: Sweep, algorithm: str, given: dict[str, Any]) -> None:

@@ -49,8 +49,8 @@ OF_POLICY = (
 OWN: dict[str, tuple[Any, str]] = {
     "config": (
         Path | None,
-        "File of settings: a TOML file, or a run's config.json, to train as that run did. An option that is given "
-        "replaces the value in the file.",
+        "File of settings: a TOML file, a run's config.json, to train as that run did, or what torchpolicy sweep "
+        "--write-preset has written. An option that is given replaces the value in the file.",
     ),
     "hidden": (
         Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")],

@@ -30,10 +30,10 @@ class Learner(ABC):
 
     Args:
         policy: The policy that is improved, in place.
-        vector: The weights that the optimiser moves.
-        optimizer: Any class of ``torch.optim`` by its name, or a callable from (parameters, lr=) to an optimiser.
-        optimizer_args: Further arguments of the optimiser.
-        learning_rate: The optimiser's learning rate.
+        vector: The weights that the optimizer moves.
+        optimizer: Any class of ``torch.optim`` by its name, or a callable from (parameters, lr=) to an optimizer.
+        optimizer_args: Further arguments of the optimizer.
+        learning_rate: The optimizer's learning rate.
         bptt_steps: Steps through which gradients flow back where the policy remembers; None for all of an episode.
         starts: Number of different starts in a generation, each of them played equally often with other action noise;
             None for a start of its own for every episode.
@@ -139,7 +139,7 @@ class Learner(ABC):
 
         Returns:
             Tensors and plain values: ``generation``, ``generator`` (the state of the random stream) and ``ascent``
-            (the state of the optimiser). A subclass adds keys of its own.
+            (the state of the optimizer). A subclass adds keys of its own.
         """
         return {
             "generation": self.generation,
@@ -166,11 +166,11 @@ class Learner(ABC):
         """Improve the policy by one episode or more; None if nothing could be learned from them."""
 
     def _climb(self, lesson: Lesson, entropy_weight: float = 0.0, clip: float = inf) -> tuple[float, float]:
-        """Take one step of the optimiser up sum_m w_m log pi(c_m | o_m) + entropy_weight * (sum of the entropies).
+        """Take one step of the optimizer up sum_m w_m log pi(c_m | o_m) + entropy_weight * (sum of the entropies).
 
         If the lesson knows the probabilities from before, r_m = pi(c_m | o_m) / before takes the logarithm's place, and
         a step counts for nothing once r_m is further from 1 than `clip` in the direction of its weight. A step of the
-        optimiser that is not finite is not taken.
+        optimizer that is not finite is not taken.
 
         Args:
             lesson: M steps with their weights w_m.

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
 from torchpolicy.output.comparison import compare
 from torchpolicy.output.plots import matplotlib
 
-WIDE, HIGH = 6.0, 0.45
-"""Inches of one environment's panel, and of one bar."""
+WIDE, HIGH, LINE = 6.0, 0.45, 0.22
+"""Inches of one environment's panel, of one bar, and of a line of its name."""
+
+LETTERS = 32
+"""Letters of a configuration's name in one line."""
 
 
 def plot_bars(
@@ -42,11 +46,14 @@ def plot_bars(
     known = sorted({row.label for row in rows})
     if labels and len(labels) != len(known):
         raise ValueError(f"labels must name {len(known)} configurations, {', '.join(known)}, got {len(labels)}")
-    names = dict(zip(known, labels or known, strict=True))
+    names = {label: fill(name, LETTERS) for label, name in zip(known, labels or known, strict=True)}
+    lines = 1 + max(name.count("\n") for name in names.values())
     envs = sorted({row.env for row in rows})
     counts = [sum(row.env == env for row in rows) for env in envs]
     with mpl.rc_context({"axes.spines.top": False, "axes.spines.right": False}):
-        figure = figure_of(figsize=(WIDE, sum(1.2 + HIGH * count for count in counts)), layout="constrained")
+        figure = figure_of(
+            figsize=(WIDE, sum(1.2 + max(HIGH, LINE * lines) * count for count in counts)), layout="constrained"
+        )
         panels = figure.subplots(len(envs), 1, squeeze=False, height_ratios=[2 + count for count in counts])[:, 0]
         if title is not None:
             figure.suptitle(title)

@@ -68,16 +68,27 @@ def find_runs(places: str | Path | Iterable[str | Path]) -> list[Run]:
 def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Runs of one environment that differ in nothing except the seed, grouped under a label.
 
-    The label is the algorithm, followed by the settings in which its groups differ.
+    The label is the algorithm, followed by the settings in which its groups differ. Numbers have four digits, unless
+    that would make two of them the same.
     """
     settings = [_settings(run.config) for run in runs]
     groups: dict[str, list[Run]] = {}
     for run, own in zip(runs, settings, strict=True):
         alike = [other for other in settings if other["algorithm"] == own["algorithm"]]
         differing = [name for name in own if any(other.get(name) != own[name] for other in alike)]
-        label = " ".join([own["algorithm"], *(f"{name}={own[name]}" for name in differing)])
+        words = [f"{name}={_short(own[name], [other.get(name) for other in alike])}" for name in differing]
+        label = " ".join([own["algorithm"], *words])
         groups.setdefault(label, []).append(run)
     return dict(sorted(groups.items()))
+
+
+def _short(value: Any, others: Sequence[Any]) -> str:
+    """A value in a label: a number with four digits, if these tell it from the other values."""
+    if not isinstance(value, float):
+        return str(value)
+    text = f"{value:.4g}"
+    alike = any(isinstance(other, float) and other != value and f"{other:.4g}" == text for other in others)
+    return str(value) if alike or float(text) == value else text
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

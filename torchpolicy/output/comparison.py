@@ -17,6 +17,9 @@ from torchpolicy.output.writers.jsonl import STEPS
 HEADS = ("", "seeds", "IQM", "95 % interval", "worst seed", "reach", "env steps", "seconds")
 """Heads of the table's columns; the threshold follows "reach"."""
 
+MOST_PAIRS = 15
+"""If there are more pairs of configurations in an environment, only those with the best one are printed."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -122,17 +125,20 @@ class Comparison:
         heads = [f"reach {threshold:g}" if head == "reach" and threshold is not None else head for head in HEADS]
         digits = 3 if max(float(abs(row.scores).max()) for row in rows) < 10 else 1
         lines = [env, *_aligned([heads, *(row.cells(digits) for row in rows)])]
+        found = [pair for pair in self.improvements if pair.env == env]
+        few = len(found) <= MOST_PAIRS
         pairs = [
             [
                 f"{pair.better} over {pair.other}",
                 f"{pair.probability:.2f}",
                 "{:.2f} to {:.2f}".format(*pair.interval),
             ]
-            for pair in self.improvements
-            if pair.env == env
+            for pair in found
+            if few or pair.better == found[0].better
         ]
         if pairs:
-            lines += ["", *_aligned([["probability of improvement", "", "95 % interval"], *pairs])]
+            head = "probability of improvement" + ("" if few else ", of the best one only")
+            lines += ["", *_aligned([[head, "", "95 % interval"], *pairs])]
         return "\n".join(lines)
 
 

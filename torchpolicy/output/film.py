@@ -24,7 +24,7 @@ from torchpolicy.base.seeding import Stream, episode_seeds
 from torchpolicy.base.user_code import blaming, no_exit
 from torchpolicy.envs.base import RUNAWAY_STEPS
 from torchpolicy.envs.gym_slots import close_quietly
-from torchpolicy.output.replay import make, show
+from torchpolicy.output.replay import NO_DISPLAY, has_display, is_own, make, show
 from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 
@@ -152,6 +152,8 @@ def play(
     Raises:
         ValueError: If the environment cannot be shown.
     """
+    if not (has_display() or is_own(env)):  # one of your own may show itself in other ways
+        raise ValueError(f"{env} cannot be shown: {NO_DISPLAY}")
     take = shoot(policy, env, env_args, max_episode_steps, seed)
     with blaming(f"{env} cannot be shown"):
         show(vars(take))

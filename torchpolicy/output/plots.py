@@ -82,7 +82,7 @@ def plot(
         for env, row in zip(envs, panels, strict=True):
             groups = groups_of[env]
             score, why = _chosen([run for group in groups.values() for run in group], metric)
-            print(f"{env}: {_label(score)}{why}", file=sys.stderr)
+            print(f"drawn for {env}: {_label(score)}{why}", file=sys.stderr)
             for panel, (axis, words) in zip(row, map(AXES.__getitem__, axes), strict=True):
                 for number, (label, group) in enumerate(groups.items()):
                     seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""

@@ -32,11 +32,26 @@ CAMERA = frozenset({"camera_id", "camera_name", "default_camera_config"})
 """Arguments of Gymnasium's MuJoCo environments that say how to look at them."""
 
 
+NO_DISPLAY = "there is no display (DISPLAY and WAYLAND_DISPLAY are not set); torchpolicy record draws into a file"
+"""Why nothing can be shown where no window can be opened."""
+
+
+def has_display() -> bool:
+    """Whether a window can be opened, as far as the environment variables tell."""
+    return sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")))
+
+
+def is_own(env: str) -> bool:
+    """Whether an environment is code of the user's own, ``pkg.mod:callable``, instead of a Gymnasium id."""
+    _, _, name = env.partition(":")
+    return bool(name) and not name.rpartition("-v")[2].isdigit()
+
+
 def make(env: str, env_args: Mapping[str, Any], limit: int | None, mode: str | None) -> gymnasium.Env[Any, Any]:
     """The environment, made with the render mode `mode`. None makes it without one."""
     module, _, name = env.partition(":")
     args = dict(env_args) | ({} if mode is None else {"render_mode": mode})
-    if name and not name.rpartition("-v")[2].isdigit():
+    if is_own(env):
         sys.path.append(str(Path.cwd()))
         made = getattr(importlib.import_module(module), name)(**args)
         return made if limit is None else gymnasium.wrappers.TimeLimit(made, limit)

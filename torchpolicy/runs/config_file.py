@@ -34,7 +34,8 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
 
     A TOML has them by their names, with the algorithm's own in a table ``[hyperparameters]``. From the
     ``config.json`` of a run come all its settings, so that training gives the same bits again, but not the weights that
-    the run was given. Names of code are taken from neither: they are given beside the file.
+    the run was given. From a file of presets, as ``torchpolicy sweep --write-preset`` writes it, comes the last one for
+    `env`, which is given beside the file, as is the algorithm. Names of code are taken from none of them.
 
     Args:
         path: The file.
@@ -53,6 +54,8 @@ def read_settings(path: str | Path, **given: Any) -> dict[str, Any]:
         raise ValueError(f"{path}: {', '.join(odd)} is no hyperparameter: it stands above the tables")
     if path.suffix == ".json":
         settings = _of_run(path, table, given)
+    elif _holds_presets(table):
+        settings = _of_preset(path, table, given)
     else:
         table = {OLD_NAMES.get(name, name): value for name, value in table.items()}
         _check(path, table, KNOWN)
@@ -117,6 +120,21 @@ def _of_run(path: Path, config: dict[str, Any], given: dict[str, Any]) -> dict[s
     if "env" in given and name_of(given["env"]) != config["env"]:
         settings = {name: value for name, value in settings.items() if name not in OF_THE_ENVIRONMENT}
     return settings
+
+
+def _holds_presets(table: dict[str, Any]) -> bool:
+    """True for arrays of tables, which no setting is."""
+    arrays = [isinstance(value, list) and all(isinstance(each, dict) for each in value) for value in table.values()]
+    return bool(arrays) and all(arrays)
+
+
+def _of_preset(path: Path, table: dict[str, list[dict[str, Any]]], given: dict[str, Any]) -> dict[str, Any]:
+    """The last preset for the environment that is given."""
+    env = given.get("env")
+    found = table.get(env) if isinstance(env, str) else None
+    if not found:
+        raise ValueError(f"{path}: has presets for {', '.join(table)}: name one of them with --env, got {env}")
+    return dict(found[-1])
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -121,6 +121,6 @@ def _draw(drawing: tuple[Any, Any, Any], scores: Array, reach: float, title: str
     panel.set_title(title, loc="left", fontsize=10)
     panel.set_xlabel("second direction, in lengths of the first noise")
     panel.set_ylabel("first direction")
-    panel.legend(frameon=False, fontsize=8, labelcolor="white", loc="upper right")
+    panel.legend(fontsize=8, loc="upper right")
     figure.colorbar(image, label="mean return")
     figure.savefig(path, dpi=150)

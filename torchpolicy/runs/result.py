@@ -37,12 +37,22 @@ class Result:
     _code: Mapping[str, object]
 
     def __repr__(self) -> str:
-        steps = f", {self.metrics[-1]['rollout/env_steps']:,.0f} environment steps" if self.metrics else ""
         return (
             f"Result of {self.algorithm} in {name_of(self.environment['env'])}\n"
             f"  test     {self.evaluation}\n"
-            f"  trained  {len(self.metrics):,} generations{steps}\n"
+            f"  trained  {self.effort}\n"
             f"  run_dir  {self.run_dir}"
+        )
+
+    @property
+    def effort(self) -> str:
+        """The generations, environment steps and seconds of training, in words."""
+        if not self.metrics:
+            return "not at all"
+        last = self.metrics[-1]
+        return (
+            f"{len(self.metrics):,} generations, {last['rollout/env_steps']:,.0f} env steps, "
+            f"{last['time/elapsed']:,.1f} s"
         )
 
     def evaluate(self, episodes: int = 100, seed: int = 1, *, sampled: bool = False) -> Evaluation:

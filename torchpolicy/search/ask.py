@@ -1,4 +1,4 @@
-"""Somebody else's optimiser as a search."""
+"""Somebody else's optimizer as a search."""
 
 import inspect
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torchpolicy.vectors.dense import as_population
 from torchpolicy.vectors.population import Candidates
 
 SIZES = ("popsize", "population_size")
-"""Attributes by which optimisers call the number of their candidates."""
+"""Attributes by which optimizers call the number of their candidates."""
 
 
 class Ask(Search):
@@ -36,21 +36,21 @@ class Ask(Search):
     ``tell(object, value)`` takes one at a time, as in Nevergrad. Values are to be minimised, unless
     `minimizes` is False.
 
-    The center is the optimiser's ``mean``, or its ``recommend().value``; otherwise it is the mean of the better half of
-    the last candidates. An optimiser without a ``state_dict`` and a ``load_state_dict`` cannot be saved, so a run with
-    it cannot be resumed. It is the same for any number of processes if the optimiser has its own seed and can be
+    The center is the optimizer's ``mean``, or its ``recommend().value``; otherwise it is the mean of the better half of
+    the last candidates. An optimizer without a ``state_dict`` and a ``load_state_dict`` cannot be saved, so a run with
+    it cannot be resumed. It is the same for any number of processes if the optimizer has its own seed and can be
     pickled. A candidate that failed is told as the worst of its generation; if all failed, all are told as equal.
 
     Args:
         optimizer: The object.
-        center: (D,), where it starts. If not set, it is the optimiser's mean.
-        population: P, the number of candidates in a generation. If not set, it is the optimiser's own number, or 4 +
+        center: (D,), where it starts. If not set, it is the optimizer's mean.
+        population: P, the number of candidates in a generation. If not set, it is the optimizer's own number, or 4 +
             floor(3 ln D).
-        minimizes: Whether the optimiser minimises what it is told.
+        minimizes: Whether the optimizer minimises what it is told.
         maximize: Whether higher scores are better.
 
     Attributes:
-        resumable: Whether the optimiser can be saved.
+        resumable: Whether the optimizer can be saved.
 
     Raises:
         ValueError: If the object has no ask and tell, or no center is known.
@@ -83,7 +83,7 @@ class Ask(Search):
             except TypeError as error:
                 raise ValueError(f"the state_dict of {type(optimizer).__name__} cannot be saved: {error}") from error
         self._fixed = population is not None
-        self._asked: Sequence[Any] = ()  # what the optimiser returned, as it was
+        self._asked: Sequence[Any] = ()  # what the optimizer returned, as it was
         self._told = True
 
     def _sample(self) -> Candidates:
@@ -148,7 +148,7 @@ def _is_vector(answer: Any) -> bool:
 
 
 def _mean_of(optimizer: Any) -> Array | None:
-    """The point that an optimiser recommends, (D,); None if nobody knows it."""
+    """The point that an optimizer recommends, (D,); None if nobody knows it."""
     for name in ("mean", "_mean"):
         found = getattr(optimizer, name, None)
         if found is not None and not callable(found) and np.ndim(found) == 1:

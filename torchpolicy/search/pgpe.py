@@ -160,7 +160,7 @@ class PGPE(GaussianSearch):
 
     @property
     def _proportions(self) -> Tensor:
-        """r, (D,); the number 1, (), if the optimiser keeps the gradient's proportions itself."""
+        """r, (D,); the number 1, (), if the optimizer keeps the gradient's proportions itself."""
         if is_clipup(self.optimizer):
             return self.initial_std.new_ones(())
         return self.initial_std / self.initial_std.mean()

@@ -1,7 +1,6 @@
 """Callbacks: the user's own code that is called while a run trains, and that may end the run."""
 
 import time
-import warnings
 from collections.abc import Mapping
 from math import inf, isfinite
 from pathlib import Path
@@ -12,6 +11,8 @@ from torchpolicy.base.checks import MOST_EPISODES, check_count, check_range, che
 from torchpolicy.base.seeding import Stream
 from torchpolicy.envs.make import EnvFactory, make_environment
 from torchpolicy.output.film import open_window, why_no_window
+from torchpolicy.output.replay import NO_DISPLAY, has_display
+from torchpolicy.output.report import Report
 from torchpolicy.output.saved_policy import save_policy
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation, evaluate_vector
@@ -32,6 +33,7 @@ class Run(Protocol):
             :class:`torchpolicy.callbacks.Generation`. None before the first of a session. The candidates are there in
             `on_evaluation` and `on_generation_end` only; ``.dense().clone()`` keeps them.
         run_dir: The run's folder; None if it has none.
+        report: Where the run's messages go: ``report.note(text)`` shows a line in the terminal and in TensorBoard.
     """
 
     policy: Policy
@@ -40,6 +42,7 @@ class Run(Protocol):
     metrics: list[dict[str, float]]
     latest: Generation | None
     run_dir: Path | None
+    report: Report
 
 
 class Callback:
@@ -200,7 +203,7 @@ class Evaluate(Callback):
 class Render(Callback):
     """Shows an episode of the policy in a window every so often, while the run goes on.
 
-    The next window opens when the last one has closed. Where no window can be opened, a warning says why, and the run
+    The next window opens when the last one has closed. Where no window can be opened, one line says why, and the run
     goes on without.
 
     Args:
@@ -222,14 +225,18 @@ class Render(Callback):
         self._every = check_count("every", every, at_least=1)
         self._what = env, env_args, max_episode_steps, check_seed(seed)
         self._window: Popen[str] | None = None
-        self._why_not: str | None = None
+        self._shows = True
+
+    def on_start(self, run: Run) -> None:
+        if not has_display():
+            self._give_up(run, NO_DISPLAY)
 
     def on_generation_end(self, run: Run, metrics: dict[str, float]) -> None:
         if self._window is not None and self._window.poll() is not None:
-            self._why_not, self._window = why_no_window(self._window), None
-            if self._why_not is not None:
-                warnings.warn(f"no windows with episodes: {self._why_not}", stacklevel=1)
-        if self._window is None and self._why_not is None and run.generation % self._every == 0:
+            why, self._window = why_no_window(self._window), None
+            if why is not None:
+                self._give_up(run, why)
+        if self._window is None and self._shows and run.generation % self._every == 0:
             self._window = open_window(run.policy, *self._what)
 
     def on_end(self, run: Run) -> None:
@@ -237,6 +244,11 @@ class Render(Callback):
 
     def on_exception(self, run: Run, error: BaseException) -> None:
         self._close()
+
+    def _give_up(self, run: Run, why: str) -> None:
+        """Say why no windows can be opened, and open none from now on."""
+        self._shows = False
+        run.report.note(f"no windows with episodes: {why}")
 
     def _close(self) -> None:
         if self._window is not None:

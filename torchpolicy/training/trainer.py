@@ -14,7 +14,7 @@ from torchpolicy.base.seeding import Stream
 from torchpolicy.base.types import Metrics
 from torchpolicy.learn.base import Learner
 from torchpolicy.output.report import Report
-from torchpolicy.output.writers.base import CLOSING, GLANCED, HELD_OUT, TESTED
+from torchpolicy.output.writers.base import CLOSING, GLANCED, HELD_OUT, ON_TARGET, TESTED
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.rollout.slots import Rollout
@@ -147,7 +147,8 @@ class Trainer:
             evaluation = self.validation.test()
         if kept:
             self.report.note(kept)
-        self.report.end(named(TESTED, evaluation) | self._place(), in_words(self.reasons))
+        end = {ON_TARGET: float("target" in self.reasons)}
+        self.report.end(named(TESTED, evaluation) | end | self._place(), in_words(self.reasons))
         return evaluation
 
     def state_dict(self) -> dict[str, Any]:

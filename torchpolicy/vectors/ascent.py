@@ -1,4 +1,4 @@
-"""Climbing a gradient with any optimiser of torch."""
+"""Climbing a gradient with any optimizer of torch."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,38 +16,38 @@ OptimizerFactory = Callable[..., Optimizer]
 
 FIRST_STEP, SCALED_FIRST_STEP = 0.2, 0.05
 """Length of the first step that a default learning rate gives, in units of the length of the noise around the center:
-for an optimiser whose steps do not depend on the gradient's length, and for one whose steps grow with it, so that a
+for an optimizer whose steps do not depend on the gradient's length, and for one whose steps grow with it, so that a
 clear signal makes them longer."""
 
 CLEAR_FIRST_STEP = 0.2
-"""Limit of this length where the signal is clear, for an optimiser whose steps grow with the gradient."""
+"""Limit of this length where the signal is clear, for an optimizer whose steps grow with the gradient."""
 
 FIRST_STEPS = {"clipup": 1 / 30}
-"""The same length for optimisers whose paper gives it: ClipUp's fastest step, twice its first one, is |std| / 15."""
+"""The same length for optimizers whose paper gives it: ClipUp's fastest step, twice its first one, is |std| / 15."""
 
 KNOWN: dict[str, OptimizerFactory] = {
     name.lower(): value
     for name, value in {**vars(torch.optim), "ClipUp": ClipUp}.items()
     if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
 }
-"""Optimisers that can be named: the classes of torch.optim, and ClipUp."""
+"""Optimizers that can be named: the classes of torch.optim, and ClipUp."""
 
 
 class Ascent:
-    """Moves vectors (D,) along gradients by any ``torch.optim`` optimiser, whose state it keeps.
+    """Moves vectors (D,) along gradients by any ``torch.optim`` optimizer, whose state it keeps.
 
     Args:
         optimizer: The name of a class of ``torch.optim`` (``"adam"``, ``"sgd"``, …), ``"clipup"``, or a callable from
-            (parameters, lr=) to an optimiser, such as ``partial(torch.optim.SGD, momentum=0.9)``.
+            (parameters, lr=) to an optimizer, such as ``partial(torch.optim.SGD, momentum=0.9)``.
         like: (D,), a vector of the dtype and on the device of those that will be moved.
         learning_rate: The first learning rate.
-        arguments: Further keywords of the optimiser, such as ``{"betas": (0.9, 0.99)}``.
+        arguments: Further keywords of the optimizer, such as ``{"betas": (0.9, 0.99)}``.
 
     Attributes:
         learning_rate: The first learning rate.
 
     Raises:
-        ValueError: If the optimiser is unknown, or needs more than a gradient.
+        ValueError: If the optimizer is unknown, or needs more than a gradient.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Ascent:
         if not callable(make):
             raise ValueError(
                 f"optimizer must be one of {', '.join(sorted(KNOWN))}, or a callable from (parameters, lr=) to an "
-                f"optimiser, got {optimizer!r}"
+                f"optimizer, got {optimizer!r}"
             )
         if not isinstance(arguments, Mapping | None):
             raise ValueError(f"optimizer_args must be a table of the optimizer's keywords, got {arguments!r}")
@@ -87,7 +87,7 @@ class Ascent:
         return self._parameter.clone()
 
     def state_dict(self) -> dict[str, Any]:
-        """What the optimiser remembers, as tensors and plain values."""
+        """What the optimizer remembers, as tensors and plain values."""
         return {name: _copy(value) for name, value in self._optimizer.state.get(self._parameter, {}).items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ class Ascent:
             }
 
     def _trial(self, gradient: Tensor, learning_rate: float) -> tuple[float, dict[str, Any]]:
-        """Length of a new optimiser's first step from zero up a gradient (D,), and its state after that."""
+        """Length of a new optimizer's first step from zero up a gradient (D,), and its state after that."""
         parameter = torch.zeros_like(gradient)
         optimizer = self._make([parameter], lr=learning_rate)
         _step(optimizer, parameter, -gradient)
@@ -132,23 +132,23 @@ class Ascent:
         chance: float | None,
         candidates: int,
     ) -> "Ascent":
-        """An ascent whose learning rate is the optimiser's default where none is given.
+        """An ascent whose learning rate is the optimizer's default where none is given.
 
-        Learning rates of different optimisers are different things: Adam's is the step of each weight, that of SGD a
+        Learning rates of different optimizers are different things: Adam's is the step of each weight, that of SGD a
         factor of the gradient. So the default is the one whose first step is a certain share of `noise` long.
 
         Args:
-            optimizer: The optimiser, as for the constructor.
+            optimizer: The optimizer, as for the constructor.
             like: (D,), a vector of the kind that will be moved, as for the constructor.
-            learning_rate: The first learning rate; None for the optimiser's default.
-            arguments: Further keywords of the optimiser.
+            learning_rate: The first learning rate; None for the optimizer's default.
+            arguments: Further keywords of the optimizer.
             noise: Length of the noise around the center, |std|.
             chance: Root mean square of the gradient's entries where scores tell nothing; None where nobody knows it,
                 because the gradient has the units of the scores.
             candidates: Number of candidates that the gradient is estimated from.
 
         Raises:
-            ValueError: If the learning rate is None and the optimiser has no default here.
+            ValueError: If the learning rate is None and the optimizer has no default here.
         """
         if learning_rate is not None:
             return cls(optimizer, like, learning_rate, arguments)

@@ -1,4 +1,4 @@
-"""ClipUp, the one optimiser here that torch lacks.
+"""ClipUp, the one optimizer here that torch lacks.
 
 Toklu, Liskowski & Srivastava (2020), "ClipUp: a simple and powerful optimizer for distribution-based
 policy evolution".
@@ -26,7 +26,7 @@ class ClipUp(Optimizer):
     A gradient of zero leaves only the momentum.
 
     Args:
-        params: The parameters to move, or groups of them, as any optimiser of torch takes them.
+        params: The parameters to move, or groups of them, as any optimizer of torch takes them.
         lr: Step size, in the units of the parameters.
         momentum: Share of the velocity that is kept.
         max_speed: Length of the longest step. None: 2 lr, as in the paper.

@@ -19,6 +19,9 @@ have keys of their own, so that whoever reads held-out scores, as a callback or 
 TESTED = ("test/mean_reward", "test/ci_low", "test/ci_high")
 """Keys of the final test, likewise."""
 
+ON_TARGET = "end/target_reached"
+"""Key that says, with the final test, whether the run ended because its target was reached: 1 if so, 0 otherwise."""
+
 CLOSING = "eval/closing"
 """Key that marks a held-out evaluation made only because the run ended, in a generation where none was due. It is made
 for the learning curve and decides nothing. A run that is resumed removes it again, so that its metrics are those of a
@@ -87,7 +90,8 @@ class Writer(ABC):
         """Write the final test, and why the run ended. By default it is ignored.
 
         Args:
-            metrics: Keys ``test/…``, ``generation``, ``rollout/env_steps`` and ``time/elapsed``.
+            metrics: Keys ``test/…``, ``end/target_reached``, ``generation``, ``rollout/env_steps`` and
+                ``time/elapsed``.
             why: The reason in words, such as "its target is reached".
         """
 

@@ -62,8 +62,17 @@ class ConsoleWriter(Writer):
             self._score = f" | return {metrics['rollout/ep_rew_mean']:.4g}"
         return (
             f"generation {metrics['generation']:.0f}{self._score}{self._validated} | "
-            f"{metrics['rollout/env_steps']:,.0f} steps | {metrics['time/fps']:,.0f} steps/s"
+            f"{in_short(metrics['rollout/env_steps'])} steps | {in_short(metrics['time/fps'])} steps/s"
         )
+
+
+def in_short(count: float) -> str:
+    """A count in at most six characters, such as 950, 9,500, 95.0k or 1.95M, so that a line fits in a terminal."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= max(factor, 10_000):
+            digits = 2 - min(2, len(f"{count / factor:.0f}") - 1)
+            return f"{count / factor:.{digits}f}{letter}"
+    return f"{count:,.0f}"
 
 
 def has_width() -> bool:

@@ -13,7 +13,16 @@ from typing import Any
 from torch import Tensor
 
 from torchpolicy.output.config import CONFIG, read_config
-from torchpolicy.output.writers.base import CLOSING, GLANCED, HELD_OUT, TESTED, Distributions, Writer, no_distributions
+from torchpolicy.output.writers.base import (
+    CLOSING,
+    GLANCED,
+    HELD_OUT,
+    ON_TARGET,
+    TESTED,
+    Distributions,
+    Writer,
+    no_distributions,
+)
 
 FLUSH_SECONDS = 2
 """The longest time until a viewer sees what was written."""
@@ -67,9 +76,26 @@ tags of its line and its two ends."""
 NEEDED = ("env", "algorithm", "seed", "episodes", "normalize_observations", "policy", "net", "hyperparameters")
 """Fields of a run's configuration that are shown."""
 
-OUTCOMES = ("test/mean_reward", "time/elapsed", "rollout/env_steps", "eval/mean_reward", "rollout/ep_rew_mean")
-"""Metrics that TensorBoard's page "hparams" shows beside the hyperparameters, in this order. It sorts the
-hyperparameters itself: those that differ between runs first, and then by name."""
+PLACE = ("rollout/env_steps", "time/elapsed")
+"""How far a run is. The viewer has both beside every number, as its step and its time, so they are written once, when a
+session ends, for the page "hparams"."""
+
+LEFT_OUT = (CLOSING, *GLANCED, "rollout/ep_rew_p25", "rollout/ep_rew_p50", "rollout/ep_rew_p75")
+"""Metrics of a generation that get no chart of their own: glances stand in the curve of held-out scores, and the
+quartiles in the histogram of the returns. All of them are in ``metrics.jsonl``."""
+
+OUTCOMES = (
+    "test/mean_reward",
+    "time/elapsed",
+    ON_TARGET,
+    "rollout/env_steps",
+    "eval/mean_reward",
+    "search/std_mean",
+    "search/learning_rate",
+    "rollout/ep_rew_mean",
+)
+"""Metrics that TensorBoard's page "hparams" shows beside the hyperparameters, in this order, each as it was at the end.
+It sorts the hyperparameters itself: those that differ between runs first, and then by name."""
 
 
 NOTES_AT_THE_END = 8
@@ -95,6 +121,7 @@ class TensorBoardWriter(Writer):
         self._session_end: Any = None
         self._charted = resumed_at is not None
         self._written = resumed_at or 0
+        self._place: dict[str, float] = {}
         self._notes: deque[str] = deque(maxlen=NOTES_AT_THE_END)
         if (run_dir / CONFIG).exists():
             self._introduce(read_config(run_dir, NEEDED))
@@ -109,7 +136,8 @@ class TensorBoardWriter(Writer):
             kinds = {key.partition("/")[0] for key in metrics}
             self._add(_layout([kind for kind in CHARTS if kind in kinds]))
             self._charted = True
-        self._add_scalars(metrics, steps)
+        self._place = {key: metrics[key] for key in PLACE if key in metrics}
+        self._add_scalars({key: value for key, value in metrics.items() if key not in PLACE}, steps)
         if time.monotonic() >= self._next_histograms or progress >= 1:
             for name, tensor in distributions().items():
                 values = thinned(tensor)
@@ -129,7 +157,10 @@ class TensorBoardWriter(Writer):
         self._writer.add_text("notes", text, self._written)
 
     def end(self, metrics: dict[str, float], why: str) -> None:
-        scored, steps = {key: value for key, value in metrics.items() if key.startswith("test/")}, self._written
+        scored, steps = (
+            {key: value for key, value in metrics.items() if key.startswith(("test/", "end/"))},
+            self._written,
+        )
         self._add_scalars(scored, steps)
         score, low, high = (f"{scored[name]:.5g}" for name in TESTED)
         self._writer.add_text(
@@ -141,6 +172,8 @@ class TensorBoardWriter(Writer):
         )
 
     def close(self) -> None:
+        if self._place:
+            self._add_scalars(self._place, self._written)
         if self._session_end is not None:
             self._add(self._session_end)
         self._writer.close()
@@ -151,7 +184,7 @@ class TensorBoardWriter(Writer):
 
         glance = {held_out: metrics[key] for held_out, key in zip(HELD_OUT, GLANCED, strict=True) if key in metrics}
         known = {key: value for key, value in {**glance, **metrics}.items() if value == value}
-        known = {key: value for key, value in known.items() if key not in (CLOSING, *GLANCED)}  # glances: in one curve
+        known = {key: value for key, value in known.items() if key not in LEFT_OUT}
         values = [Summary.Value(tag=key, simple_value=value) for key, value in known.items()]  # NaN would be drawn at 0
         self._add(Summary(value=values), steps)
 
