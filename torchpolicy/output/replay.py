@@ -19,9 +19,6 @@ import numpy as np
 LONGEST_SIDE = 400
 """The longest side of a picture in pixels."""
 
-COLORS = 64
-"""Colours of a picture in a GIF."""
-
 FRAMES_A_SECOND = 25
 """Speed of a picture if the environment has none of its own."""
 
@@ -100,7 +97,7 @@ def _draw_gif(take: Mapping[str, Any], path: Path) -> None:
         if number % every == 0 or number == len(take["actions"]):
             picture = Image.fromarray(np.asarray(env.render()))
             picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-            pictures.append(picture.quantize(COLORS, dither=Image.Dither.NONE))  # half the size of 256 dithered ones
+            pictures.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
             speed = env.metadata.get("render_fps", FRAMES_A_SECOND)
     pause = max(20, round(1000 * every / speed))  # milliseconds; viewers slow down what is faster than 20
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=min(pause, 100), loop=0)
