@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import MISSING, dataclass, fields
@@ -160,8 +161,8 @@ def print_result(result: Result, policy: str | None = None) -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     code = result._code if policy is None else {**result._code, "policy": policy}
+    print(f"took   {result.effort}", file=sys.stderr, flush=True)  # standard output is as programs know it
     print(f"run    {result.run_dir}")
-    print(f"took   {result.effort}")
     print(f"test   {result.evaluation}")
     print(f"next   {to_evaluate(result.run_dir, code)}")
     print(f"       tensorboard --logdir {shlex.quote(str(result.run_dir))}", flush=True)
