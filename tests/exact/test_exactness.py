@@ -74,7 +74,8 @@ def test_mujoco_slots_are_exact_over_processes_and_resume(name: str) -> None:
     assert facts(tp.resume("part", generations=4)) == whole
 
 
-@pytest.mark.parametrize("name", ["snes", pytest.param("ars", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["snes", "ars"])
 def test_episodes_that_are_stopped_early_are_the_same_over_processes_and_resume(name: str) -> None:
     """Every process has the same reference, and a run that goes on has the one it had."""
     arguments: dict[str, Any] = {"population": 34, "eval_episodes": 4, "eval_every": 2, "max_episode_steps": 200}

@@ -112,6 +112,7 @@ def test_under_torchrun_a_killed_process_is_replaced(untouched: Untouched) -> No
     assert result("run") == untouched
 
 
+@pytest.mark.slow
 def test_another_launcher_sets_four_variables(untouched: Untouched) -> None:
     """As Kubernetes' PyTorchJob does. Nobody replaces a process there, so the other one ends and says why."""
 

@@ -64,6 +64,7 @@ def test_every_command_takes_it(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torchpolicy.output.film.show", lambda *_: None)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")  # stands for a display
     interrupt()
     capsys.readouterr()
     if command == "train --from":

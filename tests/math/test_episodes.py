@@ -56,7 +56,8 @@ def test_padding_is_zero_after_the_end() -> None:
 def test_a_recording_hands_over_what_ended_in_the_order_of_numbers(first: int) -> None:
     recording = Recording(np.zeros((3, 2), np.float32), np.zeros(3, np.int64))
     for t in range(first + 2 * BLOCK):
-        recording.before(np.full((3, 2), t) + np.array([[0], [0.25], [0.5]]), np.array([t, t + 1, t + 2]))
+        seen = torch.full((3, 2), float(t)) + torch.tensor([[0], [0.25], [0.5]])
+        recording.before(seen, torch.tensor([t, t + 1, t + 2]))
         recording.after(np.array([t, -t, 0.0]))
     recording.keep(7, 1, first, first + BLOCK + 1)  # over the end of a block
     recording.keep(2, 2, 5, 6)
