@@ -150,8 +150,8 @@ def test_what_cannot_be_drawn_costs_a_run_one_line(
 ) -> None:
     monkeypatch.setattr("torchpolicy.output.film.FIRST_SECONDS", 0.0)
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    result = tp.train("CartPole-v1", "cem", generations=200, total_steps=None, target=None, population=4)
-    assert len(result.metrics) == 200
+    result = tp.train("CartPole-v1", "cem", generations=40, total_steps=None, target=None, population=4)
+    assert len(result.metrics) == 40
     assert capsys.readouterr().err.count("no pictures of episodes: CartPole-v1 cannot be drawn: the process that") == 1
 
 

@@ -58,12 +58,11 @@ def test_a_run_is_the_same_on_a_device_that_computes_alike(tmp_path: Path) -> No
 
 
 def simulators_on_both(folder: Path) -> list[list[tuple[list[float], str]]]:
-    settings = {"algorithm": "cem", "population": 8, "normalize_observations": True}
+    search = {"algorithm": "cem", "population": 8, "normalize_observations": True}
     learner = {"algorithm": "deepcem", "episodes": 10}
     return [
         [run(folder, device, each | {"env": partial(Tensors, Count, 5, mode, device)}) for device in ("cpu", NAME)]
-        for mode in MODES
-        for each in (settings, learner)
+        for mode, each in zip(MODES, (search, learner, search), strict=True)
     ]
 
 

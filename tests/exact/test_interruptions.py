@@ -100,6 +100,7 @@ def test_a_signal_goes_back_to_the_generations_start(untouched: Untouched, count
     assert result("run") == untouched
 
 
+@slow
 def test_under_torchrun_a_killed_process_is_replaced(untouched: Untouched) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "3"]
     torchrun += ["--master-addr", "127.0.0.1", "--master-port", "29511", "-m", "torchpolicy", "train"]
