@@ -68,7 +68,7 @@ def show_search(folder: Path, seconds: float, browser: str, out: Path) -> None:
     print(result.record(out / "landing.gif"))
     with served(folder / "xnes") as address:
         for page, query in PAGES.items():
-            height = 1500 if page == "scalars" else HEIGHT
+            height = 1500 if page in ("scalars", "custom_scalars") else HEIGHT
             shoot(f"{address}/#{query}", browser, out / f"tensorboard_{page}.png", height)
     with served(folder) as address:
         shoot(f"{address}/#hparams", browser, out / "tensorboard_hparams.png")
