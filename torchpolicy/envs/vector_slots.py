@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
-from torch import Tensor
 
 from torchpolicy.base.checks import LONGEST_EPISODE
 from torchpolicy.base.errors import CodeError
@@ -73,10 +72,9 @@ class VectorSlots(EnvSlots):
         self._over = np.zeros(kind.width, bool)  # has ended by itself, and has not been reset
         self._fresh = np.zeros(kind.width, bool)  # shows the first observation of an episode that nobody plays yet
         self._odd: dict[int, str] = {}  # sub-environments whose latest observation is not of the space
-        self._seen: Array = np.zeros((kind.width, *encoder.observation_shape), dtype)  # the latest observations
+        self._seen = self._rows(kind.width, dtype)  # the latest observations
         self._cleared = True
-        self._shown: Array = np.zeros((count, *encoder.observation_shape), dtype)
-        self.observations: Array | Tensor = self._shown
+        self.observations = self._rows(count, dtype)
         self.rewards: Array = np.zeros(count)
         self.truncated: Array = np.zeros(count, bool)
 
@@ -202,11 +200,20 @@ class VectorSlots(EnvSlots):
 
     def _show(self, slots: list[int]) -> None:
         """Show what the sub-environments of these slots observe to whoever plays there."""
-        self._shown[slots] = self._seen[slots]
+        where = self._where(slots)
+        self.observations[where] = self._seen[where]
 
-    def _put(self, slot: int, observation: Array) -> None:
-        """Show one observation (*O)."""
-        self._shown[slot] = observation
+    def _rows(self, count: int, dtype: Any) -> Any:
+        """Room for observations (count, *O)."""
+        return np.zeros((count, *self._encoder.observation_shape), dtype)
+
+    def _where(self, slots: list[int]) -> Any:
+        """An index of the rows of some slots."""
+        return slots
+
+    def _row(self, observation: Array) -> Any:
+        """One observation (*O), as rows are."""
+        return observation
 
     def _show_after(self, slots: list[int], done: Array, infos: Any) -> dict[int, str]:
         """Show what there is to see after a step in these slots; return those where it is not of the space, and why.
@@ -224,7 +231,7 @@ class VectorSlots(EnvSlots):
             rows = as_array("final observations", last)
             for slot in [slot for slot in slots if done[slot]]:
                 try:
-                    self._put(slot, self._encoder.check([rows[slot]])[0])
+                    self.observations[slot] = self._row(self._encoder.check([rows[slot]])[0])
                 except ObservationError as error:
                     failed[slot] = str(error)
         return failed

@@ -31,32 +31,27 @@ class VectorTensors(VectorSlots):
     def __init__(
         self, supply: Supply, kind: Kind, encoder: Encoder, time_limit: int, count: int, dtype: torch.dtype
     ) -> None:
-        super().__init__(supply, kind, encoder, time_limit, count, np.bool_)
-        shape, device = encoder.observation_shape, kind.device
+        super().__init__(supply, kind, encoder, time_limit, count, dtype)
         self._known: torch.dtype | None = None  # a dtype of observations that the encoder has found right
         self._idle_actions = torch.empty(0)
-        self._latest = torch.zeros(kind.width, *shape, dtype=dtype, device=device)
-        self._rows = torch.zeros(count, *shape, dtype=dtype, device=device)
-        self.observations = self._rows
 
     def _open(self) -> GymVector:
         env = super()._open()
-        self._idle_actions = torch.from_numpy(self._idle).to(self._latest.device)
+        self._idle_actions = torch.from_numpy(self._idle).to(self._kind.device)
         return env
 
-    def _show(self, slots: list[int]) -> None:
-        where = self._where(slots)
-        self._rows[where] = self._latest[where]
+    def _rows(self, count: int, dtype: torch.dtype) -> Tensor:
+        return torch.zeros(count, *self._encoder.observation_shape, dtype=dtype, device=self._kind.device)
 
-    def _put(self, slot: int, observation: Array) -> None:
-        self._rows[slot] = torch.from_numpy(observation).to(self._rows)
+    def _row(self, observation: Array) -> Tensor:
+        return torch.from_numpy(observation).to(self._seen)
 
     def _observe(self, observations: Any, where: Any) -> None:
         if not isinstance(observations, Tensor):
             raise AnswerError(f"observations are {shortly(observations)}, and were a tensor before")
-        if observations.shape != self._latest.shape:
+        if observations.shape != self._seen.shape:
             raise AnswerError(
-                f"observations have shape {tuple(observations.shape)}, expected {tuple(self._latest.shape)}"
+                f"observations have shape {tuple(observations.shape)}, expected {tuple(self._seen.shape)}"
             )
         rows = np.arange(self._kind.width)[where].tolist()
         self._odd = {slot: reason for slot, reason in self._odd.items() if slot not in rows}
@@ -68,7 +63,7 @@ class VectorTensors(VectorSlots):
                 return
             self._known = observations.dtype
         into = self._where(rows)
-        self._latest[into] = observations[into].to(self._latest)
+        self._seen[into] = observations[into].to(self._seen)
 
     def _actions(self, slots: list[int], actions: Any) -> Tensor:
         every = self._idle_actions.clone()
@@ -77,7 +72,6 @@ class VectorTensors(VectorSlots):
         return every
 
     def _where(self, slots: list[int]) -> slice | Tensor:
-        """An index of some slots for tensors there."""
         if len(slots) == self._kind.width:
             return slice(len(slots))
-        return torch.tensor(slots, dtype=torch.int64).to(self._latest.device)
+        return torch.tensor(slots, dtype=torch.int64).to(self._kind.device)

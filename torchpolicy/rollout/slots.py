@@ -176,14 +176,14 @@ class Rollout:
         self._memory = make_memory(self.policy.net, self.slots)
         environment, dtype = self.environment, self.policy.observation_dtype
         stay = environment.make_tensor_slots if environment.device == self._device else None
-        self._place = torch.device("cpu") if stay is None else self._device  # of observations, choices and actions
         if stay is None:
             self._envs = environment.make_slots(self.slots, torch.empty(0, dtype=dtype).numpy().dtype)
         else:
             self._envs = stay(self.slots, dtype)
         self._envs.activity = self.group.activity
-        self._observations = torch.as_tensor(self._envs.observations)  # (S, *O), shares memory
         self._takes_tensors = stay is not None
+        self._observations = torch.as_tensor(self._envs.observations)  # (S, *O), shares memory
+        self._place = self._observations.device  # of choices and actions, too
 
     def _run(
         self,

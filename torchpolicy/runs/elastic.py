@@ -38,7 +38,8 @@ KNOCK = 5.0
 """Seconds between connections to the first host, and until one counts as refused."""
 
 WAIT = 2.0
-"""The same while this host waits for the first one: a connection that was begun before a link was up is slow."""
+"""Seconds until a connection counts as refused while this host waits for the first one. One that was begun before a
+link was up is slow, and the next one is not."""
 
 UNANSWERED = 20.0
 """Seconds without such a connection after which ``torchrun`` is stopped; it would wait for a quarter of an hour."""
