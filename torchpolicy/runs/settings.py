@@ -126,7 +126,7 @@ class Settings:
     )
     action_std: float | None = setting(
         None,
-        "Std of sampled Box actions, before they are squashed into their bounds; a learner's at first.",
+        "Std of sampled Box actions before they are squashed into their bounds. A learner changes it from there.",
         preset=True,
     )
     reevaluate: int | None = setting(
