@@ -36,6 +36,7 @@ from torchpolicy.base.launcher import (
     master,
     speaks,
 )
+from torchpolicy.base.letters import FOR_EVER, Letters, add_up, pack
 from torchpolicy.base.peers import Board, Nobody, Peers, Post
 from torchpolicy.base.waiting import SilentProcessError, Waiting
 
@@ -51,15 +52,8 @@ CONNECTING = timedelta(minutes=1)
 QUEUEING = timedelta(minutes=30)
 """The same where each process is started by itself, as from a queue of jobs."""
 
-FOR_EVER = timedelta(days=30)
-"""Time that an exchange may take, for as long as all processes give signs of life."""
-
-LOOK = timedelta(seconds=1)
-"""Time between looks at the others while waiting for them."""
-
-DIRECT = 16
-"""Processes up to which everybody sends to everybody, which takes half the time of a ring between two hosts; with more
-of them, sums go around a ring."""
+LOOK = 1.0
+"""Seconds between looks at the others while waiting for them."""
 
 
 class LostProcessError(RuntimeError):
@@ -116,6 +110,7 @@ class Group:
                 f"interface that they reach ({str(error).splitlines()[0]})"
             ) from error
         _set_pg_timeout(FOR_EVER)
+        self._letters = Letters(rank, size, dist.isend, dist.irecv)
 
     @classmethod
     def of_launcher(cls, patience: float = PATIENCE) -> "Group":
@@ -173,41 +168,28 @@ class Group:
         """Elementwise sum over the processes, float64. It is exact for elements that are zero in all but one."""
         if self._store is None:
             return values
-        turn = self._next_turn()
-        total = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64))
-        if self.size <= DIRECT:
-            copies = total.reshape(1, -1).repeat(self.size, 1)
-            rows = torch.empty_like(copies)
-            self._exchange(lambda: dist.all_to_all_single(rows, copies, async_op=True))
-            total = rows.sum(0).view(total.shape)
-        else:
-            self._exchange(lambda: dist.all_reduce(total, async_op=True))
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        total = add_up(self._exchange(pack(values.ravel())), values.size).reshape(values.shape)
         if self.rank == 0:  # all processes have finished that claim
-            self._asking(lambda store: store.delete_key(f"claim-{turn - 1}"))
-        return total.numpy()
+            self._asking(lambda store: store.delete_key(f"claim-{self._turn - 1}"))
+        return total
 
     def gather(self, text: str) -> list[str]:
         """The texts of all processes, in the order of ranks."""
-        return [content.decode() for content in self._gather(text.encode())]
+        return [content.decode() for content in self._contents(text.encode())]
 
     def join(self, rows: np.ndarray) -> np.ndarray:
         """The rows (n, …) of every process in the order of ranks; n may differ between processes."""
         if self._store is None:
             return rows
-        everything = bytearray().join(self._gather(rows.tobytes()))
+        everything = bytearray().join(self._contents(rows.tobytes()))
         return np.frombuffer(everything, rows.dtype).reshape(-1, *rows.shape[1:])
 
-    def _gather(self, content: bytes) -> list[bytes]:
+    def _contents(self, content: bytes) -> list[bytes]:
         """The contents of all processes, in the order of ranks."""
         if self._store is None:
             return [content]
-        lengths = self.sum(np.eye(self.size)[self.rank] * len(content)).astype(int)
-        padded = torch.zeros(int(lengths.max()), dtype=torch.uint8)
-        padded[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else padded[:0]
-        received = [torch.empty_like(padded) for _ in range(self.size)]
-        self._next_turn()
-        self._exchange(lambda: dist.all_gather(received, padded, async_op=True))
-        return [row[:length].numpy().tobytes() for row, length in zip(received, lengths, strict=True)]
+        return self._exchange(content)
 
     def introduce(self, host: str) -> list[str]:
         """The hosts of all processes, in the order of ranks, which are named by their hosts from now on."""
@@ -234,6 +216,7 @@ class Group:
         if self._heart is not None:
             self._heart.stop()
         if self._store is not None and not self._lost:
+            self._letters.close()
             dist.destroy_process_group()
 
     def _next_turn(self) -> int:
@@ -241,32 +224,28 @@ class Group:
         self._turn = self.activity.row[TURN] = self._turn + 1
         return self._turn
 
-    def _exchange(self, begin: Callable[[], Any]) -> None:
-        """Take part in an exchange, and wait for the others for as long as they give signs of life."""
+    def _exchange(self, content: bytes) -> list[bytes]:
+        """The contents of all processes, which are waited for as long as they give signs of life."""
 
-        def exchange(_: object) -> None:
-            work, since = begin(), time.monotonic()
+        def wait(_: object) -> list[bytes]:
+            self._letters.write(content)
+            since = time.monotonic()
             self._waiting.begin()
-            while True:
-                try:
-                    work.wait(LOOK)
-                    return
-                except RuntimeError:
-                    if work.is_completed():
-                        work.wait(LOOK)  # which raises again if the exchange has failed
-                        return
+            while (found := self._letters.read(LOOK)) is None:
                 self._waiting.look(self._turn, time.monotonic() - since)
+            return found
 
-        self._asking(exchange)
+        self._next_turn()
+        return list(self._asking(wait))
 
-    def _asking(self, question: Callable[[Any], Any]) -> int:
+    def _asking(self, question: Callable[[Any], Any]) -> Any:
         """The answer to a question that needs the other processes.
 
         Raises:
             LostProcessError: If one of them does not answer. The message says which.
         """
         try:
-            return question(self._store) or 0
+            return question(self._store)
         except RuntimeError as error:
             if not self._lost:
                 self._lost = True
