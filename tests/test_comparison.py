@@ -81,6 +81,14 @@ def test_runs_without_a_test_do_not_count(runs: Path) -> None:
         tp.compare(runs / "cem8-s0")
 
 
+def test_a_run_that_is_there_twice_counts_once(runs: Path) -> None:
+    shutil.copytree(runs / "cem8-s1", runs / "again")
+    assert {row.label: row.seeds.tolist() for row in tp.compare(runs).rows if row.env == "CartPole-v1"} == {
+        "cem population=8": [0, 1, 2],
+        "cem population=4": [0, 5],
+    }
+
+
 def test_a_damaged_score_is_no_unfinished_run(runs: Path) -> None:
     (runs / "cem8-s0" / "policy" / "policy.json").write_text("{}")
     with pytest.raises(ValueError, match=r"policy\.json"):

@@ -147,7 +147,8 @@ def compare(runs: str | Path | Iterable[str | Path], threshold: float | None = N
 
     For each group there is the interquartile mean (IQM) over its seeds with the 95 % bootstrap interval, the worst
     seed, and the median of environment steps and seconds. For each two groups in an environment there is the
-    probability that a run of the better one scores higher than a run of the other (Agarwal et al. 2021).
+    probability that a run of the better one scores higher than a run of the other (Agarwal et al. 2021). A run that
+    is there twice, with the same settings, seed, steps and score, counts once.
 
     Args:
         runs: Run folders, or folders that contain run folders at any depth.
@@ -175,7 +176,7 @@ def compare(runs: str | Path | Iterable[str | Path], threshold: float | None = N
         here = [run for run, _ in scores.values() if run.config["env"] == env]
         goal = _threshold(here) if threshold is None else threshold
         found = [
-            Row(env, label, *_columns(group, [scores[run.folder][1] for run in group], goal))
+            Row(env, label, *_columns([scores[run.folder] for run in group], goal))
             for label, group in group_runs(here).items()
         ]
         found.sort(key=lambda row: -row.iqm)
@@ -185,13 +186,13 @@ def compare(runs: str | Path | Iterable[str | Path], threshold: float | None = N
 
 
 def _columns(
-    group: Sequence[Run], scores: Sequence[float], threshold: float | None
+    scored: Sequence[tuple[Run, float]], threshold: float | None
 ) -> tuple[Array, Array, float | None, float, float]:
     """Seeds and scores of a group in the order of seeds, the threshold, and medians of its steps and seconds."""
-    seeds = np.array([run.config["seed"] for run in group])
-    order = seeds.argsort(kind="stable")
-    steps, seconds = (float(np.median([run.rows[-1][key] for run in group])) for key in (STEPS, "time/elapsed"))
-    return seeds[order], np.array(scores)[order], threshold, steps, seconds
+    once = {(run.config["seed"], run.rows[-1][STEPS], score): run for run, score in scored}
+    seeds, _, scores = zip(*sorted(once), strict=True)
+    steps, seconds = (float(np.median([run.rows[-1][key] for run in once.values()])) for key in (STEPS, "time/elapsed"))
+    return np.array(seeds), np.array(scores), threshold, steps, seconds
 
 
 def _threshold(runs: Sequence[Run]) -> float | None:
