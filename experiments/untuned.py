@@ -1,11 +1,16 @@
-"""What searches reach without any tuning: one setting for ten environments, no presets, ten seeds.
+"""What searches reach without any tuning: one setting for all environments, and no presets.
 
 Every run is that of one command, ``torchpolicy train ALGORITHM --env ENV --no-preset --normalize-observations --hidden
-64 64``; only the budget of steps depends on the environment. A run ends when its held-out score has reached the
-environment's threshold on two sets of episodes. It counts as solved if its final test, on other episodes, is there too.
+64 64``; only the budget of steps depends on the environment. There are three ways to end:
+
+threshold   The held-out score has reached the environment's threshold on two sets of episodes. A run counts as solved
+            if its final test, on other episodes, is there too.
+million     After a million steps.
+preset      After as many steps as the presets take, to compare the score with the best tuned one of the ladder.
 
 python experiments/untuned.py run snes --env Acrobot-v1 --jobs 2   adds the rows that are not there yet
-python experiments/untuned.py table                                prints the table of all that lies there
+python experiments/untuned.py run snes_episodes --until preset     the same, to another end
+python experiments/untuned.py table                                prints the tables of all that lies there
 """
 
 import argparse
@@ -13,30 +18,45 @@ import json
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.machine import describe
+from frozen_lake import success_probability
 
 import torchpolicy as tp
+from torchpolicy.output.summary import iqm
+from torchpolicy.runs.preset import presets_of
 
 RESULTS = Path(__file__).parent / "results" / "untuned"
 
+LADDER = RESULTS.parent / "ladder"
+
+MILLION = 1_000_000
+
 ENVS = {
-    "CartPole-v1": (475.0, 1_000_000),
-    "Acrobot-v1": (-100.0, 2_000_000),
-    "MountainCar-v0": (-110.0, 2_000_000),
-    "MountainCarContinuous-v0": (90.0, 2_000_000),
-    "Pendulum-v1": (-200.0, 4_000_000),
-    "LunarLander-v3": (200.0, 2_000_000),
-    "LunarLanderContinuous-v3": (200.0, 2_000_000),
-    "Swimmer-v5": (300.0, 3_000_000),
-    "Hopper-v5": (2000.0, 4_000_000),
-    "HalfCheetah-v5": (2000.0, 4_000_000),
+    "CartPole-v1": (475.0, 1_000_000, 1_000_000),
+    "FrozenLake-v1": (0.7, 10_000_000, 10_000_000),
+    "Acrobot-v1": (-100.0, 2_000_000, 2_000_000),
+    "MountainCar-v0": (-110.0, 2_000_000, 2_000_000),
+    "MountainCarContinuous-v0": (90.0, 2_000_000, 2_000_000),
+    "Pendulum-v1": (-200.0, 4_000_000, 6_000_000),
+    "LunarLander-v3": (200.0, 2_000_000, 2_000_000),
+    "LunarLanderContinuous-v3": (200.0, 2_000_000, 2_000_000),
+    "Swimmer-v5": (300.0, 3_000_000, 3_000_000),
+    "Hopper-v5": (2000.0, 4_000_000, 7_000_000),
+    "HalfCheetah-v5": (2000.0, 4_000_000, 12_000_000),
 }
-"""Threshold and budget of environment steps."""
+"""Threshold, and budgets of environment steps: to reach it, and of the presets of SNES."""
+
+UNTIL = ("threshold", "million", "preset")
+"""When a run ends."""
+
+ENDS = ("total_steps", "target", "eval_every", "eval_episodes")
+"""Settings of a preset that say when a run ends, and how it is scored until then."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "snes": {"algorithm": "snes"},
@@ -44,15 +64,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "snes_restarts": {"algorithm": "snes", "episodes": "auto", "restarts": True},
     "nes": {"algorithm": "nes"},
     "pgpe": {"algorithm": "pgpe"},
+    "cem": {"algorithm": "cem"},
+    "xnes": {"algorithm": "xnes"},
+    "ars": {"algorithm": "ars"},
 }
 """Arguments of each variant."""
 
 POLICIES: dict[str, dict[str, Any]] = {"mlp": {"policy_args": {"hidden": [64, 64]}}, "linear": {}}
 
 
-def run(variant: str, policy: str, env: str, seed: int) -> dict[str, Any]:
+def run(variant: str, policy: str, until: str, env: str, seed: int) -> dict[str, Any]:
     """One run, as a row of the results. Seconds are processor time, because machines are shared."""
-    threshold, budget = ENVS[env]
+    threshold, to_threshold, of_preset = ENVS[env]
     processor = time.process_time()
     settings = POLICIES[policy] | VARIANTS[variant]
     with tempfile.TemporaryDirectory() as folder:
@@ -61,9 +84,9 @@ def run(variant: str, policy: str, env: str, seed: int) -> dict[str, Any]:
             seed=seed,
             preset=False,
             normalize_observations=True,
-            target=threshold,
-            total_steps=budget,
-            eval_episodes=40,
+            target=threshold if until == "threshold" else None,
+            total_steps={"threshold": to_threshold, "million": MILLION, "preset": of_preset}[until],
+            eval_episodes=40 if until == "threshold" else 100,
             log_dir=folder,
             **settings,
         )
@@ -78,7 +101,7 @@ def run(variant: str, policy: str, env: str, seed: int) -> dict[str, Any]:
         "policy": policy,
         "env": env,
         "seed": seed,
-        "mean": result.evaluation.mean,
+        "mean": success_probability(result.policy) if env == "FrozenLake-v1" else result.evaluation.mean,
         "env_steps": result.metrics[-1]["rollout/env_steps"],
         "env_steps_to_threshold": next((steps for steps, score in curve if score >= threshold), None),
         "curve": curve[:: max(1, len(curve) // 50)],
@@ -86,45 +109,82 @@ def run(variant: str, policy: str, env: str, seed: int) -> dict[str, Any]:
     }
 
 
-def path_of(variant: str, policy: str) -> Path:
+def path_of(variant: str, policy: str, until: str) -> Path:
     """The file of a variant's results with a policy."""
-    return RESULTS / f"{variant}-{policy}.json"
+    return RESULTS / f"{variant}-{policy}{'' if until == 'threshold' else f'-{until}'}.json"
 
 
-def rows_of(variant: str, policy: str) -> list[dict[str, Any]]:
+def rows_of(variant: str, policy: str, until: str) -> list[dict[str, Any]]:
     """The rows that have been measured."""
-    path = path_of(variant, policy)
+    path = path_of(variant, policy, until)
     rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
     return rows
 
 
-def fill(variant: str, policy: str, envs: list[str], seeds: list[int], jobs: int) -> None:
+def fill(variant: str, policy: str, until: str, envs: list[str], seeds: list[int], jobs: int) -> None:
     """Run the missing rows, seed by seed, and save each row when it is finished."""
-    rows = rows_of(variant, policy)
+    rows = rows_of(variant, policy, until)
     there = {(row["env"], row["seed"]) for row in rows}
     missing = [(env, seed) for seed in seeds for env in envs if (env, seed) not in there]
     RESULTS.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run, variant, policy, *each) for each in missing]):
+        for done in as_completed([pool.submit(run, variant, policy, until, *each) for each in missing]):
             rows.append(done.result())
             content = {**describe(), "runs_at_a_time": jobs}
             content |= {"rows": sorted(rows, key=lambda row: (row["env"], row["seed"]))}
-            path_of(variant, policy).write_text(json.dumps(content) + "\n")
+            path_of(variant, policy, until).write_text(json.dumps(content) + "\n")
             print({name: value for name, value in rows[-1].items() if name != "curve"}, flush=True)
 
 
 def table() -> None:
-    """A Markdown table: seeds that solved each environment, and the median of the steps to its threshold."""
-    for policy in POLICIES:
-        variants = [name for name in VARIANTS if path_of(name, policy).exists()]
+    """Markdown tables: seeds that solved each environment and the steps to its threshold, and the scores reached."""
+    for policy, until in product(POLICIES, UNTIL):
+        variants = [name for name in VARIANTS if path_of(name, policy, until).exists()]
         if not variants:
             continue
-        print(f"\n**{policy}**: solved seeds, median of steps to the threshold in thousands, median score\n")
-        print(f"| environment | threshold | {' | '.join(variants)} |\n|{'---|' * (len(variants) + 2)}")
-        for env, (threshold, _) in ENVS.items():
-            cells = [_cell([row for row in rows_of(name, policy) if row["env"] == env], threshold) for name in variants]
+        to_threshold = until == "threshold"
+        shown = "solved seeds, median of steps to the threshold in thousands, median score"
+        end = f"after {'a million steps' if until == 'million' else 'as many steps as the presets take'}"
+        print(f"\n**{policy}**: {shown if to_threshold else f'{end}, IQM, share of the tuned score, seeds'}\n")
+        print(f"| environment | {'threshold' if to_threshold else 'tuned'} | {' | '.join(variants)} |", end="")
+        print(f"\n|{'---|' * (len(variants) + 2)}")
+        for env, (threshold, *_) in ENVS.items():
+            cells, goal = [], threshold if to_threshold else tuned(env)
+            for name in variants:
+                mine = [row for row in rows_of(name, policy, until) if row["env"] == env]
+                if until == "preset" and is_preset(name, policy, env):
+                    mine = ladder_rows(f"{env}-{VARIANTS[name]['algorithm']}-{policy}")
+                cells.append(_cell(mine, threshold) if to_threshold else _share(mine, goal))
             if any(cells):
-                print(f"| {env} | {threshold:g} | {' | '.join(cells)} |")
+                print(f"| {env} | {goal:.4g} | {' | '.join(cells)} |")
+
+
+def is_preset(variant: str, policy: str, env: str) -> bool:
+    """Whether a preset is this very setting, so that the ladder has its results."""
+    settings = {"normalize_observations": True} | POLICIES[policy] | VARIANTS[variant]
+    each = [{**one} for one in presets_of(settings.pop("algorithm"))[env]]
+    return settings in [{name: value for name, value in one.items() if name not in ENDS} for one in each]
+
+
+def ladder_rows(name: str) -> list[dict[str, Any]]:
+    """The rows of a file of the ladder."""
+    rows: list[dict[str, Any]] = json.loads((LADDER / f"{name}.json").read_text())["rows"]
+    return rows
+
+
+def tuned(env: str) -> float:
+    """The best score of an algorithm with its preset, on the ladder: its interquartile mean over three seeds or more."""
+    files = [ladder_rows(path.stem) for path in LADDER.glob(f"{env}-*.json")]
+    return max(float(iqm(np.array([row["mean"] for row in rows]))) for rows in files if len(rows) >= 3)
+
+
+def _share(rows: list[dict[str, Any]], goal: float) -> str:
+    """The cell of a variant and an environment: where returns are negative, the share is that of the tuned cost."""
+    if not rows:
+        return ""
+    score = float(iqm(np.array([row["mean"] for row in rows])))
+    share = max(0.0, score / goal if goal > 0 else goal / score)
+    return f"{score:.4g}, {share:.0%}, {len(rows)}"
 
 
 def _cell(rows: list[dict[str, Any]], threshold: float) -> str:
@@ -144,6 +204,7 @@ def main() -> None:
     running = commands.add_parser("run")
     running.add_argument("variant", choices=VARIANTS)
     running.add_argument("--policy", choices=POLICIES, default="mlp")
+    running.add_argument("--until", choices=UNTIL, default="threshold")
     running.add_argument("--env", nargs="+", choices=ENVS, default=list(ENVS))
     running.add_argument("--seeds", nargs="+", type=int, default=list(range(10)))
     running.add_argument("--jobs", type=int, default=2, help="number of runs at a time")
@@ -152,7 +213,7 @@ def main() -> None:
     if arguments.command == "table":
         table()
         return
-    fill(arguments.variant, arguments.policy, arguments.env, arguments.seeds, arguments.jobs)
+    fill(arguments.variant, arguments.policy, arguments.until, arguments.env, arguments.seeds, arguments.jobs)
 
 
 if __name__ == "__main__":

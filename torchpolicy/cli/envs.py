@@ -19,7 +19,7 @@ FAMILIES = {  # for each module of Gymnasium: the heading, the module that it ne
 }
 
 LEGEND = """threshold: return at which it counts as solved    limit: steps in an episode
-native: stepped by this package, many at once, with Gymnasium's returns    presets: algorithms with tuned settings"""
+native: stepped by this package, many at once, with Gymnasium's returns    presets: algorithms with settings for it"""
 
 OTHERS = "from other packages"
 
@@ -31,7 +31,7 @@ class EnvsOptions:
     The column threshold is the return at which an environment counts as solved, and limit is the largest number of
     steps in an episode. The column native marks environments that this package can also step itself, many at once on
     tensors or in one MuJoCo data structure; the returns equal Gymnasium's "to the bit" or "nearly". The column presets
-    names the algorithms that have tuned settings for the environment.
+    names the algorithms that have settings for the environment.
 
     An environment from another package is named "package:Name-v0", which imports the package. An environment of your
     own is named "pkg.mod:callable".
