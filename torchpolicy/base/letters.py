@@ -1,8 +1,9 @@
-"""Contents that every process sends to every other one, each in one way of the link between them."""
+"""Letters that every process sends to every other one, each in one way of the link between them."""
 
 import atexit
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -21,15 +22,27 @@ AT_ONCE = timedelta(milliseconds=1)
 """Time that nothing arrives in."""
 
 HEAD = 8
-"""Bytes at the beginning of a letter that say how long its content is."""
+"""Bytes at the beginning of a letter that say how long the whole content is."""
 
-ROOM, MOST = 2**13, 2**24
-"""Bytes that a process is ready to receive: from each other one at first, and from all of them at most. A letter that
-is longer than all before it is sent in two parts."""
+ROOM, MOST = 2**20, 2**24
+"""Bytes that a process is ready to receive from each other one, and from all of them, at most."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What one process has to say.
+
+    Attributes:
+        length: Bytes of the whole content.
+        beginning: As much of it as there is room for in a letter.
+    """
+
+    length: int
+    beginning: bytes
 
 
 class Letters:
-    """Sends a content to every other process, and receives theirs.
+    """Sends the beginning of a content to every other process, and receives theirs.
 
     Gloo sends nothing before the receiver has said that it is ready, so that its own exchanges take two or three ways
     of the link. Here a thread gets ready for the next letters as soon as it has the last ones: whatever a process has
@@ -40,39 +53,49 @@ class Letters:
         size: Number of processes.
         send: Begins to send a tensor (N,) uint8 to a process, and returns what waits for its end.
         receive: Gets ready to receive at most N bytes from a process into a tensor (N,) uint8, and returns what waits
-            for them.
+            for them. With tag=1 these are no letters.
+
+    Attributes:
+        room: Bytes of a content that a letter has room for, the same in all processes.
     """
 
     def __init__(
-        self, rank: int, size: int, send: Callable[[Tensor, int], Any], receive: Callable[[Tensor, int], Any]
+        self, rank: int, size: int, send: Callable[[Tensor, int], Any], receive: Callable[..., Any], room: int = ROOM
     ) -> None:
+        self.room = min(room, MOST // size)
         self._rank, self._send, self._receive = rank, send, receive
         self._others = [other for other in range(size) if other != rank]
-        self._most = max(ROOM, MOST // size)
-        self._rooms = dict.fromkeys(range(size), ROOM)  # for the letters of each process, the same in all of them
         self._written: SimpleQueue[Tensor | None] = SimpleQueue()
-        self._read: SimpleQueue[list[bytes] | BaseException] = SimpleQueue()
+        self._read: SimpleQueue[list[Letter] | BaseException] = SimpleQueue()
         self._sent: list[Any] = []
+        self._unread = False  # whether a letter was written, and the others' were not read
         self._thread = Thread(target=self._work, name="torchpolicy-letters", daemon=True)
         self._thread.start()
         atexit.register(self.close)  # a thread that waits in Gloo when Python ends would end the process by a signal
 
     def write(self, content: bytes) -> None:
-        """Send a content to all others. All processes do this equally often."""
-        letter = torch.empty(HEAD + len(content), dtype=torch.uint8)
-        letter.numpy()[:HEAD] = np.frombuffer(len(content).to_bytes(HEAD, "little"), np.uint8)
-        letter.numpy()[HEAD:] = np.frombuffer(content, np.uint8)
-        self._sent = [self._send(letter[: self._rooms[self._rank]], other) for other in self._others]
+        """Send the beginning of a content to all others. All processes do this equally often.
+
+        Raises:
+            RuntimeError: If the last letters were never read, because reading them was interrupted.
+        """
+        if self._unread:
+            raise RuntimeError("an exchange with the other processes was interrupted")
+        self._unread = True
+        letter = torch.frombuffer(
+            bytearray(len(content).to_bytes(HEAD, "little") + content[: self.room]), dtype=torch.uint8
+        )
+        self._sent = [self._send(letter, other) for other in self._others]
         self._written.put(letter)
 
-    def read(self, within: float) -> list[bytes] | None:
-        """The contents of all processes, in the order of ranks, that belong to the last one written.
+    def read(self, within: float) -> list[Letter] | None:
+        """The letters of all processes, in the order of ranks, that belong to the last one written.
 
         Args:
             within: Seconds to wait for them. Signals are attended to in the meantime.
 
         Returns:
-            The contents; None if they have not come yet.
+            The letters; None if they have not come yet.
 
         Raises:
             RuntimeError: If another process is lost.
@@ -83,55 +106,65 @@ class Letters:
             return None
         if isinstance(found, BaseException):
             raise found
+        self._unread = False
         return found
 
     def close(self) -> None:
         """Wait for no more letters."""
         atexit.unregister(self.close)
         self._written.put(None)
-        if self._thread.is_alive() and self._others:
-            with suppress(RuntimeError):  # after a wait that was in vain, Gloo ends all others
-                self._receive(torch.empty(1, dtype=torch.uint8), self._others[0]).wait(AT_ONCE)
+        for other in self._others if self._thread.is_alive() else []:
+            with suppress(RuntimeError):  # after a wait that was in vain, Gloo ends what else is awaited from there
+                self._receive(_room(1), other, tag=1).wait(AT_ONCE)
         self._thread.join(5.0)
 
     def _work(self) -> None:
         """Receive letters until something ends it."""
-        contents: list[bytes] | None = []
+        letters: list[Letter] = []
         try:
-            while contents is not None:
-                boxes = {other: torch.empty(self._rooms[other], dtype=torch.uint8) for other in self._others}
-                awaited = {other: self._receive(box, other) for other, box in boxes.items()}
-                if contents:
-                    self._read.put(contents)
-                contents = self._letters(boxes, awaited)
+            while True:
+                boxes = {other: _room(HEAD + self.room) for other in self._others}
+                try:
+                    awaited = {other: self._receive(box, other) for other, box in boxes.items()}
+                finally:  # others may have left already, because these letters were the last
+                    if letters:
+                        self._read.put(letters)
+                for other in boxes:
+                    awaited[other].wait(FOR_EVER)
+                own = self._written.get()
+                if own is None:
+                    return
+                for sent in self._sent:
+                    sent.wait(FOR_EVER)
+                boxes[self._rank] = own
+                letters = [_letter(box, self.room) for _, box in sorted(boxes.items())]
         except BaseException as error:
             self._read.put(error)
 
-    def _letters(self, boxes: dict[int, Tensor], awaited: dict[int, Any]) -> list[bytes] | None:
-        """The contents of all processes, as soon as they and the own one are on their way; None at the end."""
-        found: dict[int, bytes] = {}
-        lengths, rests = {}, {}
-        for other, box in boxes.items():
-            awaited[other].wait(FOR_EVER)
-            lengths[other] = HEAD + int.from_bytes(box[:HEAD].numpy().tobytes(), "little")
-            found[other] = box[HEAD : lengths[other]].numpy().tobytes()
-            if lengths[other] > len(box):
-                rest = torch.empty(lengths[other] - len(box), dtype=torch.uint8)
-                rests[other] = rest, self._receive(rest, other)
-        own = self._written.get()
-        if own is None:
+
+def _room(size: int) -> Tensor:
+    return torch.empty(size, dtype=torch.uint8, device="cpu")
+
+
+def _letter(box: Tensor, room: int) -> Letter:
+    """What is in a box, which may be larger than the letter."""
+    length = int.from_bytes(box[:HEAD].numpy().tobytes(), "little")
+    return Letter(length, box[HEAD : HEAD + min(length, room)].numpy().tobytes())
+
+
+def is_over(within: float, work: Any) -> bool | None:
+    """True if one of Gloo's own exchanges is over, which is waited for so many seconds; None if it is not.
+
+    Raises:
+        RuntimeError: If it has failed.
+    """
+    try:
+        work.wait(timedelta(seconds=within))
+    except RuntimeError:
+        if not work.is_completed():
             return None
-        if len(own) > self._rooms[self._rank]:
-            self._sent += [self._send(own[self._rooms[self._rank] :], other) for other in self._others]
-        for other, (rest, work) in rests.items():
-            work.wait(FOR_EVER)
-            found[other] += rest.numpy().tobytes()
-        for work in self._sent:
-            work.wait(FOR_EVER)
-        found[self._rank], lengths[self._rank] = own[HEAD:].numpy().tobytes(), len(own)
-        for rank, length in lengths.items():
-            self._rooms[rank] = min(self._most, max(self._rooms[rank], length))
-        return [found[rank] for rank in sorted(found)]
+        work.wait(timedelta(seconds=within))  # which raises again if the exchange has failed
+    return True
 
 
 def pack(values: Array) -> bytes:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ from torchpolicy.base.launcher import (
     master,
     speaks,
 )
-from torchpolicy.base.letters import FOR_EVER, Letters, add_up, pack
+from torchpolicy.base.letters import FOR_EVER, Letter, Letters, add_up, is_over, pack
 from torchpolicy.base.peers import Board, Nobody, Peers, Post
 from torchpolicy.base.waiting import SilentProcessError, Waiting
 
@@ -51,6 +52,8 @@ CONNECTING = timedelta(minutes=1)
 
 QUEUEING = timedelta(minutes=30)
 """The same where each process is started by itself, as from a queue of jobs."""
+
+Answer = TypeVar("Answer")
 
 LOOK = 1.0
 """Seconds between looks at the others while waiting for them."""
@@ -176,20 +179,14 @@ class Group:
 
     def gather(self, text: str) -> list[str]:
         """The texts of all processes, in the order of ranks."""
-        return [content.decode() for content in self._contents(text.encode())]
+        return [content.decode() for content in self._exchange(text.encode())]
 
     def join(self, rows: np.ndarray) -> np.ndarray:
         """The rows (n, …) of every process in the order of ranks; n may differ between processes."""
         if self._store is None:
             return rows
-        everything = bytearray().join(self._contents(rows.tobytes()))
+        everything = bytearray().join(self._exchange(rows.tobytes()))
         return np.frombuffer(everything, rows.dtype).reshape(-1, *rows.shape[1:])
-
-    def _contents(self, content: bytes) -> list[bytes]:
-        """The contents of all processes, in the order of ranks."""
-        if self._store is None:
-            return [content]
-        return self._exchange(content)
 
     def introduce(self, host: str) -> list[str]:
         """The hosts of all processes, in the order of ranks, which are named by their hosts from now on."""
@@ -225,18 +222,33 @@ class Group:
         return self._turn
 
     def _exchange(self, content: bytes) -> list[bytes]:
-        """The contents of all processes, which are waited for as long as they give signs of life."""
-
-        def wait(_: object) -> list[bytes]:
-            self._letters.write(content)
-            since = time.monotonic()
-            self._waiting.begin()
-            while (found := self._letters.read(LOOK)) is None:
-                self._waiting.look(self._turn, time.monotonic() - since)
-            return found
-
+        """The contents of all processes, in the order of ranks, waited for as long as they give signs of life."""
+        if self._store is None:
+            return [content]
         self._next_turn()
-        return list(self._asking(wait))
+
+        def correspond(_: object) -> list[Letter]:
+            self._letters.write(content)
+            return self._await(lambda: self._letters.read(LOOK))
+
+        letters: list[Letter] = self._asking(correspond)
+        longest, room = max(letter.length for letter in letters), self._letters.room
+        if longest <= room:
+            return [letter.beginning for letter in letters]
+        own = torch.zeros(longest - room, dtype=torch.uint8)
+        own.numpy()[: max(0, len(content) - room)] = np.frombuffer(content[room:], np.uint8)
+        rests = [torch.empty_like(own) for _ in letters]
+        self._asking(lambda _: self._await(partial(is_over, LOOK, dist.all_gather(rests, own, async_op=True))))
+        pairs = zip(letters, rests, strict=True)
+        return [letter.beginning + rest[: max(0, letter.length - room)].numpy().tobytes() for letter, rest in pairs]
+
+    def _await(self, look: Callable[[], Answer | None]) -> Answer:
+        """What the others are asked for, as soon as it is there: `look` waits for it for a moment."""
+        since = time.monotonic()
+        self._waiting.begin()
+        while (found := look()) is None:
+            self._waiting.look(self._turn, time.monotonic() - since)
+        return found
 
     def _asking(self, question: Callable[[Any], Any]) -> Any:
         """The answer to a question that needs the other processes.

@@ -2,6 +2,7 @@
 
 import sys
 
+from torchpolicy.base.activity import Doing
 from torchpolicy.base.peers import Peers
 
 WORTH_TELLING = 10.0
@@ -38,7 +39,7 @@ class Waiting:
         self._next[True] = WORTH_TELLING
 
     def look(self, turn: int, seconds: float) -> None:
-        """Look who has not come to an exchange yet.
+        """Look who has not come to an exchange yet, and who is silent.
 
         Args:
             turn: Number of the exchange.
@@ -47,21 +48,28 @@ class Waiting:
         Raises:
             SilentProcessError: If one of them has been silent for too long.
         """
-        for rank in self.behind(turn):
+        behind = self.behind(turn)
+        for rank in range(self._size):
+            if rank == self._rank:
+                continue
             doing, silent = self._peers.hear(rank)
-            if silent >= self._patience:
+            if silent >= self._patience:  # even if it has come: it may have fallen silent in the middle of its words
                 raise SilentProcessError(f"no sign of life from {self._peers.name(rank)} for {silent:.0f} s")
             quiet = silent > QUIET
-            if self._speaks and seconds >= self._next[quiet]:
+            if rank in behind and self._speaks and seconds >= self._next[quiet]:
                 self._next[quiet] = 2 * seconds
-                how = f"which has given no sign of life for {silent:.0f} s" if quiet else "which is at work"
-                where = "" if doing is None else doing.words("its environment")
-                print(
-                    f"torchpolicy: process {self._rank} has waited {seconds:.0f} s for {self._peers.name(rank)}, "
-                    f"{how}{where and ', in '}{where}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                self._tell(rank, doing, silent, seconds)
+
+    def _tell(self, rank: int, doing: Doing | None, silent: float, seconds: float) -> None:
+        """Tell the user for whom this process waits."""
+        how = f"which has given no sign of life for {silent:.0f} s" if silent > QUIET else "which is at work"
+        where = "" if doing is None else doing.words("its environment")
+        print(
+            f"torchpolicy: process {self._rank} has waited {seconds:.0f} s for {self._peers.name(rank)}, "
+            f"{how}{where and ', in '}{where}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def behind(self, turn: int) -> list[int]:
         """The processes that have not come to an exchange yet, as far as is known."""
