@@ -175,7 +175,11 @@ def ladder_rows(name: str) -> list[dict[str, Any]]:
 def tuned(env: str) -> float:
     """The best score of an algorithm with its preset, on the ladder: the interquartile mean of three seeds or more."""
     files = [ladder_rows(path.stem) for path in LADDER.glob(f"{env}-*.json")]
-    return max(float(iqm(np.array([row["mean"] for row in rows]))) for rows in files if len(rows) >= 3)
+    return max(
+        float(iqm(np.array([row.get("success_probability", row["mean"]) for row in rows])))
+        for rows in files
+        if len(rows) >= 3
+    )
 
 
 def _share(rows: list[dict[str, Any]], goal: float) -> str:
