@@ -46,6 +46,18 @@ class Dot(gymnasium.Env[Any, Any]):
         return picture
 
 
+class Waiting(Dot):
+    """Waits three steps in every pixel, at four steps a second, up to a time limit of 200 steps."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+
+    def step(self, action: int) -> Any:
+        observation, reward, _, *rest = super().step(0)
+        self.waited = getattr(self, "waited", 0) + 1
+        self.place += self.waited % 3 == 0
+        return observation, reward, self.waited == 200, *rest
+
+
 class OnScreen(Dot):
     """Has a window, in place of which it writes each episode down; none if there is no file for that."""
 
@@ -87,13 +99,24 @@ def test_every_frame_is_there_in_order(tmp_path: Path, monkeypatch: pytest.Monke
     assert places == list(range(places[0], 41))
 
 
+def test_of_a_slow_and_long_episode_the_beginning_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    path = tp.record(always_right(), "tests.test_film:Waiting", tmp_path / "dot.gif")
+    with Image.open(path) as picture:  # equal pictures are joined, and shown for longer
+        assert picture.n_frames == 50  # type: ignore[attr-defined]
+        picture.seek(49)
+        last = int(np.asarray(picture.convert("L"))[0].argmax())
+        picture.seek(0)
+        assert last - int(np.asarray(picture.convert("L"))[0].argmax()) == 49
+
+
 def test_a_long_episode_is_thinned(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "cart.gif"
     result = tp.train("MountainCar-v0", "cem", generations=1, preset=False, run_dir=tmp_path / "run")
     command = [sys.executable, "-m", "torchpolicy", "record", str(result.run_dir), "--out", str(path)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == str(path)
     with Image.open(path) as picture:
-        assert 60 < picture.n_frames <= 68  # every third of 200 steps, and the last
+        assert 90 < picture.n_frames <= 101  # every second of 200 steps, and the last
         assert max(picture.size) == 400
 
 

@@ -20,7 +20,8 @@ class RecordOptions(RunOptions):
     """
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("episode.gif")
-    """The file to write. A .gif has at most 100 frames; an .mp4 has all of them, and needs the extra "video"."""
+    """The file to write. A .gif has at most 150 frames, and shows as much of the episode as fits; an .mp4 shows all of
+    it, and needs the extra "video"."""
 
 
 def run(arguments: list[str]) -> None:

@@ -28,8 +28,9 @@ from torchpolicy.output.replay import NO_DISPLAY, has_display, is_own, make, sho
 from torchpolicy.policies.actor import Actor
 from torchpolicy.policies.base import Policy
 
-FRAMES = 100
-"""The largest number of frames in a GIF. A longer episode is drawn with evenly spaced frames."""
+FRAMES = 150
+"""The largest number of frames in a GIF. A longer episode is drawn with evenly spaced frames, some 17 a second at least
+by the environment's own speed, and as much of it as they show."""
 
 PATIENCE_SECONDS = 300.0
 """The longest time to wait for a picture."""
@@ -109,8 +110,8 @@ def record(
     Args:
         policy: The policy to show. It acts greedily.
         env: A Gymnasium id, or ``"pkg.mod:callable"``, where the callable takes `render_mode`.
-        path: The file to write. A ``.gif`` has at most 100 frames; an ``.mp4`` has all of them, and needs the extra
-            ``video``.
+        path: The file to write. A ``.gif`` has at most 150 frames, 0.06 seconds of the environment's time apart or
+            less, and shows as much of the episode; an ``.mp4`` has all of it, and needs the extra ``video``.
         seed: Root of the episode's seed, the same as in :func:`torchpolicy.evaluate`.
         env_args: Keyword arguments of the environment.
         max_episode_steps: Time limit in steps, which replaces the environment's own.

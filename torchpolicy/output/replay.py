@@ -22,6 +22,12 @@ LONGEST_SIDE = 400
 FRAMES_A_SECOND = 25
 """Speed of a picture if the environment has none of its own."""
 
+COLOURS = 64
+"""Colours in a picture of a GIF at most; with 256, files are almost twice as large."""
+
+APART = 0.06
+"""The most seconds between two frames of a GIF, by the environment's own speed: a gait would not be seen otherwise."""
+
 OF_VECTORS = ("num_envs", "vectorization_mode", "vector_kwargs", "num_threads")
 """Arguments of ``gymnasium.make_vec`` and ``envpool.make`` that a single environment, which is drawn, does not have."""
 
@@ -91,15 +97,20 @@ def draw(take: Mapping[str, Any]) -> None:
 def _draw_gif(take: Mapping[str, Any], path: Path) -> None:
     from PIL import Image
 
-    every = max(1, -(-len(take["actions"]) // (take["frames"] - 1)))
-    pictures, speed = [], FRAMES_A_SECOND
+    pictures: list[Image.Image] = []
     for number, env in enumerate(_steps(take, "rgb_array")):
+        if number == 0:
+            every, speed = -(-len(take["actions"]) // (take["frames"] - 1)), env.metadata.get("render_fps")
+            every = max(1, every if speed is None else min(every, round(APART * speed)))
         if number % every == 0 or number == len(take["actions"]):
             picture = Image.fromarray(np.asarray(env.render()))
             picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-            pictures.append(picture.convert("P", palette=Image.Palette.ADAPTIVE))
-            speed = env.metadata.get("render_fps", FRAMES_A_SECOND)
-    pause = max(20, round(1000 * every / speed))  # milliseconds; viewers slow down what is faster than 20
+            pictures.append(picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=COLOURS))
+            if len(pictures) == take["frames"]:
+                break
+    pause = max(
+        20, round(1000 * every / (speed or FRAMES_A_SECOND))
+    )  # milliseconds; viewers slow down what is faster than 20
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=min(pause, 100), loop=0)
 
 
