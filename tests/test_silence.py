@@ -142,6 +142,22 @@ def test_a_process_at_work_is_waited_for_and_told_of_less_and_less(capsys: pytes
     assert told[0] == "torchpolicy: process 0 has waited 10 s for process 1, which is at work"
 
 
+def test_a_process_that_falls_silent_after_it_has_come_is_given_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("torchpolicy.base.peers.time.monotonic", lambda: now[0])
+    waiting = Waiting(0, 2, Others(Doing(5, 2, 0, -1, 0, -1, -1)), 30.0, speaks=True)
+    waiting.begin()
+    for seconds in range(30):
+        now[0] = 100.0 + seconds
+        waiting.look(2, float(seconds))
+    assert capsys.readouterr().err == ""  # nobody waits for it to come
+    now[0] = 130.0
+    with pytest.raises(SilentProcessError, match="no sign of life from process 1 for 30 s"):
+        waiting.look(2, 30.0)
+
+
 def test_nobody_is_missing_who_has_come() -> None:
     waiting = Waiting(0, 3, Others(Doing(1, 4, 0, -1, 0, -1, -1)), 30.0, speaks=True)
     assert waiting.behind(4) == []

@@ -156,6 +156,13 @@ def test_box2d_and_mujoco_are_exact_too(name: str) -> None:
     assert facts(train(name, workers=2, **arguments)) == facts(train(name, **arguments))
 
 
+def test_what_no_letter_has_room_for_is_exchanged_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = tp.train("CartPole-v1", "deepcem", generations=3, episodes=9, preset=False)
+    monkeypatch.setattr("torchpolicy.base.letters.MOST", 3 * 20)  # 20 bytes of each of three processes
+    together = tp.train("CartPole-v1", "deepcem", generations=3, episodes=9, preset=False, workers=3)
+    assert facts(together) == facts(alone)
+
+
 def test_closures_and_local_classes_work_in_processes() -> None:
     scale = 3.0
 

@@ -41,6 +41,8 @@ from torchpolicy.base.letters import FOR_EVER, Letter, Letters, add_up, is_over,
 from torchpolicy.base.peers import Board, Nobody, Peers, Post
 from torchpolicy.base.waiting import SilentProcessError, Waiting
 
+Answer = TypeVar("Answer")
+
 PATIENCE = 60.0
 """Seconds for which a process may give no sign of life before it counts as lost, by default."""
 
@@ -52,8 +54,6 @@ CONNECTING = timedelta(minutes=1)
 
 QUEUEING = timedelta(minutes=30)
 """The same where each process is started by itself, as from a queue of jobs."""
-
-Answer = TypeVar("Answer")
 
 LOOK = 1.0
 """Seconds between looks at the others while waiting for them."""

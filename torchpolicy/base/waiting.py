@@ -31,7 +31,8 @@ class Waiting:
     """
 
     def __init__(self, rank: int, size: int, peers: Peers, patience: float, *, speaks: bool) -> None:
-        self._rank, self._size, self._peers, self._patience, self._speaks = rank, size, peers, patience, speaks
+        self._rank, self._peers, self._patience, self._speaks = rank, peers, patience, speaks
+        self._others = [other for other in range(size) if other != rank]
         self._next = {True: WORTH_TELLING, False: WORTH_TELLING}  # seconds worth telling, by whether there is silence
 
     def begin(self) -> None:
@@ -48,15 +49,12 @@ class Waiting:
         Raises:
             SilentProcessError: If one of them has been silent for too long.
         """
-        behind = self.behind(turn)
-        for rank in range(self._size):
-            if rank == self._rank:
-                continue
+        for rank in self._others:
             doing, silent = self._peers.hear(rank)
             if silent >= self._patience:  # even if it has come: it may have fallen silent in the middle of its words
                 raise SilentProcessError(f"no sign of life from {self._peers.name(rank)} for {silent:.0f} s")
             quiet = silent > QUIET
-            if rank in behind and self._speaks and seconds >= self._next[quiet]:
+            if _is_behind(doing, turn) and self._speaks and seconds >= self._next[quiet]:
                 self._next[quiet] = 2 * seconds
                 self._tell(rank, doing, silent, seconds)
 
@@ -73,8 +71,7 @@ class Waiting:
 
     def behind(self, turn: int) -> list[int]:
         """The processes that have not come to an exchange yet, as far as is known."""
-        known = {rank: self._peers.look(rank) for rank in range(self._size) if rank != self._rank}
-        return [rank for rank, doing in known.items() if doing is None or doing.turn < turn]
+        return [rank for rank in self._others if _is_behind(self._peers.look(rank), turn)]
 
     def missing(self, turn: int) -> str:
         """Words that name those processes."""
@@ -83,3 +80,8 @@ class Waiting:
         except RuntimeError:  # the store is gone with process 0
             names = []
         return f"no answer from {', '.join(names)}" if names else "lost the others"
+
+
+def _is_behind(doing: Doing | None, turn: int) -> bool:
+    """Whether a process that does this has not come to an exchange yet."""
+    return doing is None or doing.turn < turn
