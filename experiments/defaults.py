@@ -14,20 +14,18 @@ python experiments/defaults.py table                                  prints the
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
+from functools import partial
 from math import floor, isclose, log, sqrt
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-from benchmarks.machine import describe
+import rows
 
 import torchpolicy as tp
 from torchpolicy.output.summary import iqm, iqm_interval
@@ -71,12 +69,12 @@ def cases(question: str) -> Iterator[dict[str, Any]]:
                 yield {"algorithm": algorithm, "hidden": [64, 64], "value": warm}
 
 
-def run(question: str, env: str, case: dict[str, Any], seed: int) -> dict[str, Any]:
+def run(question: str, env: str, algorithm: str, hidden: list[int], value: float, seed: int) -> rows.Row:
     """One run, as a row of the results. Seconds are processor time, because machines are shared."""
-    settings, value = settings_of(env, case["algorithm"]), case["value"]
+    settings = settings_of(env, algorithm)
     with closing(gymnasium.make(env)) as made:
         spaces = made.observation_space, made.action_space
-    policy: tp.Policy = tp.MLPPolicy(*spaces, hidden=case["hidden"], seed=seed)
+    policy: tp.Policy = tp.MLPPolicy(*spaces, hidden=hidden, seed=seed)
     processor = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         common: dict[str, Any] = {"seed": seed, "preset": False, "log_dir": folder}
@@ -86,18 +84,11 @@ def run(question: str, env: str, case: dict[str, Any], seed: int) -> dict[str, A
             settings = settings | {"population": value * (4 + floor(3 * log(tp.ParamVector(policy.net).dim)))}
         elif value:
             policy = warmed_up(env, policy, common)
-        result = tp.train(env, case["algorithm"], policy=policy, target=None, **common, **settings)
+        result = tp.train(env, algorithm, policy=policy, target=None, **common, **settings)
     return {
-        **{name: describe()[name] for name in ("commit", "date")},
-        "env": env,
-        **case,
-        "seed": seed,
+        **{"env": env, "algorithm": algorithm, "hidden": hidden, "value": value, "seed": seed},
         "mean": result.evaluation.mean,
-        "curve": [
-            (row["rollout/env_steps"], round(row["eval/mean_reward"], 2))
-            for row in result.metrics
-            if "eval/mean_reward" in row
-        ],
+        "curve": rows.curve(result.metrics),
         "seconds": round(time.process_time() - processor, 1),
     }
 
@@ -116,13 +107,6 @@ def path_of(question: str) -> Path:
     return RESULTS / f"{question}.json"
 
 
-def rows_of(question: str) -> list[dict[str, Any]]:
-    """The rows that have been measured."""
-    path = path_of(question)
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
-    return rows
-
-
 def fill(question: str, envs: list[str], values: list[float] | None, jobs: int, seeds: int) -> None:
     """Run the missing rows, seed by seed, and save each row when it is finished."""
     asked = [
@@ -130,29 +114,20 @@ def fill(question: str, envs: list[str], values: list[float] | None, jobs: int, 
         for case in cases(question)
         if values is None or any(isclose(case["value"], v, rel_tol=0.01) for v in values)
     ]
-    rows = rows_of(question)
+    wanted = [(env, *case.values(), seed) for seed in SEEDS[:seeds] for env in envs for case in asked]
     keys = ("env", "algorithm", "hidden", "value", "seed")
-    there = [[row[key] for key in keys] for row in rows]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        wanted = [(env, case, seed) for seed in SEEDS[:seeds] for env in envs for case in asked]
-        missing = [each for each in wanted if [each[0], *each[1].values(), each[2]] not in there]
-        for done in as_completed([pool.submit(run, question, *each) for each in missing]):
-            rows.append(done.result())
-            content = {**describe(), "runs_at_a_time": jobs, "rows": sorted(rows, key=lambda row: str(row["env"]))}
-            path_of(question).write_text(json.dumps(content) + "\n")
-            print({name: value for name, value in rows[-1].items() if name != "curve"}, flush=True)
+    rows.fill(path_of(question), partial(run, question), keys, wanted, jobs)
 
 
 def table(question: str) -> None:
     """A Markdown table of interquartile means of the final test over the seeds."""
-    rows = rows_of(question)
+    measured = rows.read(path_of(question))
     print(f"\n**{question}**\n")
     print("| environment | algorithm | hidden units | value | seeds | score (95 % interval) | mean of the curve |")
     print("|---|---|---|---|---|---|---|")
     for env in SETTINGS:
         for case in cases(question):
-            found = [row for row in rows if row["env"] == env and all(row[key] == case[key] for key in case)]
+            found = [row for row in measured if row["env"] == env and all(row[key] == case[key] for key in case)]
             if found:
                 scores = np.array([row["mean"] for row in found])
                 area = np.array([np.mean([score for _, score in row["curve"]]) for row in found])

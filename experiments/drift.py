@@ -106,11 +106,7 @@ def run(env: str, way: str, seed: int) -> rows.Row:
         budget: dict[str, Any] = {"episodes": EPISODES, "total_steps": STEPS, "target": None, "eval_every": 5}
         settings: dict[str, Any] = {"normalize_observations": True, "keep": "last", "log_dir": folder}
         result = tp.train(env, learner, seed=seed, callbacks=[clock], **budget, **settings)
-    curve = [
-        (row["rollout/env_steps"], round(row["eval/mean_reward"], 1))
-        for row in result.metrics
-        if "eval/mean_reward" in row
-    ]
+    curve = rows.curve(result.metrics)
     return {
         **{"env": env, "way": way, "seed": seed, "mean": result.evaluation.mean},
         "best": max(score for _, score in curve),

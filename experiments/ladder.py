@@ -4,7 +4,7 @@ python experiments/ladder.py run --env Acrobot-v1 --algorithms cem pgpe
                                          trains, and adds rows to results/ladder/<env>-<algorithm>-<policy>.json; runs
                                          that were cut off go on
 python experiments/ladder.py table       prints the tables of all that lies there
-python experiments/ladder.py picture     draws their curves, results/ladder.png
+python experiments/ladder.py picture     draws their curves over env steps and seconds, results/ladder*.png
 python experiments/ladder.py check       names the presets that have no result
 """
 
@@ -12,14 +12,13 @@ import argparse
 import json
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
-from benchmarks.machine import describe
+import rows
 from frozen_lake import success_probability
 
 import torchpolicy as tp
@@ -50,7 +49,7 @@ THRESHOLDS = {
 """Gymnasium's; but Pendulum's, Swimmer's, Walker2d's, Ant's and Humanoid's are our own."""
 
 
-def train(env: str, algorithm: str, policy: str, seed: int, folder: Path) -> dict[str, Any]:
+def train(env: str, algorithm: str, policy: str, folder: Path, seed: int) -> rows.Row:
     """One run with its preset. Seconds are processor time, because two runs share a machine."""
     begin, processor = time.monotonic(), time.process_time()
     best = preset.kind_of(preset.presets_of(algorithm)[env][0]) == policy
@@ -61,22 +60,18 @@ def train(env: str, algorithm: str, policy: str, seed: int, folder: Path) -> dic
     if len(evaluation.returns) < 100:
         evaluation = tp.evaluate(result.policy, env, episodes=100)
     config = json.loads((run_dir / "config.json").read_text())
-    curve = [
-        (row["rollout/env_steps"], row["time/elapsed"], row["eval/mean_reward"])
-        for row in result.metrics
-        if "eval/mean_reward" in row
-    ]
-    there = next((point for point in curve if point[2] >= THRESHOLDS[env]), None)
+    curve = rows.curve(result.metrics)
+    there = rows.first_at(curve, THRESHOLDS[env])
+    elapsed = {row["rollout/env_steps"]: row["time/elapsed"] for row in result.metrics}
     row = {
-        **{name: describe()[name] for name in ("commit", "date")},
         "seed": seed,
         "mean": evaluation.mean,
         "ci": evaluation.ci,
         "env_steps": result.metrics[-1]["rollout/env_steps"],
         "seconds": round(share * result.metrics[-1]["time/elapsed"], 1),
-        "env_steps_to_threshold": there and there[0],
-        "seconds_to_threshold": there and round(share * there[1], 1),
-        "curve": [(steps, round(score, 2)) for steps, _, score in curve[:: max(1, len(curve) // 200)]],
+        "env_steps_to_threshold": there,
+        "seconds_to_threshold": there and round(share * elapsed[there], 1),
+        "curve": rows.thinned(curve, 200),
         "preset": config["preset"],
     }
     if env == "FrozenLake-v1":
@@ -86,11 +81,11 @@ def train(env: str, algorithm: str, policy: str, seed: int, folder: Path) -> dic
 
 def summary(content: dict[str, Any]) -> dict[str, Any]:
     """The table's row for an environment and an algorithm."""
-    rows, threshold = content["rows"], THRESHOLDS[content["env"]]
-    key = "success_probability" if "success_probability" in rows[0] else "mean"
-    values = np.array([row[key] for row in rows])
-    steps = [row["env_steps_to_threshold"] or np.inf for row in rows]
-    seconds = [row["seconds_to_threshold"] or np.inf for row in rows]
+    mine, threshold = content["rows"], THRESHOLDS[content["env"]]
+    key = "success_probability" if "success_probability" in mine[0] else "mean"
+    values = np.array([row[key] for row in mine])
+    steps = [row["env_steps_to_threshold"] or np.inf for row in mine]
+    seconds = [row["seconds_to_threshold"] or np.inf for row in mine]
     return {
         "iqm": float(iqm(values)),
         "interval": tuple(float(end) for end in iqm_interval(values)),
@@ -98,26 +93,25 @@ def summary(content: dict[str, Any]) -> dict[str, Any]:
         "reached": f"{int((values >= threshold).sum())} of {len(values)}",
         "steps_to_threshold": float(np.median(steps)),
         "seconds_to_threshold": float(np.median(seconds)),
-        "env_steps": float(np.median([row["env_steps"] for row in rows])),
-        "seconds": float(np.median([row["seconds"] for row in rows])),
+        "env_steps": float(np.median([row["env_steps"] for row in mine])),
+        "seconds": float(np.median([row["seconds"] for row in mine])),
     }
 
 
 def run(env: str, algorithm: str, policy: str, seeds: list[int], jobs: int, folder: Path) -> None:
     """Run the seeds that are missing, some at a time, and save each row when it is finished."""
-    path = RESULTS / f"{env}-{algorithm}-{policy}.json"
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    rows = [row for row in rows if row["preset"] == line_of(env, algorithm, policy)]
-    there = {row["seed"] for row in rows}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        tasks = [pool.submit(train, env, algorithm, policy, seed, folder) for seed in seeds if seed not in there]
-        for task in as_completed(tasks):
-            rows.append(task.result())
-            content = {**describe(), "runs_at_a_time": jobs, "env": env, "algorithm": algorithm, "policy": policy}
-            content["rows"] = sorted(rows, key=lambda row: int(row["seed"]))
-            path.write_text(json.dumps(content) + "\n")
-            print({name: value for name, value in rows[-1].items() if name != "curve"}, flush=True)
+    path, kind = path_of(env, algorithm, policy), {"env": env, "algorithm": algorithm, "policy": policy}
+    measured, line = rows.read(path), line_of(env, algorithm, policy)
+    if any(row["preset"] != line for row in measured):  # of a preset that has changed since
+        rows.write(path, [row for row in measured if row["preset"] == line], jobs, **kind)
+    rows.fill(
+        path, partial(train, env, algorithm, policy, folder), ("seed",), [(seed,) for seed in seeds], jobs, **kind
+    )
+
+
+def path_of(env: str, algorithm: str, policy: str) -> Path:
+    """The results file of an environment, an algorithm and a kind of policy."""
+    return RESULTS / f"{env}-{algorithm}-{policy}.json"
 
 
 def line_of(env: str, algorithm: str, policy: str) -> str | None:
@@ -135,10 +129,9 @@ def check() -> None:
     for algorithm in algorithm_names():
         for env, presets in preset.presets_of(algorithm).items():
             for policy in map(preset.kind_of, presets):
-                path, line = RESULTS / f"{env}-{algorithm}-{policy}.json", line_of(env, algorithm, policy)
-                rows = json.loads(path.read_text())["rows"] if path.exists() else []
-                if sum(row["preset"] == line for row in rows) < 5:
-                    missing.append(f"{algorithm} {env} {policy}: {len(rows)} seeds, not five of today's settings")
+                measured, line = rows.read(path_of(env, algorithm, policy)), line_of(env, algorithm, policy)
+                if sum(row["preset"] == line for row in measured) < 5:
+                    missing.append(f"{algorithm} {env} {policy}: {len(measured)} seeds, not five of today's settings")
     print(*missing, sep="\n")
     sys.exit(bool(missing))
 
@@ -154,13 +147,13 @@ def table() -> None:
         found = results(env)
         if not found:
             continue
-        rows = sorted(((summary(content), content) for content in found), key=lambda pair: -pair[0]["iqm"])
+        lines = sorted(((summary(content), content) for content in found), key=lambda pair: -pair[0]["iqm"])
         digits = 3 if env == "FrozenLake-v1" else 1
         print(f"\n**{env}** (threshold {threshold:g})\n")
         heads = ["algorithm", "policy", "IQM", "95 % interval", "worst seed", "seeds at threshold", "env steps to it"]
         heads += ["CPU seconds to it", "env steps in all"]
         print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-        for line, content in rows:
+        for line, content in lines:
             low, high = line["interval"]
             scores = f"{line['iqm']:.{digits}f} | {low:.{digits}f} to {high:.{digits}f} | {line['worst']:.{digits}f}"
             speed = f"{line['steps_to_threshold'] / 1e3:,.0f}k | {line['seconds_to_threshold']:.1f}"
@@ -169,10 +162,16 @@ def table() -> None:
             print(f"| {cells} |".replace("infk | inf", "- | -"))
 
 
-def picture(path: Path) -> None:
-    """Draw medians of held-out scores over env steps, one line per algorithm and one panel per environment."""
+def picture(path: Path, seconds: bool) -> None:
+    """Draw medians of held-out scores, one line per algorithm and one panel per environment.
+
+    Args:
+        path: The picture.
+        seconds: Whether over processor seconds instead of env steps: the median seconds of a step times the steps.
+    """
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import NullFormatter
 
     colors = {name: f"C{number}" for number, name in enumerate(ALGORITHMS)}
     envs = [env for env in THRESHOLDS if results(env)]
@@ -181,19 +180,26 @@ def picture(path: Path) -> None:
         panel.remove()
     for panel, env in zip(panels.flat, envs, strict=False):
         for content in results(env):
-            curves = [np.array([(0, np.nan), *row["curve"]], float).T for row in content["rows"]]
-            steps = np.linspace(0, max(curve[0, -1] for curve in curves), 200)
+            mine = content["rows"]
+            curves = [np.array(row["curve"], float).T for row in mine]
+            first, last = min(steps[0] for steps, _ in curves), max(steps[-1] for steps, _ in curves)
+            steps = np.geomspace(first, last, 300) if seconds else np.linspace(0, last, 300)
             # a run that has stopped keeps its last score
-            scores = np.array([np.interp(steps, curve[0, 1:], curve[1, 1:], left=np.nan) for curve in curves])
+            scores = np.array([np.interp(steps, curve[0], curve[1], left=np.nan) for curve in curves])
+            at = steps * (np.median([row["seconds"] / row["env_steps"] for row in mine]) if seconds else 1e-6)
             enough = np.isfinite(scores).mean(0) > 0.5
             name, line = content["algorithm"], "-" if content["policy"] == "linear" else "--"
             median = np.nanmedian(scores[:, enough], 0)
-            panel.plot(steps[enough] / 1e6, median, line, color=colors[name], label=name)
+            panel.plot(at[enough], median, line, color=colors[name], label=name)
         panel.axhline(THRESHOLDS[env], color="gray", linewidth=0.8, linestyle=":")
         panel.set_title(env, fontsize=11)
         panel.grid(alpha=0.2)
         panel.spines[["top", "right"]].set_visible(False)
-        panel.set_xlabel("env steps, million")
+        panel.set_xlabel("CPU seconds" if seconds else "env steps, million")
+        if seconds:
+            panel.set_xscale("log")
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter(NullFormatter())
     for row in panels:
         row[0].set_ylabel("held-out score, median of seeds")
     drawn = {line.get_label() for panel in figure.axes for line in panel.get_lines()}
@@ -225,7 +231,8 @@ def main() -> None:
     elif arguments.command == "table":
         table()
     elif arguments.command == "picture":
-        picture(RESULTS.with_suffix(".png"))
+        picture(RESULTS.with_suffix(".png"), seconds=False)
+        picture(RESULTS.with_name("ladder_seconds.png"), seconds=True)
     else:
         check()
 

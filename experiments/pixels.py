@@ -68,16 +68,13 @@ def run(game: str, policy: str, seed: int) -> rows.Row:
             log_dir=folder,
             **POLICIES[policy],
         )
-    scored = [row for row in result.metrics if "eval/mean_reward" in row]
     return {
         **{"game": game, "policy": policy, "seed": seed},
         "weights": tp.ParamVector(result.policy.net).dim,
         "mean": result.evaluation.mean,
         "env_steps": result.metrics[-1]["rollout/env_steps"],
         "seconds": round(time.process_time() - processor, 1),
-        "curve": [
-            (row["rollout/env_steps"], round(row["eval/mean_reward"], 2)) for row in scored[:: 1 + len(scored) // 50]
-        ],
+        "curve": rows.thinned(rows.curve(result.metrics)),
     }
 
 

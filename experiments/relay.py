@@ -73,13 +73,12 @@ def run(env: str, way: str, seed: int) -> rows.Row:
         with tempfile.TemporaryDirectory() as folder:
             budget: dict[str, Any] = {"total_steps": int(share * about["total_steps"]), "target": None}
             result = tp.train(env, seed=seed, preset=False, log_dir=folder, eval_every=5, **budget, **first, **settings)
-        scored = [row for row in result.metrics if "eval/mean_reward" in row]
-        curve += [(steps + row["rollout/env_steps"], round(row["eval/mean_reward"], 1)) for row in scored]
+        curve += [(steps + at, score) for at, score in rows.curve(result.metrics)]
         steps += result.metrics[-1]["rollout/env_steps"]
         policy, score = result.policy, result.evaluation.mean
-    there = next((at for at, score in curve if score >= about["threshold"]), None)
     return {
-        **{"env": env, "way": way, "seed": seed, "mean": score, "env_steps": steps, "steps_to_threshold": there},
+        **{"env": env, "way": way, "seed": seed, "mean": score, "env_steps": steps},
+        "steps_to_threshold": rows.first_at(curve, about["threshold"]),
         "seconds": round(time.process_time() - processor, 1),
         "curve": curve,
     }

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from benchmarks.machine import describe
@@ -15,6 +15,7 @@ from benchmarks.machine import describe
 from torchpolicy.output.summary import iqm, iqm_interval
 
 Row = dict[str, Any]
+Steps = TypeVar("Steps", int, float)
 REPORTED = 100
 """Seeds from here on are those of tuning, and are in no table."""
 
@@ -31,7 +32,12 @@ def reported(path: Path) -> list[Row]:
 
 
 def fill(
-    path: Path, run: Callable[..., Row], keys: tuple[str, ...], wanted: Iterable[tuple[Any, ...]], jobs: int
+    path: Path,
+    run: Callable[..., Row],
+    keys: tuple[str, ...],
+    wanted: Iterable[tuple[Any, ...]],
+    jobs: int,
+    **about: str,
 ) -> None:
     """Make the wanted rows that a results file lacks, `jobs` at a time, and save each when it is finished.
 
@@ -41,20 +47,45 @@ def fill(
         keys: Fields by which a row is known.
         wanted: Their values, one tuple for each row.
         jobs: Number of runs at a time.
+        **about: What else the file says of all rows.
     """
 
-    def known(row: Row) -> tuple[Any, ...]:
-        return tuple(row[key] for key in keys)
+    def known(row: Row) -> list[Any]:
+        return [row[key] for key in keys]
 
-    there = {known(row) for row in read(path)}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    def order(row: Row) -> list[Any]:
+        return [json.dumps(value) if isinstance(value, dict) else value for value in known(row)]
+
+    there = [known(row) for row in read(path)]
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run, *each) for each in wanted if each not in there]):
-            about = describe()
-            row = {name: about[name] for name in ("commit", "date")} | done.result()
-            content = {**about, "rows": sorted([*read(path), row], key=known)}
-            path.write_text(json.dumps(content, indent=1) + "\n")
+        for done in as_completed([pool.submit(run, *each) for each in wanted if list(each) not in there]):
+            row = {name: describe()[name] for name in ("commit", "date")} | done.result()
+            write(path, sorted([*read(path), row], key=order), jobs, **about)
             print({name: value for name, value in row.items() if name != "curve"}, flush=True)
+
+
+def write(path: Path, rows: list[Row], jobs: int, **about: str) -> None:
+    """Write a results file, with one line for each row."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = json.dumps({**describe(), "runs_at_a_time": jobs, **about}, indent=1).removesuffix("\n}")
+    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+    path.write_text(f'{head},\n "rows": [\n{lines}\n ]\n}}\n')
+
+
+def curve(metrics: Iterable[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """Env steps and score of every validation of a run."""
+    scored = [row for row in metrics if "eval/mean_reward" in row]
+    return [(row["rollout/env_steps"], round(row["eval/mean_reward"], 2)) for row in scored]
+
+
+def thinned(points: list[Any], about: int = 50) -> list[Any]:
+    """A curve with fewer points, evenly spread: from `about` to twice as many."""
+    return points[:: max(1, len(points) // about)]
+
+
+def first_at(points: Iterable[tuple[Steps, float]], threshold: float) -> Steps | None:
+    """Env steps at the first point of a curve that reaches a score; None if there is none."""
+    return next((steps for steps, score in points if score >= threshold), None)
 
 
 def cells(rows: list[Row], digits: int) -> list[str]:

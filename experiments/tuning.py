@@ -11,14 +11,13 @@ import argparse
 import json
 import time
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
-from benchmarks.machine import describe
+import rows
 
 import torchpolicy as tp
 from torchpolicy.output.summary import iqm
@@ -28,7 +27,7 @@ ALWAYS = {"normalize_observations": True, "eval_episodes": 20, "target": None}
 """Settings of every run that it can be given others for."""
 
 
-def run(env: str, algorithm: str, given: dict[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+def run(env: str, folder: Path, algorithm: str, given: dict[str, Any], seed: int) -> rows.Row:
     """One run, as a row of the results. Seconds are processor time, because machines are shared."""
     name = "-".join([env, algorithm, *(f"{key}={value}" for key, value in given.items()), str(seed)])
     safe = "".join(each if each.isalnum() or each in "-=." else "_" for each in name)
@@ -37,60 +36,38 @@ def run(env: str, algorithm: str, given: dict[str, Any], seed: int, folder: Path
     if "hidden" in settings.get("policy_args", {}):
         settings = {"policy": "mlp"} | settings
     result = tp.train(env, algorithm, seed=seed, preset=False, run_dir=folder / safe, **settings)
-    curve = [
-        (row["rollout/env_steps"], round(row["eval/mean_reward"], 2))
-        for row in result.metrics
-        if "eval/mean_reward" in row
-    ]
     return {
-        **{name: describe()[name] for name in ("commit", "date")},
         "algorithm": algorithm,
         "settings": given,
         "seed": seed,
         "mean": round(result.evaluation.mean, 2),
         "env_steps": result.metrics[-1]["rollout/env_steps"],
         "seconds": round(time.process_time() - processor, 1),
-        "curve": curve[:: max(1, len(curve) // 50)],
+        "curve": rows.thinned(rows.curve(result.metrics)),
     }
 
 
-def rows_of(env: str) -> list[dict[str, Any]]:
-    """The rows that have been measured on an environment."""
-    path = RESULTS / f"{env}.json"
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
-    return rows
-
-
-def fill(env: str, algorithm: str, given: dict[str, Any], seeds: list[int], jobs: int, folder: Path) -> None:
-    """Run the missing rows, and save each row when it is finished."""
-    there = {row["seed"] for row in rows_of(env) if (row["algorithm"], row["settings"]) == (algorithm, given)}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for done in as_completed(
-            [pool.submit(run, env, algorithm, given, seed, folder) for seed in seeds if seed not in there]
-        ):
-            row = done.result()
-            content = {**describe(), "env": env, "rows": [*rows_of(env), row]}
-            (RESULTS / f"{env}.json").write_text(json.dumps(content) + "\n")
-            print({name: value for name, value in row.items() if name != "curve"}, flush=True)
+def path_of(env: str) -> Path:
+    """The file of an environment's results."""
+    return RESULTS / f"{env}.json"
 
 
 def table(env: str) -> None:
     """A Markdown table: score and area under the curve of each setting, the best first."""
     groups = defaultdict(list)
-    for row in rows_of(env):
+    for row in rows.read(path_of(env)):
         groups[row["algorithm"], json.dumps(row["settings"])].append(row)
     print(f"| algorithm | settings | seeds | score | worst | mean of the curve | CPU seconds |\n|{'---|' * 7}")
-    for (algorithm, settings), rows in sorted(groups.items(), key=lambda pair: -_score(pair[1])):
-        area = np.mean([np.mean([score for _, score in row["curve"]]) for row in rows])
-        seconds = np.median([row["seconds"] for row in rows])
-        numbers = f"{_score(rows):.1f} | {min(row['mean'] for row in rows):.1f} | {area:.1f} | {seconds:.0f}"
-        print(f"| {algorithm} | {settings} | {len(rows)} | {numbers} |")
+    for (algorithm, settings), mine in sorted(groups.items(), key=lambda pair: -_score(pair[1])):
+        area = np.mean([np.mean([score for _, score in row["curve"]]) for row in mine])
+        seconds = np.median([row["seconds"] for row in mine])
+        numbers = f"{_score(mine):.1f} | {min(row['mean'] for row in mine):.1f} | {area:.1f} | {seconds:.0f}"
+        print(f"| {algorithm} | {settings} | {len(mine)} | {numbers} |")
 
 
-def _score(rows: list[dict[str, Any]]) -> float:
+def _score(mine: list[rows.Row]) -> float:
     """The interquartile mean of the final tests."""
-    return float(iqm(np.array([row["mean"] for row in rows])))
+    return float(iqm(np.array([row["mean"] for row in mine])))
 
 
 def main() -> None:
@@ -109,8 +86,9 @@ def main() -> None:
     if arguments.command == "table":
         table(arguments.env)
         return
-    given = arguments.settings
-    fill(arguments.env, arguments.algorithm, given, arguments.seeds, arguments.jobs, arguments.runs)
+    wanted = [(arguments.algorithm, arguments.settings, seed) for seed in arguments.seeds]
+    one, keys = partial(run, arguments.env, arguments.runs), ("algorithm", "settings", "seed")
+    rows.fill(path_of(arguments.env), one, keys, wanted, arguments.jobs, env=arguments.env)
 
 
 if __name__ == "__main__":

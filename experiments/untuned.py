@@ -14,17 +14,15 @@ python experiments/untuned.py table                                prints the ta
 """
 
 import argparse
-import json
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.machine import describe
+import rows
 from frozen_lake import success_probability
 
 import torchpolicy as tp
@@ -73,7 +71,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 POLICIES: dict[str, dict[str, Any]] = {"mlp": {"policy_args": {"hidden": [64, 64]}}, "linear": {}}
 
 
-def run(variant: str, policy: str, until: str, env: str, seed: int) -> dict[str, Any]:
+def run(variant: str, policy: str, until: str, env: str, seed: int) -> rows.Row:
     """One run, as a row of the results. Seconds are processor time, because machines are shared."""
     threshold, to_threshold, of_preset = ENVS[env]
     processor = time.process_time()
@@ -90,21 +88,16 @@ def run(variant: str, policy: str, until: str, env: str, seed: int) -> dict[str,
             log_dir=folder,
             **settings,
         )
-    curve = [
-        (row["rollout/env_steps"], round(row["eval/mean_reward"], 2))
-        for row in result.metrics
-        if "eval/mean_reward" in row
-    ]
+    curve = rows.curve(result.metrics)
     return {
-        **{name: describe()[name] for name in ("commit", "date")},
         "variant": variant,
         "policy": policy,
         "env": env,
         "seed": seed,
         "mean": success_probability(result.policy) if env == "FrozenLake-v1" else result.evaluation.mean,
         "env_steps": result.metrics[-1]["rollout/env_steps"],
-        "env_steps_to_threshold": next((steps for steps, score in curve if score >= threshold), None),
-        "curve": curve[:: max(1, len(curve) // 50)],
+        "env_steps_to_threshold": rows.first_at(curve, threshold),
+        "curve": rows.thinned(curve),
         "seconds": round(time.process_time() - processor, 1),
     }
 
@@ -112,28 +105,6 @@ def run(variant: str, policy: str, until: str, env: str, seed: int) -> dict[str,
 def path_of(variant: str, policy: str, until: str) -> Path:
     """The file of a variant's results with a policy."""
     return RESULTS / f"{variant}-{policy}{'' if until == 'threshold' else f'-{until}'}.json"
-
-
-def rows_of(variant: str, policy: str, until: str) -> list[dict[str, Any]]:
-    """The rows that have been measured."""
-    path = path_of(variant, policy, until)
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
-    return rows
-
-
-def fill(variant: str, policy: str, until: str, envs: list[str], seeds: list[int], jobs: int) -> None:
-    """Run the missing rows, seed by seed, and save each row when it is finished."""
-    rows = rows_of(variant, policy, until)
-    there = {(row["env"], row["seed"]) for row in rows}
-    missing = [(env, seed) for seed in seeds for env in envs if (env, seed) not in there]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run, variant, policy, until, *each) for each in missing]):
-            rows.append(done.result())
-            content = {**describe(), "runs_at_a_time": jobs}
-            content |= {"rows": sorted(rows, key=lambda row: (row["env"], row["seed"]))}
-            path_of(variant, policy, until).write_text(json.dumps(content) + "\n")
-            print({name: value for name, value in rows[-1].items() if name != "curve"}, flush=True)
 
 
 def table() -> None:
@@ -151,9 +122,9 @@ def table() -> None:
         for env, (threshold, *_) in ENVS.items():
             cells, goal = [], threshold if to_threshold else tuned(env)
             for name in variants:
-                mine = [row for row in rows_of(name, policy, until) if row["env"] == env]
+                mine = [row for row in rows.read(path_of(name, policy, until)) if row["env"] == env]
                 if until == "preset" and is_preset(name, policy, env):
-                    mine = ladder_rows(f"{env}-{VARIANTS[name]['algorithm']}-{policy}")
+                    mine = rows.read(LADDER / f"{env}-{VARIANTS[name]['algorithm']}-{policy}.json")
                 cells.append(_cell(mine, threshold) if to_threshold else _share(mine, goal))
             if any(cells):
                 print(f"| {env} | {goal:.4g} | {' | '.join(cells)} |")
@@ -166,39 +137,34 @@ def is_preset(variant: str, policy: str, env: str) -> bool:
     return settings in [{name: value for name, value in one.items() if name not in ENDS} for one in each]
 
 
-def ladder_rows(name: str) -> list[dict[str, Any]]:
-    """The rows of a file of the ladder."""
-    rows: list[dict[str, Any]] = json.loads((LADDER / f"{name}.json").read_text())["rows"]
-    return rows
-
-
 def tuned(env: str) -> float:
     """The best score of an algorithm with its preset, on the ladder: the interquartile mean of three seeds or more."""
-    files = [ladder_rows(path.stem) for path in LADDER.glob(f"{env}-*.json")]
-    return max(
-        float(iqm(np.array([row.get("success_probability", row["mean"]) for row in rows])))
-        for rows in files
-        if len(rows) >= 3
-    )
+    files = [rows.read(path) for path in LADDER.glob(f"{env}-*.json")]
+    return max(score_of(found) for found in files if len(found) >= 3)
 
 
-def _share(rows: list[dict[str, Any]], goal: float) -> str:
+def score_of(mine: list[rows.Row]) -> float:
+    """The interquartile mean over seeds, of FrozenLake's exact probability of success."""
+    return float(iqm(np.array([row.get("success_probability", row["mean"]) for row in mine])))
+
+
+def _share(mine: list[rows.Row], goal: float) -> str:
     """The cell of a variant and an environment: where returns are negative, the share is that of the tuned cost."""
-    if not rows:
+    if not mine:
         return ""
-    score = float(iqm(np.array([row["mean"] for row in rows])))
+    score = score_of(mine)
     share = max(0.0, score / goal if goal > 0 else goal / score)
-    return f"{score:.4g}, {share:.0%}, {len(rows)}"
+    return f"{score:.4g}, {share:.0%}, {len(mine)}"
 
 
-def _cell(rows: list[dict[str, Any]], threshold: float) -> str:
+def _cell(mine: list[rows.Row], threshold: float) -> str:
     """The cell of a variant and an environment."""
-    if not rows:
+    if not mine:
         return ""
-    solved = sum(row["mean"] >= threshold for row in rows)
-    steps = float(np.median([row["env_steps_to_threshold"] or np.inf for row in rows]))
+    solved = sum(row["mean"] >= threshold for row in mine)
+    steps = float(np.median([row["env_steps_to_threshold"] or np.inf for row in mine]))
     shown = f"{steps / 1e3:,.0f}k" if np.isfinite(steps) else "-"
-    return f"{solved} of {len(rows)}, {shown}, {np.median([row['mean'] for row in rows]):.0f}"
+    return f"{solved} of {len(mine)}, {shown}, {np.median([row['mean'] for row in mine]):.0f}"
 
 
 def main() -> None:
@@ -217,7 +183,9 @@ def main() -> None:
     if arguments.command == "table":
         table()
         return
-    fill(arguments.variant, arguments.policy, arguments.until, arguments.env, arguments.seeds, arguments.jobs)
+    kind = arguments.variant, arguments.policy, arguments.until
+    wanted = list(product(arguments.env, arguments.seeds))
+    rows.fill(path_of(*kind), partial(run, *kind), ("env", "seed"), wanted, arguments.jobs)
 
 
 if __name__ == "__main__":
