@@ -22,7 +22,7 @@ import rows
 from frozen_lake import success_probability
 
 import torchpolicy as tp
-from torchpolicy.output.summary import iqm, iqm_interval
+from torchpolicy.output.summary import iqm
 from torchpolicy.runs import preset
 from torchpolicy.runs.algorithms import algorithm_names
 
@@ -88,7 +88,7 @@ def summary(content: dict[str, Any]) -> dict[str, Any]:
     seconds = [row["seconds_to_threshold"] or np.inf for row in mine]
     return {
         "iqm": float(iqm(values)),
-        "interval": tuple(float(end) for end in iqm_interval(values)),
+        "interval": rows.interval(values, 3 if key == "success_probability" else 1),
         "worst": float(values.min()),
         "reached": f"{int((values >= threshold).sum())} of {len(values)}",
         "steps_to_threshold": float(np.median(steps)),
@@ -154,8 +154,7 @@ def table() -> None:
         heads += ["CPU seconds to it", "env steps in all"]
         print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
         for line, content in lines:
-            low, high = line["interval"]
-            scores = f"{line['iqm']:.{digits}f} | {low:.{digits}f} to {high:.{digits}f} | {line['worst']:.{digits}f}"
+            scores = f"{line['iqm']:.{digits}f} | {line['interval']} | {line['worst']:.{digits}f}"
             speed = f"{line['steps_to_threshold'] / 1e3:,.0f}k | {line['seconds_to_threshold']:.1f}"
             reached, budget = line["reached"], f"{line['env_steps'] / 1e3:,.0f}k"
             cells = f"{content['algorithm']} | {content['policy']} | {scores} | {reached} | {speed} | {budget}"

@@ -23,9 +23,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 from benchmarks.machine import describe
+from rows import interval
 
 import torchpolicy as tp
-from torchpolicy.output.summary import iqm, iqm_interval
+from torchpolicy.output.summary import iqm
 
 RESULTS = Path(__file__).parent / "results" / "low_rank"
 
@@ -125,10 +126,9 @@ def table() -> None:
             for noise in NOISE:
                 mine = [row for row in rows if (row["width"], row["noise"]) == (width, noise)]
                 scores = np.array([row["mean"] for row in mine])
-                low, high = iqm_interval(scores)
                 reached = median(time_to(row["curve"], THRESHOLDS[env]) for row in mine)
                 cells = [f"{width:,}", f"{mine[0]['parameters']:,}", noise, str(len(mine))]
-                cells += [f"{iqm(scores):.1f} ({low:.1f} to {high:.1f})"]
+                cells += [f"{iqm(scores):.1f} ({interval(scores, 1)})"]
                 cells += [f"{median(row['env steps/s'] for row in mine):,.0f}", f"{reached:.1f}".replace("inf", "-")]
                 cells += [f"{mean(at(row['curve'], end) for row in mine):.1f}"]
                 print(f"| {' | '.join(cells)} |")

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from benchmarks.machine import describe
 
-from torchpolicy.output.summary import iqm, iqm_interval
+from torchpolicy.base.types import Array
+from torchpolicy.output.summary import ENOUGH, iqm, iqm_interval
 
 Row = dict[str, Any]
 Steps = TypeVar("Steps", int, float)
@@ -88,13 +89,18 @@ def first_at(points: Iterable[tuple[Steps, float]], threshold: float) -> Steps |
     return next((steps for steps, score in points if score >= threshold), None)
 
 
+def interval(scores: Array, digits: int) -> str:
+    """The 95 % interval of the interquartile mean of scores (N,), in words; a dash for fewer than five."""
+    return (
+        "{:.{digits}f} to {:.{digits}f}".format(*iqm_interval(scores), digits=digits) if len(scores) >= ENOUGH else "-"
+    )
+
+
 def cells(rows: list[Row], digits: int) -> list[str]:
     """Over seeds: interquartile mean of the scores, its 95 % interval, worst score, median of the steps, and number."""
     scores = np.array([row["mean"] for row in rows])
-    low, high = iqm_interval(scores)
     steps = f"{np.median([row['env_steps'] for row in rows]) / 1e3:,.0f}k"
-    spread = f"{low:.{digits}f} to {high:.{digits}f}"
-    return [f"{iqm(scores):.{digits}f}", spread, f"{scores.min():.{digits}f}", steps, str(len(rows))]
+    return [f"{iqm(scores):.{digits}f}", interval(scores, digits), f"{scores.min():.{digits}f}", steps, str(len(rows))]
 
 
 def main(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from quick import quick
 
 import torchpolicy as tp
@@ -99,6 +100,24 @@ def test_budgets_are_told_apart(tmp_path: Path) -> None:
     for generations in (1, 2):
         quick(generations=generations, run_dir=tmp_path / str(generations))
     assert sorted(row.label for row in tp.compare(tmp_path).rows) == ["cem generations=1", "cem generations=2"]
+
+
+def test_what_is_kept_and_policies_of_ones_own_are_told_apart(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"generations": 1, "eval_episodes": 2, "target": None, "log_dir": tmp_path}
+    for keep in ("best", "last"):
+        quick(keep=keep, run_dir=tmp_path / keep)
+    for net in (torch.nn.Linear(4, 2), torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))):
+        tp.train("CartPole-v1", "snes", policy=net, **settings)
+    labels = {row.label for row in tp.compare(tmp_path).rows}
+    assert labels == {"cem keep=best", "cem keep=last", "snes net=2x4,2", "snes net=3x4,3,2x3,2"}
+
+
+def test_few_seeds_have_no_interval() -> None:
+    rows = [Row("E", f"{n} seeds", np.arange(n), np.arange(n) + 0.5, None, 1.0, 1.0) for n in (4, 5)]
+    assert rows[0].interval is None
+    low, high = rows[1].interval or (0.0, 0.0)
+    assert 0.5 <= low < rows[1].iqm < high <= 4.5
+    assert str(Comparison(rows, [Improvement("E", "5 seeds", "4 seeds", 0.6, None)], [])).split()[-1] == "-"
 
 
 def test_numbers_in_labels_are_short_unless_that_makes_them_the_same(tmp_path: Path) -> None:

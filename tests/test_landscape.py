@@ -16,8 +16,16 @@ from torchpolicy.runs.landscape import main_directions
 pytest.importorskip("matplotlib")
 
 
-def trained(algorithm: str, folder: Path) -> tuple[tp.ParamVector, dict[str, Any]]:
-    settings = {"policy": "linear", "generations": 3, "eval_episodes": 2, "preset": False, "target": None}
+def trained(algorithm: str, folder: Path, policy: str = "linear") -> tuple[tp.ParamVector, dict[str, Any]]:
+    args = {"hidden": 4} if policy == "mlp" else {}
+    settings = {
+        "policy": policy,
+        "policy_args": args,
+        "generations": 3,
+        "eval_episodes": 2,
+        "preset": False,
+        "target": None,
+    }
     result = tp.train("CartPole-v1", algorithm, run_dir=folder, **settings)  # type: ignore[arg-type]
     tree, _ = load_checkpoint(folder / "checkpoints")
     assert tree is not None
@@ -25,18 +33,36 @@ def trained(algorithm: str, folder: Path) -> tuple[tp.ParamVector, dict[str, Any
 
 
 @pytest.mark.parametrize("algorithm", ["cmaes", "xnes", "snes", "nes", "sepcma", "ars", "deepcem"])
-def test_directions_are_at_right_angles_and_as_long_as_the_first_noise(algorithm: str, tmp_path: Path) -> None:
-    vector, state = trained(algorithm, tmp_path / "run")
+@pytest.mark.parametrize(("policy", "first"), [("linear", 1.0), ("mlp", 3**-0.5)])
+def test_directions_are_at_right_angles_and_as_long_as_the_first_noise(
+    algorithm: str, policy: str, first: float, tmp_path: Path
+) -> None:
+    vector, state = trained(algorithm, tmp_path / "run", policy)
     plane = main_directions(state, vector, torch.Generator().manual_seed(0))
-    length = float(vector.initial_scale().double().square().sum())
+    length = float((vector.initial_scale().double() * first).square().sum())
     torch.testing.assert_close(plane @ plane.T, length * torch.eye(2, dtype=torch.float64))
+
+
+def test_a_search_with_a_std_draws_from_it(tmp_path: Path) -> None:
+    vector = tp.ParamVector(torch.nn.Linear(4, 2))
+    std = torch.tensor([1.0, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    states = ({"std": std}, {"initial_std": std}, {"initial_std": torch.ones(10), "variances": std})
+    for state in (*states, {"inner": {"std": std}}):
+        plane = main_directions(state, vector, torch.Generator().manual_seed(0))
+        assert plane[:, 2:].abs().max() < 1e-12
 
 
 def test_a_search_with_a_covariance_has_the_directions_in_which_it_spreads_most(tmp_path: Path) -> None:
     vector = tp.ParamVector(torch.nn.Linear(4, 2))
     widths = torch.tensor([1.0, 5.0, 2.0, 9.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0], dtype=torch.float64)
     turned = torch.linalg.qr(torch.randn(10, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
-    for state in ({"transform": turned @ widths.diag()}, {"axes": turned, "widths": widths}):
+    even, first = torch.ones(10, dtype=torch.float64), torch.linspace(1, 3, 10, dtype=torch.float64)
+    states: list[dict[str, Any]] = [
+        {"transform": turned @ widths.diag()},
+        {"axes": turned, "widths": widths, "initial_std": even},
+        {"inner": {"axes": (turned * widths) / first[:, None], "widths": even, "initial_std": first}},
+    ]
+    for state in states:
         plane = main_directions(state, vector, torch.Generator())
         along = (torch.nn.functional.normalize(plane) @ turned).abs()
         torch.testing.assert_close(along[:, [3, 1]], torch.eye(2, dtype=torch.float64))

@@ -101,10 +101,10 @@ def test_one_that_would_catch_up_by_lasting_longer_is_not_behind() -> None:
     """The reference fell after 50 steps; whoever earns half as much a step, but lasts, comes out above it."""
     flat = np.minimum(curve_of(1, 1), 50.0)
     reference = Reference(flat)
-    assert not reference.is_ahead([5.0, 10.0, 15.0])  # 5 a look, and 17 looks to go
-    assert reference.is_ahead([1.0, 2.0, 3.0])  # 20 at the end
-    assert reference.is_ahead([12.0, 12.0, 12.0, 12.0, 12.0, 12.0])  # it earns nothing any more
-    assert not reference.is_ahead([60.0])
+    assert not reference.leaves_behind([5.0, 10.0, 15.0])  # 5 a look, and 17 looks to go
+    assert reference.leaves_behind([1.0, 2.0, 3.0])  # 20 at the end
+    assert reference.leaves_behind([12.0, 12.0, 12.0, 12.0, 12.0, 12.0])  # it earns nothing any more
+    assert not reference.leaves_behind([60.0])
     assert not play([(0.5, 0.5)], watching(flat, False)).behind.any()
     assert play([(0.125, 0.125)], watching(flat, False)).stopped.all()
 
@@ -115,8 +115,8 @@ def test_a_completed_score_is_below_the_end_of_the_reference_and_longer_episodes
     assert reference.gain(3) == reference.gain(7) == 0.0
     assert reference.completed([0.5]) == [0.5, 4.5, 3.5]
     assert reference.completed([0.0, 1.0, 2.0, 3.0]) == [0.0, 1.0, 2.0, 3.0]
-    assert reference.is_ahead([1.0, 1.0, 1.0, 1.0, 3.5])
-    assert not reference.is_ahead([1.0, 1.0, 1.0, 1.0, 4.5])
+    assert reference.leaves_behind([1.0, 1.0, 1.0, 1.0, 3.5])
+    assert not reference.leaves_behind([1.0, 1.0, 1.0, 1.0, 4.5])
 
 
 def test_scores_are_compared_with_the_step_penalty_subtracted() -> None:

@@ -51,7 +51,10 @@ def test_nonsense_gets_one_line(words: list[str], message: str) -> None:
 
 
 class Machine:
-    """Trains nothing: the held-out score is highest where std_scale is 0.5, and 1 less with every seed after 100."""
+    """Trains nothing: the held-out score is highest where std_scale is 0.5, and 1 less with every seed after 100.
+
+    A run scores 3 less at its end.
+    """
 
     def __init__(self) -> None:
         self.calls: list[dict[int, dict[str, Any]]] = []
@@ -65,9 +68,9 @@ class Machine:
             if given["std_scale"] > 1.8:
                 return {seed: "weights that are not finite"}
             score = 10 - (given["std_scale"] - 0.5) ** 2 - (seed - 100)
-            row = {"rollout/env_steps": 1, "eval/mean_reward": score}
+            found = [{"rollout/env_steps": 1, "eval/mean_reward": each} for each in (score, score - 3)]
             Path(given["run_dir"]).mkdir(parents=True)
-            (Path(given["run_dir"]) / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+            (Path(given["run_dir"]) / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
         return {}
 
 
@@ -88,6 +91,12 @@ def test_the_best_trial_has_the_best_mean_over_the_seeds(machine: Machine) -> No
     assert found.score == max(row["score"] for row in found.trials if row["score"] is not None)
     failed = [row for row in found.trials if row["score"] is None]
     assert all(row["std_scale"] > 1.8 for row in failed)  # they count, and end nothing
+
+
+def test_a_trial_has_the_score_of_the_policy_that_its_run_keeps(machine: Machine) -> None:
+    usual: dict[str, Any] = {"params": ["std_scale=0.5,0.6"], "trials": 2, "seeds": [100], "generations": 3}
+    assert tp.sweep("CartPole-v1", "snes", **usual).score == 10
+    assert tp.sweep("CartPole-v1", "snes", keep="last", **usual).score == 7
 
 
 def test_a_trial_that_is_worse_than_most_is_stopped_after_some_seeds(machine: Machine) -> None:

@@ -278,3 +278,32 @@ def test_what_one_process_compiled_the_next_one_finds(tmp_path: Path) -> None:
     command = [sys.executable, "-c", COMPILE_ONCE]
     runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
     assert [run.stdout for run in runs] == ["new\n", "found\n"]
+
+
+class Holes(torch.nn.Linear):
+    """A network whose outputs are infinite where the pole is nearly upright, and the action is still a number."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x[..., 2:3].abs() < 0.002, torch.inf, super().forward(x))
+
+
+class Log(torch.nn.Linear):
+    """A network whose outputs are not finite where the pole has fallen, and the episode is over."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + (0.2095 - x[..., 2:3].abs()).clamp(min=0).log() / 1000
+
+
+@pytest.mark.parametrize(("net", "some"), [(Holes, True), (Log, False)])
+def test_an_output_fails_the_same_episodes_as_with_gymnasium(net: type[torch.nn.Linear], some: bool) -> None:
+    torch.manual_seed(0)
+    played = net(4, 2)
+    failed = []
+    for backend in ("gymnasium", "native"):
+        environment = make_environment("CartPole-v1", backend=backend)
+        policy = tp.Policy(played, *environment.spaces)
+        with make_rollout(environment, policy) as rollout:
+            outcome = rollout.play(tp.ParamVector(policy.net).read()[None], list(range(40)))
+        failed.append([failure.episode for failure in outcome.failures])
+    assert failed[0] == failed[1]
+    assert bool(failed[0]) == some

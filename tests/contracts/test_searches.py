@@ -152,7 +152,7 @@ def test_wrong_shapes_are_named(name: str) -> None:
         search.tell(torch.zeros(4, 5), torch.zeros(4))
     with pytest.raises(ValueError, match=r"scores must have shape \(4,\), got \(3,\)"):
         search.tell(torch.zeros(4, 6), torch.zeros(3))
-    with pytest.raises(ValueError, match="center must be a tensor of floats"):
+    with pytest.raises(ValueError, match="center must be a tensor of float32 or float64"):
         algorithm_class(name)(torch.zeros(2, 2))
     with pytest.raises(ValueError, match="population must be an integer >= 2, got 1"):
         make(name, population=1)

@@ -53,3 +53,11 @@ def test_they_do_not_go_with_low_rank() -> None:
     slices = tp.ParamVector(torch.nn.Linear(4, 4)).slices
     with pytest.raises(ValueError, match="noise_rank"):
         tp.NES(torch.zeros(20), bounds=(-1, 1), noise_rank=1, slices=slices)
+
+
+def test_bounds_are_the_searchs_own() -> None:
+    low = torch.full((3,), -1.0)
+    search = tp.SNES(torch.zeros(3), bounds=(low, 1.0))
+    low.fill_(0.5)
+    assert search.bounds is not None
+    assert search.bounds.low.tolist() == [-1.0, -1.0, -1.0]

@@ -136,3 +136,27 @@ def test_a_checkpoint_brings_back_the_same_bits(tmp_path: Path) -> None:
         part = CMAES(torch.linspace(1, 2, 60), std=0.5, seed=4)
         part.load_state_dict({name: state[name] for name in whole.state_dict()})
     assert torch.equal(part.center, whole.center)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("kind", [CMAES, SepCMA])
+def test_scores_by_chance_that_are_often_equal_do_not_narrow_it(kind: type[CMAES | SepCMA], share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread = []
+    for seed in range(5):
+        search = kind(torch.zeros(20), population=20, seed=seed)
+        for _ in range(100):
+            search.tell(search.ask(), (torch.rand(20, generator=generator) < share).double())
+        spread.append(float(search.std.mean()))
+    assert 0.2 < np.median(spread) < 3
+
+
+@pytest.mark.parametrize("kind", [CMAES, SepCMA])
+def test_the_center_moves_to_the_mean_of_many_equal_ones(kind: type[CMAES | SepCMA]) -> None:
+    search = kind(torch.zeros(6, dtype=torch.float64), population=10, seed=0)
+    candidates = search.ask()
+    scores = torch.ones(10)
+    scores[3] = 0
+    expected = torch.as_tensor(candidates)[scores > 0].mean(0)
+    search.tell(candidates, scores)
+    torch.testing.assert_close(search.center, expected)

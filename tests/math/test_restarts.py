@@ -160,3 +160,5 @@ def test_it_is_as_resumable_as_what_it_is_around() -> None:
 
     assert not tp.Restarts(make, START).resumable
     assert tp.Restarts(partial(tp.SNES, std=0.1), START).resumable
+    assert tp.Restarts(partial(tp.SNES, std=0.1), START).auto is None
+    assert tp.Restarts(partial(tp.SNES, learning_rate="auto"), START).auto is not None

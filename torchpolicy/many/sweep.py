@@ -23,6 +23,7 @@ from torchpolicy.output.config import digest
 from torchpolicy.output.writers.jsonl import read_rows
 from torchpolicy.runs.folder import folder_of, plain
 from torchpolicy.runs.launch import Interrupted
+from torchpolicy.training.plan import Plan
 
 STUDY = "study.log"
 """The file in a sweep's folder in which all processes that take part write down their trials."""
@@ -38,7 +39,8 @@ class Sweep:
     Attributes:
         run_dir: The sweep's folder, with a folder for each trial, which holds a run folder for each seed.
         best: The values of the best trial, by name.
-        score: Mean of the held-out scores of the best trial over its seeds.
+        score: Mean over its seeds of the best trial's held-out scores: of each run's validations, the score of the
+            policy that it keeps.
         trials: The trials that have ended, each a dictionary: its number (``trial``), its mean held-out ``score`` (None
             if it failed), whether it was ``stopped`` before all of its seeds were trained, and its values by name.
     """
@@ -176,7 +178,7 @@ class _Trials:
                 display.close()
             if failures:
                 raise RunError("; ".join(f"seed {seed}: {reason}" for seed, reason in failures.items()))
-            scores += [_held_out(place) for place in places.values()]
+            scores += [_held_out(place, given.get("keep") or Plan.keep) for place in places.values()]
             trial.report(float(np.mean(scores)), step=len(scores))
             trial.set_user_attr(SCORES, scores)
             if len(scores) < len(self._seeds) and trial.should_prune():
@@ -198,12 +200,13 @@ class _Quiet(Display):
         self._remove(key)
 
 
-def _held_out(run_dir: Path) -> float:
-    """The last held-out score of a run on the way, which is not that of its test."""
+def _held_out(run_dir: Path, keep: str) -> float:
+    """The held-out score on the way of the policy that a run keeps, its best one or its last: not that of its test."""
     scores = [row["eval/mean_reward"] for _, row in read_rows(run_dir, inf) if row.get("eval/mean_reward") is not None]
-    if not scores or not isfinite(scores[-1]):
+    score = float("nan") if not scores else max(scores) if keep == "best" else scores[-1]
+    if not isfinite(score):
         raise RunError(f"{run_dir} has no held-out score")
-    return float(scores[-1])
+    return float(score)
 
 
 def _ended(study: Any) -> list[Any]:

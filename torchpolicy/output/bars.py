@@ -25,8 +25,8 @@ def plot_bars(
 ) -> Path:
     """Draw the final test scores of runs as bars: a panel for each environment, and in it a bar for each configuration.
 
-    A bar is the interquartile mean over the seeds, the line on it is the 95 % bootstrap interval, and each dot is a
-    run. A dashed line is the score that counts as solved, where one is known.
+    A bar is the interquartile mean over the seeds, the line on it is the 95 % bootstrap interval (from five seeds on),
+    and each dot is a run. A dashed line is the score that counts as solved, where one is known.
 
     Args:
         runs: Run folders, or folders that contain run folders at any depth.

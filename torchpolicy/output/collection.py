@@ -17,11 +17,12 @@ BUDGET = ("target", "generations", "total_steps", "seconds")
 
 TOLD_APART = (
     *("env_args", "max_episode_steps", "episodes", "actions", "action_std", "reevaluate", "failed", "step_penalty"),
-    *("stop_early", "restarts", "normalize_observations", *BUDGET),
+    *("stop_early", "restarts", "normalize_observations", "initial_weights", "starts", "backend", "compile", *BUDGET),
+    *("tolerance", "tolerance_generations", "keep", "eval_every", "eval_episodes"),
 )
 """Settings by which runs are told apart, besides the algorithm with its hyperparameters and the policy."""
 
-NEEDED = ("env", "algorithm", "seed", "hyperparameters", "policy", *TOLD_APART)
+NEEDED = ("env", "algorithm", "seed", "hyperparameters", "policy", "net", *TOLD_APART)
 """Fields of a run's configuration that are read."""
 
 
@@ -92,11 +93,12 @@ def _short(value: Any, others: Sequence[Any]) -> str:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's group and label depend on. The user's own policy is told apart by the shapes of its weights."""
     policy = config["policy"] or {}
     own = {name: config[name] for name in ("algorithm", *TOLD_APART)}
     own |= {"policy": policy.get("policy")}
     own |= config["hyperparameters"]
-    own |= policy.get("policy_args", {})
+    own |= policy.get("policy_args", {"net": ",".join("x".join(map(str, shape)) for shape in config["net"].values())})
     return own
 
 

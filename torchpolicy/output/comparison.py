@@ -11,7 +11,7 @@ from torchpolicy.base.types import Array
 from torchpolicy.envs.make import known_threshold
 from torchpolicy.output.collection import Run, find_runs, group_runs
 from torchpolicy.output.saved_policy import load_evaluation
-from torchpolicy.output.summary import improvement, improvement_interval, iqm, iqm_interval
+from torchpolicy.output.summary import ENOUGH, improvement, improvement_interval, iqm, iqm_interval
 from torchpolicy.output.writers.jsonl import STEPS
 
 HEADS = ("", "seeds", "IQM", "95 % interval", "worst seed", "reach", "env steps", "seconds")
@@ -50,8 +50,8 @@ class Row:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % bootstrap interval of the interquartile mean; None for a single seed."""
-        if len(self.scores) < 2:
+        """The 95 % bootstrap interval of the interquartile mean; None for fewer than five seeds."""
+        if len(self.scores) < ENOUGH:
             return None
         low, high = iqm_interval(self.scores)
         return float(low), float(high)
@@ -86,14 +86,14 @@ class Improvement:
         better: Label of the configuration with the higher interquartile mean.
         other: Label of the other one.
         probability: Share of the pairs of runs in which the run of `better` scores higher; ties count half.
-        interval: The 95 % bootstrap interval of that share.
+        interval: The 95 % bootstrap interval of that share; None if either has fewer than five runs.
     """
 
     env: str
     better: str
     other: str
     probability: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Comparison:
             [
                 f"{pair.better} over {pair.other}",
                 f"{pair.probability:.2f}",
-                "{:.2f} to {:.2f}".format(*pair.interval),
+                "-" if pair.interval is None else "{:.2f} to {:.2f}".format(*pair.interval),
             ]
             for pair in found
             if few or pair.better == found[0].better
@@ -147,8 +147,9 @@ def compare(runs: str | Path | Iterable[str | Path], threshold: float | None = N
 
     For each group there is the interquartile mean (IQM) over its seeds with the 95 % bootstrap interval, the worst
     seed, and the median of environment steps and seconds. For each two groups in an environment there is the
-    probability that a run of the better one scores higher than a run of the other (Agarwal et al. 2021). A run that
-    is there twice, with the same settings, seed, steps and score, counts once.
+    probability that a run of the better one scores higher than a run of the other (Agarwal et al. 2021). There are no
+    intervals for fewer than five seeds, of which they would promise too much. A run that is there twice, with the same
+    settings, seed, steps and score, counts once.
 
     Args:
         runs: Run folders, or folders that contain run folders at any depth.
@@ -210,7 +211,9 @@ def _improvements(rows: Sequence[Row]) -> list[Improvement]:
             row.label,
             other.label,
             float(improvement(row.scores, other.scores)),
-            improvement_interval(row.scores, other.scores),
+            improvement_interval(row.scores, other.scores)
+            if min(len(row.scores), len(other.scores)) >= ENOUGH
+            else None,
         )
         for place, row in enumerate(rows)
         for other in rows[place + 1 :]

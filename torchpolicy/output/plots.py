@@ -10,7 +10,7 @@ import numpy as np
 from torchpolicy.base.checks import check_choice, suggestion
 from torchpolicy.base.types import Array
 from torchpolicy.output.collection import Run, find_runs, group_runs
-from torchpolicy.output.summary import iqm, iqm_interval
+from torchpolicy.output.summary import ENOUGH, iqm, iqm_interval
 from torchpolicy.output.writers.jsonl import STEPS
 
 DEFAULT = "eval/mean_reward"
@@ -45,7 +45,8 @@ def plot(
 ) -> Path:
     """Draw learning curves, with one row for each environment and one colour for each configuration.
 
-    A line is the interquartile mean over the seeds, and its band is the 95 % bootstrap interval. A run that ended
+    A line is the interquartile mean over the seeds. Its band is the 95 % bootstrap interval, or with fewer than five
+    seeds, for which that says too little, it reaches from the lowest seed to the highest. A run that ended
     before the others stays at its last score. The axis is labelled with the metric, and a line on standard error
     names it, too.
 
@@ -153,4 +154,5 @@ def _draw(panel: Any, curves: list[tuple[Array, Array]], label: str, color: str)
     values = np.stack([np.interp(grid, x, y) for x, y in curves], -1)  # (POINTS, seeds)
     panel.plot(grid, iqm(values), color=color, label=label, marker="o" if grid[0] == grid[-1] else None)
     if len(curves) > 1:
-        panel.fill_between(grid, *iqm_interval(values, RESAMPLES), color=color, alpha=0.2, linewidth=0)
+        ends = (values.min(-1), values.max(-1)) if len(curves) < ENOUGH else iqm_interval(values, RESAMPLES)
+        panel.fill_between(grid, *ends, color=color, alpha=0.2, linewidth=0)

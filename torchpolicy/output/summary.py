@@ -8,6 +8,10 @@ import numpy as np
 
 from torchpolicy.base.types import Array
 
+ENOUGH = 5
+"""The fewest runs for which an interval is shown. A bootstrap resample holds nothing beyond the runs, so that of normal
+scores 95 % intervals cover 93 % with ten runs, 91 % with five, 75 % with three, and 51 % with two."""
+
 
 def iqm(values: Array) -> Array:
     """Interquartile means (…,) of values (…, N): means of the middle half, whose outermost entries count in part."""
@@ -18,7 +22,10 @@ def iqm(values: Array) -> Array:
 
 
 def iqm_interval(values: Array, resamples: int = 5000) -> tuple[Array, Array]:
-    """Low and high ends, (…,) and (…,), of 95 % bootstrap intervals of the interquartile means of values (…, N)."""
+    """Low and high ends, (…,) and (…,), of 95 % bootstrap intervals of the interquartile means of values (…, N).
+
+    See :data:`ENOUGH` for what they cover.
+    """
     rng = np.random.default_rng(0)
     count = values.shape[-1]
     means = np.stack([iqm(values[..., rng.integers(0, count, count)]) for _ in range(resamples)])

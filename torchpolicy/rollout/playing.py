@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from math import isfinite
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from torchpolicy.rollout.outcome import Episode, Outcome
 from torchpolicy.rollout.recording import Recording
 from torchpolicy.rollout.stopping import Stopping
 from torchpolicy.vectors.population import Population
-
-REWARD_CHECK = 64
-"""Steps between looks at the sums of rewards, which are looked at when an episode ends, too."""
 
 
 class Playing:
@@ -92,8 +88,8 @@ class Playing:
         self._busy += len(self.live)
         failed = self._find_failures() | failed
         for slot in ended:
-            if slot not in failed and not self._finish(slot):
-                failed[slot] = f"sum of rewards is not finite: {self._totals[slot]}"
+            if slot not in failed:
+                self._finish(slot)
         for slot, reason in failed.items():
             self._fail(slot, self.tick, reason)
         for slot, reason in mute.items():
@@ -111,7 +107,9 @@ class Playing:
     def _take_next(self, slot: int) -> None:
         """Let a slot, whose episode is over, take the next episode of the queue; without one it stays empty."""
         self._episodes.pop(slot, None)
-        self._envs.observations[slot] = self._envs.rewards[slot] = 0  # nothing of a failure lingers
+        self._envs.observations[slot] = self._envs.rewards[slot] = self._totals[slot] = (
+            0  # nothing of a failure lingers
+        )
         for episode in islice(self._queue, 1):
             self._waiting[slot] = episode
             self._envs.activity.play(slot, episode.number)
@@ -146,23 +144,18 @@ class Playing:
         self._stopping.start(slot, episode)
 
     def _find_failures(self) -> dict[int, str]:
-        """Live slots whose observation, or now and then whose sum of rewards, is not finite, and which."""
-        failed = {}
-        if self.tick % REWARD_CHECK == 0:  # a sum keeps what a reward brought in
-            failed = find_not_finite("sum of rewards", self.live, self._totals)
+        """Live slots whose sum of rewards or whose observation is not finite, and which of them."""
+        failed = find_not_finite("sum of rewards", self.live, self._totals)
         return failed | find_not_finite("observation", self.live, self._envs.observations)
 
-    def _finish(self, slot: int) -> bool:
-        """Enter the episode of a slot, which ended, and take the next; do neither if its return is not finite."""
+    def _finish(self, slot: int) -> None:
+        """Enter the episode of a slot, which ended, and take the next."""
         episode, total = self._episodes[slot], self._totals[slot]
-        if not isfinite(total):
-            return False
         length, truncated = self.tick - episode.started, bool(self._envs.truncated[slot])
         self._stopping.end(slot, episode, total, length)
         self._outcome.finish(episode, length, total, truncated, self._moments.of(slot))
         self._recording.keep(episode.number, slot, episode.started, self.tick)
         self._take_next(slot)
-        return True
 
     def _fail(self, slot: int, tick: int, reason: str) -> None:
         """Enter the episode of a slot as failed after the engine's step `tick`, and take the next."""
@@ -177,9 +170,6 @@ class Playing:
         place = episode.candidate, episode.episode
         outcome.behind[place] = True
         if not self._stopping.stops(episode.candidate):
-            return
-        if not isfinite(total):
-            self._fail(slot, self.tick, f"sum of rewards is not finite: {total}")
             return
         outcome.stopped[place] = True
         gain, outcome.completed[place] = self._stopping.stop(slot, episode)

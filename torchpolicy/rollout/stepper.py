@@ -142,19 +142,20 @@ class Stepper:
         Returns:
             The steps, if actions are sampled.
         """
-        now, taken = slots, []
+        now, taken, sound = slots, [], torch.ones_like(slots.alive, dtype=torch.bool)
         for t in range(steps):
             observations = self._observe(now.state)
             inputs = self._pipeline.encode(observations)
             moments = now.moments if center is None else _added(now.moments, inputs - center, now.alive)
             self.memory.alive = now.alive
             output, choices = self._pipeline.choose(inputs, normalization, None if noise is None else noise[t])
+            sound = sound & (output.isfinite().all(1) | (now.alive == 0))
             now, rewards = self._advance(now, choices, moments)
             if noise is not None:
                 taken.append(Step(observations, choices, rewards))
         if center is not None:
             slots.moments.copy_(now.moments)
-        self._store(slots, now, output.isfinite().all(1))
+        self._store(slots, now, sound)
         return taken
 
     def narrow_steps(
@@ -166,16 +167,15 @@ class Stepper:
         noise: None = None,
     ) -> list[Step]:
         """The same without moments and noise, number by number, so that a compiler makes one loop over the slots."""
-        now = slots
+        now, sound = slots, torch.ones_like(slots.alive, dtype=torch.bool)
         for _ in range(steps):
             inputs = tuple(self.env.observation(now.state))
             if normalization is not None:
                 inputs = tuple(normalization.entry(i)(x) for i, x in enumerate(inputs))
             output = self.members.numbers(inputs)
+            for number in output:
+                sound = sound & (number.isfinite() | (now.alive == 0))
             now, _ = self._advance(now, self._head.choose_numbers(output), now.moments)
-        sound = torch.ones_like(now.alive, dtype=torch.bool)
-        for number in output:
-            sound = sound & number.isfinite()
         self._store(slots, now, sound)
         return []
 
@@ -196,17 +196,17 @@ class Stepper:
 
     @staticmethod
     def _store(slots: SlotTable, now: SlotTable, sound: Tensor) -> None:
-        """Put all slots where they are now; end those that are not finite. Checked once a chunk: a NaN persists.
+        """Put all slots where they are now; end those that are not finite.
 
         Args:
             slots: Where to put them.
-            now: Where they are.
-            sound: (S,) bool, whether the network's outputs are finite.
+            now: Where they are. A state or a total that was not finite still is not.
+            sound: (S,) bool, whether the network's outputs were finite while the episode went on.
         """
         whole = now.totals.isfinite()
         for part in parts_of(now.state):
             whole = whole & (part.isfinite() if part.ndim == 1 else part.isfinite().all(0))
-        fault = torch.where(whole, torch.where(sound, 0.0, 1.0), 2.0)
+        fault = torch.where(whole, torch.where(sound, slots.fault, 1.0), 2.0)
         for old, new in zip(parts_of(slots.state), parts_of(now.state), strict=True):
             old.copy_(new)
         slots.totals.copy_(now.totals)

@@ -31,7 +31,7 @@ class Reference:
     def __init__(self, curve: Array) -> None:
         self.curve = curve
 
-    def is_ahead(self, scores: Sequence[float]) -> bool:
+    def leaves_behind(self, scores: Sequence[float]) -> bool:
         """Whether an episode is behind: it is below the curve, and would end below if it went on as it did lately.
 
         The second condition is for episodes that earn slowly and last long: they may overtake. It assumes that the
@@ -106,7 +106,7 @@ class Stopping:
             scores = self._curves[episode.number]
             scores.append(float(totals[slot]) - self._step_penalty * (tick - episode.started))
             if self.reference is not None:
-                run = self._behind.get(episode.number, 0) + 1 if self.reference.is_ahead(scores) else 0
+                run = self._behind.get(episode.number, 0) + 1 if self.reference.leaves_behind(scores) else 0
                 self._behind[episode.number] = run
                 if run == GRACE + 1:
                     fallen.append(slot)

@@ -256,7 +256,8 @@ def _record(
         recorded |= {"std": given.get("std")} if "std" in known else {}  # None: each layer's own
     else:
         recorded = {name: getattr(algorithm, name, None) for name in known}
-        recorded |= {"learning_rate": "auto"} if isinstance(algorithm, Search) and algorithm.auto is not None else {}
+        follows = "learning_rate" in known and isinstance(algorithm, Search) and algorithm.auto is not None
+        recorded |= {"learning_rate": "auto"} if follows else {}
     return {
         "env": name_of(settings.env),
         "env_args": dict(settings.env_args or {}),

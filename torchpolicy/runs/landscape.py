@@ -17,6 +17,7 @@ from torchpolicy.envs.make import make_environment
 from torchpolicy.output.blueprint import OwnPolicy
 from torchpolicy.output.plots import matplotlib
 from torchpolicy.rollout.make import make_rollout
+from torchpolicy.runs.algorithms import usual_scale
 from torchpolicy.runs.trained import load_run
 from torchpolicy.vectors.params import ParamVector
 
@@ -39,9 +40,9 @@ def landscape(
 ) -> Path:
     """Draw the mean return around the policy of a run, in a plane through its weights.
 
-    The plane is that of the directions in which CMA-ES and xNES spread most, or of two draws from the std of a search
-    that has one for each weight. For other algorithms they are random, in proportion to each layer's initial scale.
-    One unit is the length of such noise before training, so that pictures of different runs can be compared.
+    The plane is that of the directions in which CMA-ES and xNES spread most. For other searches they are two draws
+    from their std, for learners and ARS random ones in proportion to each layer's initial scale. One unit is the length
+    of a search's first noise by default, so that pictures of different runs can be compared.
 
     Args:
         run_dir: The run's folder.
@@ -91,15 +92,18 @@ def main_directions(state: Mapping[str, Any], vector: ParamVector, generator: to
         vector: The weights.
         generator: Draws directions where the search has none of its own.
     """
-    scale = vector.initial_scale().double()
-    if "transform" in state:  # xNES: samples are center + transform @ noise
-        left, _, _ = torch.linalg.svd(state["transform"].double())
+    scale = vector.initial_scale().double() * usual_scale(vector)
+    own = state.get("inner", state)  # a search that begins again holds the present one
+    transform = own.get("transform")  # of xNES: samples are center + transform @ noise
+    if "axes" in own:  # of CMA-ES, with how wide it is along them
+        transform = own["initial_std"].double()[:, None] * own["axes"].double() * own["widths"].double()
+    if transform is not None:
+        left, _, _ = torch.linalg.svd(transform.double())
         plane = left[:, :2].T
-    elif "axes" in state:  # CMA-ES: the axes of its covariance, and how wide it is along them
-        plane = state["axes"].double()[:, state["widths"].argsort(descending=True)[:2]].T
     else:
-        std = state.get("std")
+        std = own.get("std", own.get("initial_std"))
         widths = std.double() if isinstance(std, Tensor) and std.shape == scale.shape else scale
+        widths = widths * own["variances"].sqrt().double() if "variances" in own else widths  # of sep-CMA
         plane = torch.randn(2, vector.dim, generator=generator, dtype=torch.float64) * widths
     if len(plane) < 2:
         raise ValueError(f"a landscape has two directions, and the policy has {vector.dim} weight")

@@ -68,9 +68,14 @@ class Search(ABC):
         weight_decay: float = 0.0,
         bounds: tuple[Bound, Bound] | None = None,
     ) -> None:
-        if not isinstance(center, Tensor) or center.ndim != 1 or not len(center) or not center.is_floating_point():
+        if (
+            not isinstance(center, Tensor)
+            or center.ndim != 1
+            or not len(center)
+            or center.dtype not in (torch.float32, torch.float64)
+        ):
             found = f"{center.dtype} {tuple(center.shape)}" if isinstance(center, Tensor) else type(center).__name__
-            raise ValueError(f"center must be a tensor of floats, (D,), got {found}")
+            raise ValueError(f"center must be a tensor of float32 or float64, (D,), got {found}")
         if not center.isfinite().all():
             raise ValueError("center must be finite")
         self.center = center.detach().clone()
@@ -108,8 +113,8 @@ class Search(ABC):
     def tell(self, candidates: Candidates, scores: Tensor) -> Metrics:
         """Move the search distribution towards the better candidates.
 
-        Where nothing can be learned, as when all scores are equal or fewer than two evaluations
-        succeeded, the search stays where it is and counts the generation as stalled.
+        Where nothing can be learned, as when all scores are equal or fewer than two evaluations succeeded, the search
+        stays where it is, but for its weight decay, and counts the generation as stalled.
 
         Args:
             candidates: (N, D), as returned by :meth:`ask`. Fewer rows than the population are allowed;

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.base import Search
-from torchpolicy.vectors.adaptation import Paths, adaptation
+from torchpolicy.vectors.adaptation import Paths, adaptation, mass_of
 from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.shaping import by_rank
 from torchpolicy.vectors.std import check_std, clamp_std
@@ -51,6 +51,7 @@ class CMAES(Search):
         C      <- (1 - c_1 (1 - (1 - h) c_c (2 - c_c)) - c_mu sum_k w_k) C
                   + c_1 p_c p_c^T + c_mu sum_k v_k y_k y_k^T                        (47)
 
+    Equal scores share the mean of their weights, so mu_eff is larger then.
     v_k is w_k where that is positive, and w_k D / |C^(-1/2) y_k|^2 otherwise (46). h is 0 while p_s is too long for C
     to learn from p_c, and 1 otherwise. C is decomposed again once enough of it is new. With `bounds`, negative weights
     are left out.
@@ -120,16 +121,19 @@ class CMAES(Search):
 
     def _update(self, candidates: Tensor, scores: Tensor) -> Metrics:
         rates = adaptation(len(scores), self.dim)
-        weights = by_rank(scores, rates.weights).to(self.axes)  # w_k
-        if self.bounds is not None:  # reflected candidates did not go the ways that would be unlearned
-            weights = weights.clamp(min=0)
+        better = by_rank(scores, rates.weights.clamp(min=0)).to(self.axes)  # max(w_k, 0)
+        weights = better  # w_k
+        if self.bounds is None:  # reflected candidates did not go the ways that would be unlearned
+            weights = better + by_rank(scores, rates.weights.clamp(max=0)).to(self.axes)
         steps = (candidates.double() - self.center.double()) / (self.scale * self.initial_std)  # y_k
         lengths = torch.linalg.vector_norm(self._whiten(steps), dim=1)
         longest = sqrt(self.dim) + 6  # beyond chance: the candidates were rounded
         steps, lengths = steps * (longest / lengths).clamp(max=1)[:, None], lengths.clamp(SHORTEST, longest)
-        mean = weights.clamp(min=0) @ steps  # (41)
+        mean = better @ steps  # (41)
         self.center = self.center + (self.scale * self.initial_std * mean).to(self.center)  # (42)
-        stretch, learns = self.paths.follow(mean, self._whiten(mean), rates, self.generation)  # (43), (45)
+        stretch, learns = self.paths.follow(
+            mean, self._whiten(mean), mass_of(better), rates, self.generation
+        )  # (43), (45)
         signed = torch.where(weights < 0, weights * self.dim / lengths.square(), weights)  # v_k (46)
         kept = 1 - rates.kept_less(learns) - rates.rank_mu * float(weights.sum())
         path = torch.outer(self.paths.center_path, self.paths.center_path)

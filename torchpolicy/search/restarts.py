@@ -16,6 +16,7 @@ from torchpolicy.base.fields import TABLE, Kind, check_fields, list_of, maybe, n
 from torchpolicy.base.seeding import Stream, derive_seed
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.base import Search
+from torchpolicy.vectors.auto_rate import AutoRate
 from torchpolicy.vectors.population import Candidates
 
 CONVERGED, LOW = 1e-11, 1e-6
@@ -116,6 +117,11 @@ class Restarts(Search):
     def noise_rank(self) -> int | None:  # type: ignore[override]
         """The rank of the noise in each matrix, if it is low."""
         return self.inner.noise_rank
+
+    @property
+    def auto(self) -> AutoRate | None:  # type: ignore[override]
+        """What the learning rate follows if it is "auto"."""
+        return self.inner.auto
 
     @property
     def matrices(self) -> int:  # type: ignore[override]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchpolicy.base.checks import check_range
 from torchpolicy.base.types import Metrics
 from torchpolicy.search.gaussian import GaussianSearch
-from torchpolicy.vectors.adaptation import Paths, adaptation
+from torchpolicy.vectors.adaptation import Paths, adaptation, mass_of
 from torchpolicy.vectors.bounds import Bound
 from torchpolicy.vectors.population import Candidates, Population
 from torchpolicy.vectors.shaping import by_rank
@@ -91,7 +91,7 @@ class SepCMA(GaussianSearch):
         mean = moved / unit  # (41)
         whitened = mean / self.variances.sqrt()
         self.center = self.center + moved  # (42)
-        stretch, learns = self.paths.follow(mean, whitened, rates, self.generation)  # (43), (45)
+        stretch, learns = self.paths.follow(mean, whitened, mass_of(weights), rates, self.generation)  # (43), (45)
         learned = rates.rank_one * self.paths.center_path.square() + rates.rank_mu * squares / unit.square()
         self.variances = (1 - rates.kept_less(learns) - rates.rank_mu) * self.variances + learned  # (47)
         self.scale *= rates.growth(stretch)  # (44)

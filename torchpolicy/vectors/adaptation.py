@@ -18,7 +18,7 @@ class Adaptation:
 
     Attributes:
         weights: (P,) float64, from the worst to the best; the positive ones sum to 1.
-        mass: mu_eff, the number of equal candidates that the positive weights are worth (8).
+        mass: mu_eff of the positive weights, where no two scores are equal (8).
         scale_rate: c_s, how fast the path of the scale forgets (55).
         damping: d_s (55).
         path_rate: c_c, how fast the path of the center forgets (56).
@@ -84,6 +84,11 @@ def adaptation(count: int, dim: int, *, diagonal: bool = False) -> Adaptation:
     )
 
 
+def mass_of(weights: Tensor) -> float:
+    """The number of equal candidates that weights (N,) are worth (8); their sum is 1, and none is negative."""
+    return float(1 / weights.square().sum())
+
+
 class Paths:
     """The ways that the center has gone lately, once in units of the distribution and once as they are.
 
@@ -98,25 +103,28 @@ class Paths:
     def __init__(self, like: Tensor) -> None:
         self.scale_path, self.center_path = torch.zeros_like(like), torch.zeros_like(like)
 
-    def follow(self, step: Tensor, whitened: Tensor, rates: Adaptation, generation: int) -> tuple[float, float]:
+    def follow(
+        self, step: Tensor, whitened: Tensor, mass: float, rates: Adaptation, generation: int
+    ) -> tuple[float, float]:
         """Add the center's last step.
 
         Args:
             step: (D,), y, the weighted mean of the better candidates' steps.
             whitened: (D,), C^(-1/2) y.
+            mass: mu_eff of the weights of the candidates in y.
             rates: The learning rates.
-            generation: Number of updates before this one.
+            generation: Number of generations before this one.
 
         Returns:
             The length of p_s in units of its expected length, and h: 1, or 0 where p_s is too long for C to learn
             from p_c.
         """
         c_s, c_c, dim = rates.scale_rate, rates.path_rate, len(step)
-        self.scale_path = (1 - c_s) * self.scale_path + sqrt(c_s * (2 - c_s) * rates.mass) * whitened  # (43)
+        self.scale_path = (1 - c_s) * self.scale_path + sqrt(c_s * (2 - c_s) * mass) * whitened  # (43)
         stretch = float(torch.linalg.vector_norm(self.scale_path)) / rates.expected
         begun = sqrt(1 - (1 - c_s) ** (2 * (generation + 1)))  # at first the path is short
         learns = float(stretch < (1.4 + 2 / (dim + 1)) * begun)
-        self.center_path = (1 - c_c) * self.center_path + learns * sqrt(c_c * (2 - c_c) * rates.mass) * step  # (45)
+        self.center_path = (1 - c_c) * self.center_path + learns * sqrt(c_c * (2 - c_c) * mass) * step  # (45)
         return stretch, learns
 
     def state_dict(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Bounds:
     def __init__(self, bounds: tuple[Bound, Bound], center: Tensor) -> None:
         try:
             low, high = (
-                torch.as_tensor(each, dtype=center.dtype).to(center.device).expand_as(center) for each in bounds
+                torch.as_tensor(each, dtype=center.dtype).to(center.device).expand_as(center).clone() for each in bounds
             )
         except (TypeError, ValueError, RuntimeError) as error:
             expected = f"(low, high), each a number or a vector of shape {tuple(center.shape)}"
