@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 from worlds import Guess
 
@@ -123,3 +124,64 @@ def test_a_policy_of_ones_own_is_given_in_one_way_everywhere(
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     assert main(["eval", "run", "--env", "worlds:Guess"]) == 2
     assert "name it again, --policy pkg.mod:factory (in Python: policy=YourModule())" in capsys.readouterr().err
+
+
+def test_arguments_of_ones_own_function_are_named_and_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sized.py").write_text(
+        "from torch import nn\n\n\ndef make(o, a, width=3, kind='x'):\n    return nn.Linear(4, 2, bias=width == 9)\n"
+    )
+    own = ["--policy", "sized:make", "--policy-args", "width=9", "kind=a b"]
+    quick = ["--generations", "1", "--eval-episodes", "2", "--target", "none", "--population", "4"]
+    assert main(["train", "snes", "--env", "CartPole-v1", "--run-dir", "run", *quick, *own]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next")]
+    assert line.endswith(
+        "torchpolicy eval run --policy sized:make --policy-args width=9 'kind=a b' --episodes 100 --seed 1"
+    )
+    assert main(["eval", "run", "--episodes", "2", *own]) == 0
+    assert main(["export", "run", *own]) == 0
+    assert main(["resume", "run", "--generations", "2", *own]) == 0
+    assert line in capsys.readouterr().out
+    assert main(["eval", "run", "--policy", "sized:make"]) == 2
+    assert "bias is unknown" in capsys.readouterr().err
+    assert main(["eval", "run", "--policy-args", "width=9"]) == 2
+    assert "--policy-args go with --policy pkg.mod:factory" in capsys.readouterr().err
+
+
+def test_a_function_makes_the_same_weights_with_the_same_seed(tmp_path: Path) -> None:
+    def make(observations: Any, actions: Any) -> nn.Module:
+        return nn.Linear(4, 2)
+
+    def seeded(observations: Any, actions: Any, seed: int = -1) -> nn.Module:
+        seeds.append(seed)
+        return nn.Linear(4, 2)
+
+    seeds: list[int] = []
+    settings: dict[str, Any] = {"generations": 1, "population": 4, "eval_episodes": 2, "target": None}
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    found = [
+        tp.train("CartPole-v1", "snes", policy=each, seed=seed, run_dir=tmp_path / str(place), **settings)
+        for place, (each, seed) in enumerate([(make, 0), (make, 0), (make, 1), (seeded, 4)])
+    ]
+    assert torch.equal(torch.random.get_rng_state(), before)
+    first, again, other, _ = (tp.ParamVector(result.policy.net).read() for result in found)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert seeds[0] == 4
+
+
+@pytest.mark.parametrize(("name", "message"), [("x", "got 3 under the name things:x"), ("inst", None)])
+def test_a_name_may_stand_for_a_module_and_for_nothing_else(
+    name: str, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("things.py").write_text("from torch import nn\n\nx = 3\ninst = nn.Linear(4, 2)\n")
+    settings: dict[str, Any] = {"generations": 1, "population": 4, "eval_episodes": 2, "target": None}
+    if message is None:
+        assert isinstance(tp.train("CartPole-v1", "snes", policy=f"things:{name}", **settings).policy.net, nn.Linear)
+    else:
+        with pytest.raises(ValueError, match=message):
+            tp.train("CartPole-v1", "snes", policy=f"things:{name}", **settings)

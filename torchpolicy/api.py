@@ -83,7 +83,8 @@ def train(
             learner, which has its policy.
         env_args: Keywords for the environment.
         policy: A policy, a module to make one of, a name (``linear``, ``mlp``, ``residual``, ``"pkg.mod:factory"``),
-            or a function ``factory(observation_space, action_space)`` that returns a policy or module. Training
+            or a function ``factory(observation_space, action_space)`` that returns a policy or module. It is called
+            with torch's random numbers of the run's `seed`, and with ``seed=`` if it has such a parameter. Training
             starts from its weights and moves them, so the policy of a result can be handed on to any algorithm. If
             nothing is given it is ``mlp`` where `policy_args` has ``hidden``, and ``linear`` otherwise.
         policy_args: Keywords for a policy chosen by name, such as ``{"hidden": (64, 64)}``.

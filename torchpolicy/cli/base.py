@@ -17,6 +17,8 @@ from typing import Annotated, Any, TypeVar, Union, dataclass_transform, get_orig
 import tyro
 
 from torchpolicy.base.checks import suggestion
+from torchpolicy.base.user_code import import_name
+from torchpolicy.output.blueprint import OwnPolicy
 from torchpolicy.policies.base import Policy
 from torchpolicy.runs.hints import to_evaluate
 from torchpolicy.runs.result import Result
@@ -131,24 +133,40 @@ def settings_options(
 
 
 @as_options
-class RunOptions:
-    """Options that name a run, and the user's own code that it needs."""
+class PolicyOptions:
+    """Options that name a run, and the user's own policy that it needs."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
+    policy: str | None = None
+    """The function that made the run's policy, as pkg.mod:factory. Required if it was your own code."""
+    policy_args: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME=VALUE ...")] = None
+    """Keyword arguments of that function, as they were given when the run was trained."""
+
+    def own_policy(self) -> OwnPolicy | None:
+        """The user's own policy, or what makes it."""
+        if self.policy_args is None:
+            return self.policy
+        if self.policy is None or ":" not in self.policy:
+            raise ValueError("--policy-args go with --policy pkg.mod:factory: a run knows those of other policies")
+        return partial(import_name(self.policy), **parse_pairs("--policy-args", self.policy_args))
+
+
+@as_options
+class RunOptions(PolicyOptions):
+    """Options that name a run, and the user's own code that it needs."""
+
     seed: int = 1
     """Seed of the episodes. The same seed gives the same episodes."""
     env: str | None = None
     """A Gymnasium id or pkg.mod:callable that replaces the run's environment. Required if that was your own code."""
     env_args: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME=VALUE ...")] = None
     """Keyword arguments of the environment, which replace the run's."""
-    policy: str | None = None
-    """The function that made the run's policy, as pkg.mod:factory. Required if it was your own code."""
 
     def load(self) -> tuple[Policy, dict[str, Any]]:
         """The run's policy, and the keyword arguments that describe its environment."""
         env_args = None if self.env_args is None else parse_pairs("--env-args", self.env_args)
-        return load_run(self.run, env=self.env, env_args=env_args, policy=self.policy)
+        return load_run(self.run, env=self.env, env_args=env_args, policy=self.own_policy())
 
 
 def print_result(result: Result, policy: str | None = None) -> None:

@@ -32,7 +32,7 @@ class LandscapeOptions(RunOptions):
 def run(arguments: list[str]) -> None:
     """``torchpolicy landscape RUN …``."""
     options = parse(LandscapeOptions, "torchpolicy landscape", arguments)
-    code: dict[str, Any] = {"env": options.env, "policy": options.policy}
+    code: dict[str, Any] = {"env": options.env, "policy": options.own_policy()}
     if options.env_args is not None:
         code["env_args"] = parse_pairs("--env-args", options.env_args)
     grid = {name: getattr(options, name) for name in ("points", "episodes", "reach", "seed")}

@@ -1,13 +1,12 @@
 """Go on with a run from its newest checkpoint."""
 
 from dataclasses import make_dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from torchpolicy.api import resume
-from torchpolicy.cli.base import as_options, parse, parse_pairs, print_result, settings_options
+from torchpolicy.cli.base import PolicyOptions, as_options, parse, parse_pairs, print_result, settings_options
 from torchpolicy.runs.settings import MAY_CHANGE
 
 ABOUT = """Go on with a run from its newest checkpoint, as if it had never stopped.
@@ -20,19 +19,15 @@ For example: torchpolicy resume runs/LunarLander-v3/cem-s0-20261122-101420 --tot
 
 
 @as_options
-class ResumeOptions:
+class ResumeOptions(PolicyOptions):
     """The run, and code of your own that it needs."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """The run's folder."""
     workers: int = 1
     """Processes on this machine. Any number gives the same result."""
     env: str | None = None
     """The run's environment, as pkg.mod:callable. Required if it was your own code."""
     env_args: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar="NAME=VALUE ...")] = None
     """Keyword arguments of the run's environment. Required where they were code of your own."""
-    policy: str | None = None
-    """The function that made the run's policy, as pkg.mod:factory. Required if it was your own code."""
 
 
 def run(arguments: list[str]) -> None:
@@ -42,4 +37,4 @@ def run(arguments: list[str]) -> None:
     options = parse(as_options(kind), "torchpolicy resume", arguments)
     given = {name: getattr(options, name) for name in MAY_CHANGE if getattr(options, name) is not None}
     given |= {} if options.env_args is None else {"env_args": parse_pairs("--env-args", options.env_args)}
-    print_result(resume(options.run, env=options.env, policy=options.policy, workers=options.workers, **given))
+    print_result(resume(options.run, env=options.env, policy=options.own_policy(), workers=options.workers, **given))

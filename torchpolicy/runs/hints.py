@@ -3,9 +3,20 @@
 import shlex
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torchpolicy.runs.folder import name_of
+
+
+def own_code(env: object, policy: object, policy_args: Mapping[str, Any]) -> dict[str, object]:
+    """What a run was given of the user's own: `env` and `policy`, and `policy_args` if that is a function with some."""
+    bound = policy if isinstance(policy, partial) and not policy.args else None
+    if bound is not None:
+        policy, policy_args = bound.func, bound.keywords
+    own = {"env": env, "policy": policy}
+    return own | {"policy_args": policy_args} if policy_args and policy is not None else own
 
 
 def to_resume(run_dir: Path, code: Mapping[str, object]) -> str:
@@ -13,7 +24,7 @@ def to_resume(run_dir: Path, code: Mapping[str, object]) -> str:
 
     Args:
         run_dir: The run's folder.
-        code: The `env` and `policy` that the run was given; None for a policy that the run's files can make again.
+        code: What :func:`own_code` says; its policy is None where the run's files can make it again.
     """
     options = _options(code)
     if options is not None and not in_python():
@@ -42,7 +53,10 @@ def _options(code: Mapping[str, object]) -> str | None:
     own = {name: shell_name(value) for name, value in code.items() if _is_own(name, value)}
     if None in own.values():
         return None
-    return "".join(f" --{name} {value}" for name, value in own.items())
+    args: Any = code.get("policy_args", {})
+    pairs = [f"{name}={value if isinstance(value, str) else repr(value)}" for name, value in args.items()]
+    words = [*(f" --{name} {value}" for name, value in own.items()), " --policy-args" if pairs else ""]
+    return "".join([*words, *(f" {shlex.quote(pair)}" for pair in pairs)])
 
 
 def shell_name(code: object) -> str | None:
@@ -56,7 +70,9 @@ def shell_name(code: object) -> str | None:
 
 def _is_own(name: str, value: object) -> bool:
     """True for code that has to be given again."""
-    return value is not None and (name == "policy" or not isinstance(value, str) or ":" in value)
+    if value is None or name == "policy_args":
+        return False
+    return name == "policy" or not isinstance(value, str) or ":" in value
 
 
 def _call(name: str, value: object) -> str:

@@ -33,6 +33,7 @@ from torchpolicy.runs.algorithms import (
     make_algorithm,
 )
 from torchpolicy.runs.folder import name_of
+from torchpolicy.runs.hints import own_code
 from torchpolicy.runs.settings import Settings
 from torchpolicy.search.base import Search
 from torchpolicy.training.callbacks import Callback
@@ -277,10 +278,10 @@ def _record(
 
 
 def _code_of(settings: Settings, policy: Policy) -> dict[str, object]:
-    """Code that the user has to name again for another command."""
+    """Code that the user has to name again for another command; no policy that the run's files can make again."""
     given = _given_policy(settings)
-    again = policy.net if given is None or settings.policy_args else given
-    return {"env": settings.env, "policy": None if policy.settings is not None else again}
+    own = None if policy.settings is not None else policy.net if given is None else given
+    return own_code(settings.env, own, settings.policy_args or {})
 
 
 def _notes(environment: Environment, *, strict: bool) -> list[str]:
