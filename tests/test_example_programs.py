@@ -95,7 +95,7 @@ def test_weights_and_biases_gets_the_run(monkeypatch: pytest.MonkeyPatch, capsys
     logged = [arguments[0] for name, arguments, _ in said if name == "log" and "generation" in arguments[0]]
     assert [row["generation"] for row in logged] == [1, 2, 3]
     (summary,) = (arguments[0] for name, arguments, _ in said if name == "summary")
-    assert summary["ended because"] == "its budget is used up"
+    assert summary["ended because"] == "its budget of generations is used up"
     assert said[-1][0] == "finish"
 
 
@@ -105,7 +105,7 @@ def test_mlflow_gets_the_run_and_goes_on(monkeypatch: pytest.MonkeyPatch, capsys
     steps = [keywords["step"] for name, _, keywords in said if name == "log_metrics"]
     assert len(steps) == 4  # three generations, and the final test
     assert steps == sorted(steps)
-    assert ("set_tag", ("ended because", "its budget is used up"), {}) in said
+    assert ("set_tag", ("ended because", "its budget of generations is used up"), {}) in said
     assert Path("run/mlflow.txt").read_text() == "a1b2"
     assert said[-1][0] == "end_run"
 

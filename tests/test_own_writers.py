@@ -55,7 +55,7 @@ def weights(result: tp.Result) -> torch.Tensor:
 def test_it_hears_a_run_from_beginning_to_end_and_changes_nothing() -> None:
     plain, watched = train("plain"), train("watched", Lines, partial(Lines, name="more"))
     expected = ["open None", *(f"generation {number} rollout/returns" for number in (1, 2, 3))]
-    expected += ["end because its budget is used up time/elapsed", "close"]
+    expected += ["end because its budget of generations is used up time/elapsed", "close"]
     for name in ("lines", "more"):
         assert Lines.heard(watched.run_dir / name) == expected
     assert torch.equal(weights(plain), weights(watched))

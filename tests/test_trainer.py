@@ -153,9 +153,19 @@ class Keep(tp.callbacks.Callback):
             "its score has settled",
         ),
         ({"target": None}, True, {"callback": True}, "a callback ended it"),
-        ({"target": None, "generations": 2}, False, {"generations": 2}, "its budget is used up"),
-        ({"target": None, "total_steps": 100}, False, {"total_steps": 100}, "its budget is used up"),
-        ({"target": None, "seconds": 0.5, "generations": 10**9}, False, {"seconds": 0.5}, "its budget is used up"),
+        ({"target": None, "generations": 2}, False, {"generations": 2}, "its budget of generations is used up"),
+        (
+            {"target": None, "total_steps": 100},
+            False,
+            {"total_steps": 100},
+            "its budget of environment steps is used up",
+        ),
+        (
+            {"target": None, "seconds": 0.5, "generations": 10**9},
+            False,
+            {"seconds": 0.5},
+            "its budget of seconds is used up",
+        ),
         ({"target": 9.5, "generations": 1}, True, {"target": 9.5, "callback": True, "generations": 1}, "its target"),
     ],
 )

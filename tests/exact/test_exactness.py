@@ -232,8 +232,11 @@ def test_train_into_its_folder_resumes_it(capsys: pytest.CaptureFixture[str]) ->
     events = len(list(Path("run").glob("events*")))
     again = train(generations=3, population=10, run_dir="run")
     assert facts(again) == facts(first)
-    assert "run is finished: its budget is used up" in capsys.readouterr().err
+    assert "run is finished: its budget of generations is used up" in capsys.readouterr().err
     assert len(list(Path("run").glob("events*"))) == events
+    config = Path("run/config.json").read_bytes()
+    tp.resume("run", generations=2)  # less than it has had
+    assert Path("run/config.json").read_bytes() == config
 
 
 def test_a_finished_run_with_a_target_says_so(capsys: pytest.CaptureFixture[str]) -> None:

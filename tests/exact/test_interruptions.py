@@ -36,7 +36,7 @@ def test_killed_and_resumed(untouched: Untouched, generation: int) -> None:
     process.communicate()
     resume("run", "--workers", "2" if generation == 6 else "1")
     assert result("run") == untouched
-    assert "is finished: its budget is used up" in resume("run")[1]
+    assert "is finished: its budget of generations is used up" in resume("run")[1]
 
 
 @slow

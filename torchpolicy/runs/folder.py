@@ -149,9 +149,17 @@ def open_run(run_dir: Path, config: Mapping[str, Any], first: Mapping[str, Any])
     ]
     if changed:
         raise ValueError(f"{run_dir} is a run of another configuration: {'; '.join(changed)}")
-    after = {name: record[name] for name in MAY_DIFFER}
-    write_json(path, sealed({name: after.get(name, value) for name, value in read_json(path).items()}))
     return None if found is None else str(found)
+
+
+def record_changes(run_dir: Path, config: Mapping[str, Any]) -> None:
+    """Write down what differs where a run goes on: its budgets, the cadence of checkpoints, and the versions."""
+    path = run_dir / CONFIG
+    record = plain({**config, "versions": versions(config["device"])})
+    after = {name: record[name] for name in MAY_DIFFER}
+    before = read_json(path)
+    if any(before.get(name) != value for name, value in after.items()):
+        write_json(path, sealed({name: after.get(name, value) for name, value in before.items()}))
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

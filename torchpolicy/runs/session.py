@@ -23,7 +23,7 @@ from torchpolicy.output.writers.jsonl import NAME as METRICS
 from torchpolicy.output.writers.make import writer_classes
 from torchpolicy.rollout.make import make_rollout
 from torchpolicy.rollout.slots import Rollout
-from torchpolicy.runs.folder import place_of
+from torchpolicy.runs.folder import place_of, record_changes
 from torchpolicy.runs.job import Job
 from torchpolicy.runs.resumption import resume
 from torchpolicy.training.plan import in_words
@@ -77,6 +77,8 @@ def _run(job: Job, run_dir: Path, group: Group) -> None:
             if group.rank == 0:
                 print(f"{run_dir} is finished: {in_words(trainer.reasons)}", file=sys.stderr)
             return
+        if resumed and group.rank == 0:
+            record_changes(run_dir, job.config)
         with _reporting(trainer, job, run_dir, resumed=resumed):
             for line in [*first_lines(job, resumed=resumed), *remarks]:
                 trainer.report.note(line)

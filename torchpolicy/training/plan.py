@@ -12,7 +12,9 @@ REASONS = {
     "target": "its target is reached",
     "tolerance": "its score has settled",
     "callback": "a callback ended it",
-    **dict.fromkeys(BUDGETS, "its budget is used up"),
+    "generations": "its budget of generations is used up",
+    "total_steps": "its budget of environment steps is used up",
+    "seconds": "its budget of seconds is used up",
 }
 """All reasons for which a run may have ended, the first of which is told, each with the words for it."""
 
