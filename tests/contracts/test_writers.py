@@ -158,7 +158,7 @@ def test_console_speaks_plainly_where_there_is_no_terminal(tmp_path: Path, capsy
     assert err.splitlines() == [
         "generation 1 | center 12 | 100 steps | 5 steps/s",
         "mind the gap",
-        "generation 2 | center 12 | validated nan | 250 steps | 5 steps/s",
+        "generation 2 | center 12 | held-out nan | 250 steps | 5 steps/s",
     ]
 
 

@@ -4,7 +4,6 @@ import inspect
 import os
 import pickle
 import re
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -19,7 +18,7 @@ from torchpolicy.base.errors import RunError
 from torchpolicy.base.launcher import is_launched
 from torchpolicy.base.memory import check_memory
 from torchpolicy.base.processes import usable_cores
-from torchpolicy.base.signals import Stopped, Terminated
+from torchpolicy.base.signals import Stopped
 from torchpolicy.envs.make import EnvFactory
 from torchpolicy.many.child import pack
 from torchpolicy.many.display import Display
@@ -29,7 +28,7 @@ from torchpolicy.output.saved_policy import load_evaluation
 from torchpolicy.output.writers.jsonl import STEPS, read_rows
 from torchpolicy.runs.algorithms import Algorithm
 from torchpolicy.runs.job import Job
-from torchpolicy.runs.launch import Interrupted
+from torchpolicy.runs.launch import exception_of
 from torchpolicy.runs.result import Result
 from torchpolicy.runs.session import first_lines
 
@@ -144,10 +143,10 @@ def _train(runs: Mapping[int, bytes], jobs: int, audience: "_Audience") -> dict[
     try:
         return side_by_side(runs, jobs, audience)
     except Stopped as stop:
-        text, interrupted = "stopped; the same command goes on from here", stop.number == signal.SIGINT
+        text = "stopped; the same command goes on from here"
         audience.close()
         print(text, file=sys.stderr)
-        raise (Interrupted(text) if interrupted else Terminated(128 + stop.number)) from None
+        raise exception_of(stop, text) from None
     finally:
         audience.close()
 

@@ -1,6 +1,5 @@
 """Searching for hyperparameters: whole runs with several seeds for each trial, chosen by Optuna."""
 
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from torchpolicy.base.checks import check_count
 from torchpolicy.base.errors import RunError
 from torchpolicy.base.processes import usable_cores
-from torchpolicy.base.signals import Stopped, Terminated
+from torchpolicy.base.signals import Stopped
 from torchpolicy.many.child import pack
 from torchpolicy.many.display import Display
 from torchpolicy.many.seeds import check_seeds, first_job
@@ -22,7 +21,7 @@ from torchpolicy.many.space import Choices, Range, read_space
 from torchpolicy.output.config import digest
 from torchpolicy.output.writers.jsonl import read_rows
 from torchpolicy.runs.folder import folder_of, plain
-from torchpolicy.runs.launch import Interrupted
+from torchpolicy.runs.launch import exception_of
 from torchpolicy.training.plan import Plan
 
 STUDY = "study.log"
@@ -150,8 +149,7 @@ class _Trials:
                 self._study.enqueue_trial(trial.params)  # to be tried again
                 text = "stopped; the same command goes on from here"
                 print(text, file=sys.stderr)
-                interrupted = stop.number == signal.SIGINT
-                raise (Interrupted(text) if interrupted else Terminated(128 + stop.number)) from None
+                raise exception_of(stop, text) from None
             except RunError as error:
                 trial.set_user_attr(FAILURE, str(error))
                 self._study.tell(trial, state=states.FAIL)

@@ -21,12 +21,16 @@ from torchpolicy.runs.session import run_job
 from torchpolicy.runs.workers import run_workers
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after a checkpoint was written. A notebook shows its message without a traceback."""
+def exception_of(stop: Stopped, text: str) -> BaseException:
+    """What a caller gets of a signal; after Ctrl-C a KeyboardInterrupt, which a notebook shows without a traceback.
 
-    def _render_traceback_(self) -> list[str]:
-        """The lines that IPython shows."""
-        return [f"KeyboardInterrupt: {self}"]
+    That is no class of its own, because Python ends with the exit code of an interrupted program for this one alone.
+    """
+    if stop.number != signal.SIGINT:
+        return Terminated(128 + stop.number)
+    error = KeyboardInterrupt(text)
+    error._render_traceback_ = lambda: [f"KeyboardInterrupt: {text}"]  # type: ignore[attr-defined]  # for IPython
+    return error
 
 
 @no_exit()
@@ -105,10 +109,10 @@ def _stopped(stop: Stopped, folder: Path, job: Job, group: Group) -> BaseExcepti
         again = "torchrun starts the processes again if it stopped them because a host has joined or left"
     elif group.size > 1 and is_launched(os.environ):
         again = "the same commands go on from the last checkpoint"
-    text, interrupted = f"stopped; {again}", stop.number == signal.SIGINT
-    if group.rank == 0 and not (interrupted and in_python()):  # in Python the exception itself is shown
+    text = f"stopped; {again}"
+    if group.rank == 0 and not (stop.number == signal.SIGINT and in_python()):  # there the exception itself is shown
         print(text, file=sys.stderr)
-    return Interrupted(text) if interrupted else Terminated(128 + stop.number)
+    return exception_of(stop, text)
 
 
 def _compare(job: Job, group: Group) -> None:

@@ -72,7 +72,7 @@ def with_preset(settings: Settings) -> tuple[Settings, str | None]:
 def without_preset(
     settings: Settings, config: Mapping[str, Any], population: int | None, algorithms: Iterable[str]
 ) -> str | None:
-    """A line that says that there is no preset for an environment, and what a run takes instead.
+    """A line that says that there is no preset for a run, or why it is not used, and what the run takes instead.
 
     Args:
         settings: The user's settings.
@@ -81,20 +81,26 @@ def without_preset(
         algorithms: Names of all algorithms.
 
     Returns:
-        The line; None if there is a preset, the user wants none, or the environment is the user's own.
+        The line; None if a preset is used, the user wants none, or the environment is the user's own.
     """
     algorithm, env = settings.algorithm, settings.env
     if not (settings.preset and isinstance(algorithm, str) and isinstance(env, str)) or is_own_code(env):
         return None
-    if env in presets_of(algorithm):
+    if find_preset(settings):
         return None
-    others = [name for name in algorithms if env in presets_of(name)]
-    known = f" (there is one of {', '.join(others)})" if others else ""
+    if env in presets_of(algorithm):
+        kinds = " or ".join(dict.fromkeys(kind_of(each) for each in presets_of(algorithm)[env]))
+        why = f"the preset of {algorithm} for {env} is for the unchanged environment with the policy {kinds}"
+        why += ", and is not used here: the run"
+    else:
+        others = [name for name in algorithms if env in presets_of(name)]
+        known = f" (there is one of {', '.join(others)})" if others else ""
+        why = f"no preset of {algorithm} for {env}{known}, so it"
     taken = {"policy": config["policy"]["policy"]} | config["policy"]["policy_args"] if config["policy"] else {}
     taken |= {"population": population, "learning_rate": config["hyperparameters"].get("learning_rate")}
     taken |= {name: config[name] for name in ("episodes", *BUDGETS)}
     words = describe({name: value for name, value in taken.items() if value is not None})
-    return f"no preset of {algorithm} for {env}{known}, so it takes {words}"
+    return f"{why} takes {words}"
 
 
 def settle(given: Mapping[str, Any], preset: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -185,7 +185,7 @@ class Settings:
     )
     preset: bool = setting(
         True,
-        "Take settings that are not given from the preset of the algorithm for the environment, if there is one.",
+        "Take settings that are not given from the preset for the algorithm, environment and policy, if there is one.",
         recorded=False,
     )
     backend: Literal["auto", "gymnasium", "native", "vector", "envpool"] = setting(

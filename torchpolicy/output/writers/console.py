@@ -55,7 +55,7 @@ class ConsoleWriter(Writer):
 
     def _describe(self, metrics: dict[str, float]) -> str:
         if "eval/mean_reward" in metrics:
-            self._validated = f" | validated {metrics['eval/mean_reward']:.4g}"
+            self._validated = f" | held-out {metrics['eval/mean_reward']:.4g}"
         if "search/center_score" in metrics:
             self._score = f" | center {metrics['search/center_score']:.4g}"
         elif "learn/stalled" in metrics and "rollout/ep_rew_mean" in metrics:
