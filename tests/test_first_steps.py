@@ -129,7 +129,7 @@ def terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> str:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with os.fdopen(theirs, "w") as stream, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", stream)
-        tp.train("CartPole-v1", "cem", generations=2, population=4, eval_episodes=2, max_episode_steps=9)
+        tp.train("CartPole-v1", "cem", generations=2, population=4, eval_episodes=2, max_episode_steps=9, preset=False)
         stream.flush()
         os.set_blocking(ours, False)
         said = os.read(ours, 2**16).decode()

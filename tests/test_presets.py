@@ -191,7 +191,11 @@ def test_a_run_says_where_there_is_no_preset_and_what_it_takes(
     taken = "policy linear, bias False, population 6, learning_rate 1.0, episodes 1, total_steps 1"
     assert line == f"no preset of snes for Taxi-v4, so it takes {taken}"
     assert told("Taxi-v4", preset=False) == []
-    assert told("CartPole-v1") == []  # there is one, for another time limit
+    why = "is for the unchanged environment with the policy linear, and is not used here: the run takes policy linear"
+    (line,) = told("CartPole-v1")
+    assert line.startswith(f"the preset of snes for CartPole-v1 {why}")
+    (line,) = told("CartPole-v1", max_episode_steps=None, policy="residual")
+    assert "is for the unchanged environment with the policy linear" in line
     monkeypatch.setattr(preset, "presets_of", lambda name: {"Taxi-v4": [{}]} if name in ("cem", "ars") else {})
     (line,) = told("Taxi-v4", policy_args={"hidden": (4,)})
     assert line.startswith(

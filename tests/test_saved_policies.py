@@ -89,8 +89,11 @@ def test_what_a_command_does_is_a_call(tmp_path: Path) -> None:
     assert result.plot(tmp_path / "run.png").stat().st_size > 5000
     own = quick()
     assert own.evaluate(episodes=3).mean == own.evaluate(episodes=3).mean
-    with pytest.raises(ValueError, match=r'as "pkg\.mod:name"'):
+    with pytest.raises(ValueError, match="worlds:Guess cannot be drawn"):  # by a process that cannot import it
         own.record()
+    unnamed = quick(env=lambda: Guess())
+    with pytest.raises(ValueError, match="define it in a module of its own"):
+        unnamed.record()
 
 
 @pytest.mark.usefixtures("_own_test")

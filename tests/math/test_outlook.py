@@ -9,7 +9,7 @@ from torchpolicy.training.plan import Plan
 
 STEPS = "a generation is about 51,000 steps: the budget of"
 SECONDS = "a generation takes about 2.5 s: the budget of"
-FEW = "hardly anything is learned in fewer than 20: raise the budget, or take a smaller population or fewer episodes"
+FEW = "hardly anything is learned in fewer than 20: raise the budget, or take a smaller population"
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ FEW = "hardly anything is learned in fewer than 20: raise the budget, or take a 
     [
         ({"total_steps": 1_000_000}, f"{STEPS} 1,000,000 steps is about 20 of them"),
         ({"total_steps": 512_000}, f"{STEPS} 512,000 steps is 10 of them, and {FEW}"),
+        ({"total_steps": 512_000, "episodes": 4}, f"{STEPS} 512,000 steps is 10 of them, and {FEW} or fewer episodes"),
         ({"seconds": 600}, f"{SECONDS} 600 s is about 240 of them"),
         ({"seconds": 10}, f"{SECONDS} 10 s is 4 of them, and {FEW}"),
         ({"seconds": 600, "total_steps": 512_001}, f"{STEPS} 512,001 steps is 11 of them, and {FEW}"),

@@ -76,7 +76,11 @@ def check_seed(seed: object) -> int:
     return check_count("seed", seed, at_least=0)
 
 
+SIMILAR = 0.7
+"""From which share of common letters on two names are similar."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The text ``; did you mean 'x'?`` if a known name is similar to `name`, and otherwise an empty text."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=SIMILAR)
     return f"; did you mean {close[0]!r}?" if close else ""

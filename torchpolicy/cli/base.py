@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
@@ -40,13 +40,16 @@ def as_options(kind: type[Options]) -> type[Options]:
     return dataclass(kw_only=True)(kind)
 
 
-def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Options:
+def parse(
+    options: type[Options], prog: str, arguments: Sequence[str], instead: Callable[[str], str] = lambda name: ""
+) -> Options:
     """Read options from the words of a command line.
 
     Args:
         options: A class made with :func:`as_options`.
         prog: The command, as its help names it.
         arguments: The words after the command.
+        instead: Words about an unknown option that stand there instead of a similar one; empty where there are none.
 
     Raises:
         ValueError: If the arguments have a mistake.
@@ -67,7 +70,8 @@ def parse(options: type[Options], prog: str, arguments: Sequence[str]) -> Option
     for word in arguments:
         name = word.partition("=")[0]
         if name.startswith("--") and name.replace("_", "-") not in known:
-            raise ValueError(f"unknown option {name}{suggestion(name, known)}\n  {prog} --help lists them")
+            meant = instead(name) or suggestion(name, known)
+            raise ValueError(f"unknown option {name}{meant}\n  {prog} --help lists them")
     raise ValueError(_plainly(_unframed(said.getvalue()), arguments))
 
 

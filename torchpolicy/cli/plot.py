@@ -15,6 +15,10 @@ TAKEN = {"curves": ("metric", "x", "title", "label"), "bars": ("title", "label")
 """The options that each kind of picture takes, beside the runs and the file."""
 
 
+FILES = {"curves": "runs.png", "bars": "bars.png", "returns": "returns.png"}
+"""The file of each kind of picture, unless another is named."""
+
+
 @as_options
 class PlotOptions:
     """Draw learning curves, with one row for each environment and one colour for each configuration.
@@ -26,9 +30,10 @@ class PlotOptions:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")] = (Path("runs"),)
     """Run folders, or folders that contain run folders at any depth, such as runs/CartPole-v1."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs.png")
-    """The picture to write. The ending of its name determines the format: png, pdf or svg. A .csv gets the numbers
-    themselves: all metrics of all runs, in a row for each generation."""
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """The picture to write: runs.png, bars.png or returns.png if it is not given. The ending of its name determines the
+    format: png, pdf or svg. A .csv gets the numbers themselves: all metrics of all runs, in a row for each
+    generation."""
     metric: str | None = None
     """Metric to draw, a key of metrics.jsonl such as search/signal. If not set, the held-out return is drawn."""
     x: Literal["steps", "seconds", "generations"] | None = None
@@ -45,17 +50,18 @@ class PlotOptions:
 def run(arguments: list[str]) -> None:
     """``torchpolicy plot RUNS …``."""
     options = parse(PlotOptions, "torchpolicy plot", arguments)
-    numbers = options.out.suffix == ".csv"
+    out = options.out or Path(FILES[options.kind])
+    numbers = out.suffix == ".csv"
     for name in ("metric", "x", "title", "label"):
         if (numbers or name not in TAKEN[options.kind]) and getattr(options, name):
             kinds = " or ".join(kind for kind, names in TAKEN.items() if name in names)
             raise ValueError(f"--{name} is for {'pictures' if numbers else f'--kind {kinds}'}")
     if numbers:
-        print(write_csv(options.runs, options.out))
+        print(write_csv(options.runs, out))
     elif options.kind == "bars":
-        print(plot_bars(options.runs, options.out, title=options.title, labels=options.label))
+        print(plot_bars(options.runs, out, title=options.title, labels=options.label))
     elif options.kind == "returns":
-        print(plot_returns(options.runs, options.out))
+        print(plot_returns(options.runs, out))
     else:
         axis, title, labels = options.x, options.title, options.label
-        print(plot(options.runs, options.out, options.metric, x=axis, title=title, labels=labels))
+        print(plot(options.runs, out, options.metric, x=axis, title=title, labels=labels))

@@ -20,7 +20,14 @@ from torchpolicy.output.config import OLD_NAMES
 from torchpolicy.output.plots import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.policies.make import policy_names
-from torchpolicy.runs.algorithms import Algorithm, algorithm_class, algorithm_names, descriptions_of, hyperparameters_of
+from torchpolicy.runs.algorithms import (
+    Algorithm,
+    algorithm_class,
+    algorithm_names,
+    descriptions_of,
+    hyperparameters_of,
+    instead_of,
+)
 from torchpolicy.runs.config_file import algorithm_in, read_settings
 from torchpolicy.runs.settings import Settings
 from torchpolicy.runs.soften import soften
@@ -120,7 +127,11 @@ def run(arguments: list[str]) -> None:
     except ValueError as error:
         raise error if named else ValueError(f"{config}: {error}") from None
     arguments = _apart("--hidden", _with_new_names(arguments))
-    options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:])
+
+    def instead(option: str) -> str:
+        return instead_of(option.strip("-").replace("-", "_"), algorithm)
+
+    options = parse(_options_of(name, algorithm), f"torchpolicy train {name}", arguments[named:], instead)
     given = _given(vars(options.run) | vars(options.hyperparameters), arguments) | {"algorithm": name}
     several = _several(given)
     from_run, spread = given.pop("from", None), given.pop("soften", None)

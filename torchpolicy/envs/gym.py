@@ -108,7 +108,7 @@ def _make_example(name: str, make: Callable[[], object]) -> GymEnv | GymVector:
     try:
         example: object = make()
     except gymnasium.error.NameNotFound as error:
-        hint = "" if ":" in name else " An environment that a package brings is named package:Name-v0."
+        hint = "" if ":" in name else " What a package brings is named package:Name-v0, your own code pkg.mod:name."
         raise ValueError(f"{error}{_whole_name(str(error))}{hint}") from error
     except gymnasium.error.Error as error:
         raise ValueError(" ".join(str(error).split())) from error

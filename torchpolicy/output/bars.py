@@ -41,7 +41,7 @@ def plot_bars(
         ValueError: If a run is not finished, there are more or fewer `labels` than configurations, or matplotlib is
             missing.
     """
-    mpl, figure_of, _ = matplotlib()
+    mpl, figure_of = matplotlib()
     rows = compare(runs).rows
     known = sorted({row.label for row in rows})
     if labels and len(labels) != len(known):

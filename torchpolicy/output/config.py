@@ -127,6 +127,10 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
     path = Path(run_dir) / CONFIG
     if not Path(run_dir).is_dir():
         raise CheckpointError(f"{run_dir}: no such run folder")
+    within = [] if path.exists() else sorted(each.parent for each in Path(run_dir).rglob(CONFIG))
+    if within:
+        count = f"{len(within)} run{'s' if len(within) > 1 else ''}"
+        raise CheckpointError(f"{run_dir}: holds {count}, and is none itself: name one, such as {within[0]}")
     config = read_json(path)
     try:
         check_config_format(config)
@@ -217,6 +221,8 @@ def _again(place: str, text: str) -> str:
     if inner.startswith("policy_args"):
         option = f"--policy-args {argument}={text}"
         return f"a new run takes it, torchpolicy train ALGO {option} (in Python: policy_args=)"
+    if text.startswith("__main__:"):
+        return "run its script again, with the same run_dir, or define it in a module that can be imported"
     field = "policy" if field == "settings" else field
     text = f"{argument}={text}" if field.endswith("_args") else text
     return f"name it again, --{field.replace('_', '-')} {shlex.quote(text)} (in Python: {field}=)"

@@ -70,7 +70,7 @@ def plot(
     """
     axes = ("steps", "seconds") if x is None else (x,)
     check_choice("x", axes[0], list(AXES))
-    mpl, figure_of, formatter = matplotlib()
+    mpl, figure_of = matplotlib()
     found = find_runs(runs)
     envs = sorted({run.config["env"] for run in found})
     groups_of = {env: group_runs([run for run in found if run.config["env"] == env]) for env in envs}
@@ -89,7 +89,7 @@ def plot(
                     seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
                     _draw(panel, [run.curve(axis, score) for run in group], f"{names[label]}{seeds}", f"C{number}")
                 panel.set_xlabel(words)
-                panel.xaxis.set_major_formatter(formatter(sep=""))  # 200k
+                panel.xaxis.set_major_formatter(in_short)
             row[0].set_ylabel(_label(score))
             if title is None or len(envs) > 1:
                 row[0].set_title(env, loc="left")
@@ -98,8 +98,16 @@ def plot(
     return Path(path)
 
 
-def matplotlib() -> tuple[Any, Any, Any]:
-    """The library, which is imported where it is needed, its class of figures, and that of engineers' numbers.
+def in_short(number: float, _: int) -> str:
+    """A number beside an axis, such as 0.5, 200k or 1.5M."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= factor:
+            return f"{number / factor:g}{letter}"
+    return f"{number:g}"
+
+
+def matplotlib() -> tuple[Any, Any]:
+    """The library, which is imported where it is needed, and its class of figures.
 
     Raises:
         ValueError: If it is not installed.
@@ -107,10 +115,9 @@ def matplotlib() -> tuple[Any, Any, Any]:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
-        from matplotlib.ticker import EngFormatter
     except ImportError as error:
         raise ValueError('drawing needs matplotlib: pip install "torchpolicy[plots]"') from error
-    return mpl, Figure, EngFormatter
+    return mpl, Figure
 
 
 def _names(groups: Iterable[Mapping[str, list[Run]]], given: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torchpolicy.base.types import Array
 from torchpolicy.output.collection import Run, find_runs
-from torchpolicy.output.plots import matplotlib
+from torchpolicy.output.plots import in_short, matplotlib
 from torchpolicy.output.writers.jsonl import STEPS
 
 BANDS = {
@@ -41,7 +41,7 @@ def plot_returns(runs: Any, path: str | Path = "returns.png") -> Path:
     Raises:
         ValueError: If a run was made before these metrics were kept, there is none, or matplotlib is missing.
     """
-    mpl, figure_of, formatter = matplotlib()
+    mpl, figure_of = matplotlib()
     found = find_runs(runs)
     for run in found:
         if not len(run.curve(STEPS, "rollout/ep_rew_p25")[0]):
@@ -53,7 +53,7 @@ def plot_returns(runs: Any, path: str | Path = "returns.png") -> Path:
             _draw(panel, run)
             panel.set_xlabel("environment steps")
             panel.set_ylabel("return in training")
-            panel.xaxis.set_major_formatter(formatter(sep=""))  # 200k
+            panel.xaxis.set_major_formatter(in_short)
         figure.savefig(path, dpi=150)
     return Path(path)
 

@@ -104,14 +104,21 @@ def check_hyperparameters(algorithm: type[Algorithm], given: Iterable[str]) -> N
     known = hyperparameters_of(algorithm)
     for name in given:
         if name not in known:
-            near = HABITS.get(name)
-            if name in ("learning_rate", "lr"):
-                near = "that is learning_rate" if "learning_rate" in known else f"{algorithm.__name__} has none"
-            raise ValueError(
-                f"unknown argument {name!r} for {algorithm.__name__}"
-                f"{suggestion(name, known) if near is None else f': {near}'}; "
-                f"its hyperparameters are {', '.join(known)}"
-            )
+            meant = instead_of(name, algorithm) or suggestion(name, known)
+            hyperparameters = f"its hyperparameters are {', '.join(known)}"
+            raise ValueError(f"unknown argument {name!r} for {algorithm.__name__}{meant}; {hyperparameters}")
+
+
+def instead_of(name: str, algorithm: type[Algorithm]) -> str:
+    """What there is instead of an argument that an algorithm does not have, in words; empty where nothing is known."""
+    known = hyperparameters_of(algorithm)
+    if name in ("learning_rate", "lr"):
+        return ": that is learning_rate" if "learning_rate" in known else f": {algorithm.__name__} has none"
+    if name in HABITS:
+        return f": {HABITS[name]}"
+    others = [each for each in algorithm_names() if name in hyperparameters_of(algorithm_class(each))]
+    more = " and others" if len(others) > 3 else ""
+    return f": it belongs to {', '.join(others[:3])}{more}" if others else ""
 
 
 def check_place(algorithm: str | Algorithm, device: torch.device) -> None:

@@ -112,9 +112,9 @@ def main_directions(state: Mapping[str, Any], vector: ParamVector, generator: to
     return directions
 
 
-def _draw(drawing: tuple[Any, Any, Any], scores: Array, reach: float, title: str, path: Path) -> None:
+def _draw(drawing: tuple[Any, Any], scores: Array, reach: float, title: str, path: Path) -> None:
     """Draw scores (points, points) as heights, with the policy in the middle."""
-    _, figure_of, _ = drawing
+    _, figure_of = drawing
     figure = figure_of(figsize=(6, 5), layout="constrained")
     panel = figure.subplots()
     extent = (-reach, reach, -reach, reach)

@@ -95,7 +95,8 @@ def _tell_hosts(group: Group) -> None:
         ranks.setdefault(host, []).append(str(rank))
     if group.rank == 0:
         hosts = ", ".join(f"{host} ({', '.join(numbers)})" for host, numbers in ranks.items())
-        print(f"torchpolicy: {group.size} processes on {len(ranks)} hosts: {hosts}", file=sys.stderr)
+        count = f"{len(ranks)} host{'s' if len(ranks) > 1 else ''}"
+        print(f"torchpolicy: {group.size} processes on {count}: {hosts}", file=sys.stderr)
     elif group.speaks:
         numbers = ", ".join(ranks[own])
         print(f"torchpolicy: {own} has joined: processes {numbers} of {group.size}", file=sys.stderr)

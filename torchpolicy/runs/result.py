@@ -11,6 +11,7 @@ from torchpolicy.output.plots import plot
 from torchpolicy.policies.base import Policy
 from torchpolicy.rollout.evaluation import Evaluation
 from torchpolicy.runs.folder import name_of
+from torchpolicy.runs.hints import shell_name
 from torchpolicy.runs.trained import evaluate
 
 
@@ -51,7 +52,8 @@ class Result:
             return "not at all"
         last = self.metrics[-1]
         return (
-            f"{len(self.metrics):,} generations, {last['rollout/env_steps']:,.0f} env steps, "
+            f"{len(self.metrics):,} generation{'s' if len(self.metrics) > 1 else ''}, "
+            f"{last['rollout/env_steps']:,.0f} env steps, "
             f"{last['time/elapsed']:,.1f} s"
         )
 
@@ -64,11 +66,14 @@ class Result:
         """Draw an episode of the policy into a file; see :func:`record`.
 
         Raises:
-            ValueError: If it cannot be drawn, or the environment is your own and was not given by its name.
+            ValueError: If it cannot be drawn, or the environment is your own and cannot be imported.
         """
         known = {name: value for name, value in self.environment.items() if name != "backend"}
-        if not isinstance(known["env"], str):
-            raise ValueError('another process draws, so give an environment of your own as "pkg.mod:name", to record')
+        known["env"] = shell_name(known["env"])
+        if known["env"] is None:
+            raise ValueError(
+                "the environment is drawn in another process, which cannot import it: define it in a module of its own"
+            )
         return record(self.policy, path=path, seed=seed, **known)
 
     def export(self, path: str | Path = "policy.pt2") -> Path:

@@ -11,9 +11,6 @@ FEW = 20
 MOST = 10**12
 """Generations that no run reaches. A larger number is not told."""
 
-SMALLER = "a smaller population or fewer episodes"
-"""What makes a generation cheaper."""
-
 
 def outlook(plan: Plan, env_steps: int, seconds: float) -> str | None:
     """A line about the budget, after the first generation; None where it says nothing that the user has not said.
@@ -31,7 +28,8 @@ def outlook(plan: Plan, env_steps: int, seconds: float) -> str | None:
         return None
     if count >= FEW:
         return words
-    return f"{words}, and hardly anything is learned in fewer than {FEW}: raise the budget, or take {SMALLER}"
+    smaller = "a smaller population" if plan.episodes == 1 else "a smaller population or fewer episodes"
+    return f"{words}, and hardly anything is learned in fewer than {FEW}: raise the budget, or take {smaller}"
 
 
 def _counts(plan: Plan, env_steps: int, seconds: float) -> Iterator[tuple[int, str]]:
