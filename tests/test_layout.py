@@ -6,8 +6,11 @@ from pathlib import Path
 
 import torchpolicy
 
-ONLY_IN = {"tensorboard": "output.writers.tensorboard", "torch.distributed": "base.processes"}
-"""Libraries that one file alone imports, whole or in part."""
+ONLY_IN = {
+    "tensorboard": ("output.writers.tensorboard",),
+    "torch.distributed": ("base.processes", "runs.agent"),  # which is torchrun itself
+}
+"""Libraries, whole or in part, and the files that alone import them."""
 
 AT_THE_ROOT = 14
 """Entries of the package's folder at most, its own dunder files and py.typed aside."""
@@ -90,9 +93,9 @@ def test_the_root_is_small() -> None:
 def test_libraries_stay_in_their_room() -> None:
     for name, path in modules().items():
         for imported in imports(path):
-            for library, room in ONLY_IN.items():
+            for library, rooms in ONLY_IN.items():
                 if re.match(rf"(torch\.utils\.)?{re.escape(library)}(\.|$)", imported):
-                    assert name == room, f"{name} imports {imported}"
+                    assert name in rooms, f"{name} imports {imported}"
 
 
 def test_files_stay_small_and_there_is_no_drawer() -> None:

@@ -199,3 +199,4 @@ def test_a_mistake_ends_all_hosts_at_once(network: Network) -> None:
     seconds_until(lambda: all("std" in log(host) for host in "ab"), 150)
     seconds_until(lambda: not network.pids("a") and not network.pids("b"), 150)
     assert log("a").count("std must be") == 1
+    assert "Traceback" not in log("a") + log("b")

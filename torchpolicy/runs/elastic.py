@@ -110,7 +110,7 @@ def _command(command: Sequence[str], place: Place, address: str) -> list[str]:
     """The whole command of ``torchrun``."""
     settings = SETTINGS | {"is_host": int(place.here)}
     return [
-        *(sys.executable, "-m", "torch.distributed.run", "--nnodes", f"{place.least}:{place.most}"),
+        *(sys.executable, "-m", "torchpolicy.runs.agent", "--nnodes", f"{place.least}:{place.most}"),
         *("--nproc-per-node", str(place.processes), "--max-restarts", str(place.restarts)),
         *("--rdzv-backend", "c10d", "--rdzv-endpoint", f"{place.first}:{place.port}", "--rdzv-id", "torchpolicy"),
         *("--rdzv-conf", ",".join(f"{name}={value}" for name, value in settings.items())),
