@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
@@ -42,6 +43,8 @@ def fill(
 ) -> None:
     """Make the wanted rows that a results file lacks, `jobs` at a time, and save each when it is finished.
 
+    A run that fails is told, and the program exits with 1 after all the others.
+
     Args:
         path: The results file.
         run: Makes a row from its keys; a function of a module, because it is called in another process.
@@ -59,10 +62,16 @@ def fill(
 
     there = [known(row) for row in read(path)]
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run, *each) for each in wanted if list(each) not in there]):
+        tasks = {pool.submit(run, *each): each for each in wanted if list(each) not in there}
+        for done in as_completed(tasks):
+            if done.exception() is not None:  # which the other runs do not wait for
+                print(f"{tasks[done]} failed: {done.exception()}", file=sys.stderr, flush=True)
+                continue
             row = {name: describe()[name] for name in ("commit", "date")} | done.result()
             write(path, sorted([*read(path), row], key=order), jobs, **about)
             print({name: value for name, value in row.items() if name != "curve"}, flush=True)
+    if any(task.exception() for task in tasks):
+        sys.exit(1)
 
 
 def write(path: Path, rows: list[Row], jobs: int, **about: str) -> None:

@@ -1,7 +1,7 @@
 """What searches reach without any tuning: one setting for all environments, and no presets.
 
 Every run is that of one command, ``torchpolicy train ALGORITHM --env ENV --no-preset --normalize-observations --hidden
-64 64``; only the budget of steps depends on the environment. There are three ways to end:
+64 64`` (in FrozenLake there is nothing to normalise); only the budget of steps depends on the environment. There are three ways to end:
 
 threshold   The held-out score has reached the environment's threshold on two sets of episodes. A run counts as solved
             if its final test, on other episodes, is there too.
@@ -50,6 +50,9 @@ ENVS = {
 }
 """Threshold, and budgets of environment steps: to reach it, and of the presets of SNES."""
 
+ONE_HOT = ("FrozenLake-v1",)
+"""Environments whose observations have nothing to normalise."""
+
 UNTIL = ("threshold", "million", "preset")
 """When a run ends."""
 
@@ -81,7 +84,7 @@ def run(variant: str, policy: str, until: str, env: str, seed: int) -> rows.Row:
             env,
             seed=seed,
             preset=False,
-            normalize_observations=True,
+            normalize_observations=env not in ONE_HOT,
             target=threshold if until == "threshold" else None,
             total_steps={"threshold": to_threshold, "million": MILLION, "preset": of_preset}[until],
             eval_episodes=40 if until == "threshold" else 100,
@@ -132,7 +135,7 @@ def table() -> None:
 
 def is_preset(variant: str, policy: str, env: str) -> bool:
     """Whether a preset is this very setting, so that the ladder has its results."""
-    settings = {"normalize_observations": True} | POLICIES[policy] | VARIANTS[variant]
+    settings = ({} if env in ONE_HOT else {"normalize_observations": True}) | POLICIES[policy] | VARIANTS[variant]
     each = [{**one} for one in presets_of(settings.pop("algorithm"))[env]]
     return settings in [{name: value for name, value in one.items() if name not in ENDS} for one in each]
 
