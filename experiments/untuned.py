@@ -1,7 +1,8 @@
 """What searches reach without any tuning: one setting for all environments, and no presets.
 
 Every run is that of one command, ``torchpolicy train ALGORITHM --env ENV --no-preset --normalize-observations --hidden
-64 64`` (in FrozenLake there is nothing to normalise); only the budget of steps depends on the environment. There are three ways to end:
+64 64`` (in FrozenLake there is nothing to normalise); only the budget of steps depends on the environment. There are
+three ways to end:
 
 threshold   The held-out score has reached the environment's threshold on two sets of episodes. A run counts as solved
             if its final test, on other episodes, is there too.
