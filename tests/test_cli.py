@@ -245,3 +245,17 @@ def test_the_example_in_the_help_runs(name: str, capsys: pytest.CaptureFixture[s
     assert found
     quick = ["--generations", "1", "--eval-episodes", "2", "--max-episode-steps", "5", "--no-preset"]
     assert main([*found[1].split(), *quick]) == 0
+
+
+def test_prose_in_a_page_of_help_is_as_wide_as_the_terminal_and_commands_stay_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    for command in (["compare"], ["sweep"], ["train", "snes"], ["launch"]):
+        with pytest.raises(SystemExit) as end:
+            main([*command, "--help"])
+        assert end.value.code in (0, None)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("usage: torchpolicy ")
+        assert sum(line.startswith("For example") for line in lines) == 1
+        assert max(len(line) for line in lines if not line.startswith("For example")) <= 70

@@ -5,7 +5,9 @@ import io
 import os
 import re
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import MISSING, dataclass, fields
@@ -26,6 +28,9 @@ from torchpolicy.runs.settings import Settings, about
 from torchpolicy.runs.trained import load_run
 
 Options = TypeVar("Options")
+
+FRAME = ("╭", "│", "╰", " ", "\x1b")
+"""What the lines of tyro's frames begin with, in letters of any terminal."""
 
 NUMBERS = {"INT": "a whole number", "FLOAT": "a number"}
 """Kinds of values in words, by tyro's names for them."""
@@ -56,13 +61,14 @@ def parse(
         SystemExit: If ``--help`` was given. Its code is 0.
     """
     read = partial(tyro.cli, options, prog=prog, config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone))
-    said = io.StringIO()
+    said, page = io.StringIO(), _Page()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(said), redirect_stdout(page):
             found: Options = read(args=arguments)
         return found
     except SystemExit as end:
         if not end.code:
+            print(_wrapped(page.getvalue()))
             raise
     with redirect_stdout(io.StringIO()) as told, suppress(SystemExit):
         read(args=["--help"])
@@ -73,6 +79,25 @@ def parse(
             meant = instead(name) or suggestion(name, known)
             raise ValueError(f"unknown option {name}{meant}\n  {prog} --help lists them")
     raise ValueError(_plainly(_unframed(said.getvalue()), arguments))
+
+
+class _Page(io.StringIO):
+    """A page of help, in the colours and letters of the terminal that it will be shown in."""
+
+    encoding: str = getattr(sys.__stdout__, "encoding", "utf-8")
+
+    def isatty(self) -> bool:
+        return sys.__stdout__ is not None and sys.__stdout__.isatty()
+
+
+def _wrapped(page: str) -> str:
+    """A page of help whose prose, between the usage and the frames, is as wide as the terminal; commands stay whole."""
+    usage, *paragraphs = page.split("\n\n")
+    width, whole = shutil.get_terminal_size().columns, []
+    for each in paragraphs:
+        is_prose = not each.startswith((*FRAME, "For example"))
+        whole.append(textwrap.fill(" ".join(each.split()), width) if is_prose else each)
+    return "\n\n".join([usage, *whole]).rstrip("\n")
 
 
 def words_of(option: str, arguments: Sequence[str]) -> list[str]:
