@@ -68,8 +68,9 @@ def test_the_command_prints_it(runs: Path, capsys: pytest.CaptureFixture[str]) -
     assert "of 3" in line
     assert told[5].startswith("probability of improvement")
     assert " over cem population=" in told[6]
-    assert told[8] == "worlds:Guess"
-    assert told[10].split()[:3] == ["cem", "1", f"{score(runs / 'guess'):.3f}"]  # a small score needs more digits
+    assert told[8] == "fewer than 5 seeds say too little for an interval"
+    assert told[10] == "worlds:Guess"
+    assert told[12].split()[:3] == ["cem", "1", f"{score(runs / 'guess'):.3f}"]  # a small score needs more digits
 
 
 def test_runs_without_a_test_do_not_count(runs: Path) -> None:
@@ -117,7 +118,9 @@ def test_few_seeds_have_no_interval() -> None:
     assert rows[0].interval is None
     low, high = rows[1].interval or (0.0, 0.0)
     assert 0.5 <= low < rows[1].iqm < high <= 4.5
-    assert str(Comparison(rows, [Improvement("E", "5 seeds", "4 seeds", 0.6, None)], [])).split()[-1] == "-"
+    *_, pair, _, note = str(Comparison(rows, [Improvement("E", "5 seeds", "4 seeds", 0.6, None)], [])).splitlines()
+    assert pair.split()[-1] == "-"
+    assert note == "fewer than 5 seeds say too little for an interval"
 
 
 def test_numbers_in_labels_are_short_unless_that_makes_them_the_same(tmp_path: Path) -> None:

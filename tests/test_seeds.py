@@ -99,7 +99,8 @@ def test_the_command_prints_a_table_and_draws_the_curves(
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "worlds:Guess"
     assert told[2].split()[:2] == ["cem", "2"]
-    assert told[4:7] == ["curves group/curves.png", "runs   group", "next   torchpolicy compare group"]
+    assert told[4] == "fewer than 5 seeds say too little for an interval"
+    assert told[6:9] == ["curves group/curves.png", "runs   group", "next   torchpolicy compare group"]
     assert Path("group/curves.png").stat().st_size > 5000
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(words.split()) == 0

@@ -139,6 +139,8 @@ class Comparison:
         if pairs:
             head = "probability of improvement" + ("" if few else ", of the best one only")
             lines += ["", *_aligned([[head, "", "95 % interval"], *pairs])]
+        if any(1 < len(row.scores) < ENOUGH for row in rows):
+            lines += ["", f"fewer than {ENOUGH} seeds say too little for an interval"]
         return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ AXES = {
     "generations": ("generation", "generations"),
 }
 """Choices for the x-axis: the metric, and the words for it."""
+
+LETTERS = 40
+"""Letters in a line beside an axis."""
 
 POINTS, RESAMPLES = 200, 300
 """Points of a curve, and bootstrap resamples for the interval at each point."""
@@ -90,7 +94,7 @@ def plot(
                     _draw(panel, [run.curve(axis, score) for run in group], f"{names[label]}{seeds}", f"C{number}")
                 panel.set_xlabel(words)
                 panel.xaxis.set_major_formatter(in_short)
-            row[0].set_ylabel(_label(score))
+            row[0].set_ylabel(fill(_label(score), LETTERS))
             if title is None or len(envs) > 1:
                 row[0].set_title(env, loc="left")
             row[0].legend(frameon=False)
