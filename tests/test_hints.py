@@ -185,3 +185,41 @@ def test_a_name_may_stand_for_a_module_and_for_nothing_else(
     else:
         with pytest.raises(ValueError, match=message):
             tp.train("CartPole-v1", "snes", policy=f"things:{name}", **settings)
+
+
+def test_a_folder_of_runs_says_to_name_one_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    tp.train(Guess, "cem", generations=1, population=4, eval_episodes=2, run_dir="all/env/run")
+    for command in (["resume", "all"], ["eval", "all/env"]):
+        assert main([*command, "--env", "worlds:Guess"]) == 2
+        assert "holds 1 run, and is none itself: name one, such as all/env/run" in capsys.readouterr().err
+
+
+def test_an_environment_of_a_script_is_not_to_be_named_again(capsys: pytest.CaptureFixture[str]) -> None:
+    tp.train(Guess, "cem", generations=1, population=4, eval_episodes=2, run_dir="run")
+    text = Path("run/config.json").read_text()
+    Path("run/config.json").write_text(text.replace("worlds:Guess", "__main__:Guess"))
+    assert main(["resume", "run"]) == 2
+    assert "run its script again, with the same run_dir, or define it in a module" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("snes --elite-fraction 0.2", "unknown option --elite-fraction: it belongs to cem\n"),
+        ("reinforce --population 4", "unknown option --population: it belongs to ars, cem, cmaes and others\n"),
+        ("snes --lr 0.1", "unknown option --lr: that is learning_rate\n"),
+        ("snes --popsize 4", "unknown option --popsize: the number of candidates is population\n"),
+        ("snes --epiosdes 4", "unknown option --epiosdes; did you mean '--episodes'?\n"),
+    ],
+)
+def test_an_unknown_option_says_what_may_have_been_meant(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *words.split(), "--env", "CartPole-v1"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_script_for_completion_is_no_page_of_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "--tyro-print-completion", "bash"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) > 90  # its lines are left as they are

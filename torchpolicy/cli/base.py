@@ -68,7 +68,8 @@ def parse(
         return found
     except SystemExit as end:
         if not end.code:
-            print(_wrapped(page.getvalue()))
+            helps = bool({"-h", "--help"} & set(arguments))  # and is no script for the completion of a shell
+            print(_wrapped(page.getvalue()) if helps else page.getvalue())
             raise
     with redirect_stdout(io.StringIO()) as told, suppress(SystemExit):
         read(args=["--help"])

@@ -127,7 +127,8 @@ def read_config(run_dir: str | Path, needs: Iterable[str], given: Mapping[str, o
     path = Path(run_dir) / CONFIG
     if not Path(run_dir).is_dir():
         raise CheckpointError(f"{run_dir}: no such run folder")
-    within = [] if path.exists() else sorted(each.parent for each in Path(run_dir).rglob(CONFIG))
+    runs = (each for below in ("*", "*/*") for each in Path(run_dir).glob(f"{below}/{CONFIG}"))
+    within = [] if path.exists() else sorted(each.parent for each in runs)
     if within:
         count = f"{len(within)} run{'s' if len(within) > 1 else ''}"
         raise CheckpointError(f"{run_dir}: holds {count}, and is none itself: name one, such as {within[0]}")

@@ -107,9 +107,8 @@ class Playing:
     def _take_next(self, slot: int) -> None:
         """Let a slot, whose episode is over, take the next episode of the queue; without one it stays empty."""
         self._episodes.pop(slot, None)
-        self._envs.observations[slot] = self._envs.rewards[slot] = self._totals[slot] = (
-            0  # nothing of a failure lingers
-        )
+        for rows in (self._envs.observations, self._envs.rewards, self._totals):
+            rows[slot] = 0  # nothing of a failure lingers
         for episode in islice(self._queue, 1):
             self._waiting[slot] = episode
             self._envs.activity.play(slot, episode.number)
