@@ -77,7 +77,7 @@ def check_seed(seed: object) -> int:
 
 
 SIMILAR = 0.7
-"""From which share of common letters on two names are similar."""
+"""The share of common letters from which on two names are similar."""
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
