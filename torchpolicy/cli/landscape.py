@@ -13,8 +13,9 @@ from torchpolicy.runs.landscape import landscape
 class LandscapeOptions(RunOptions):
     """Draw the mean return around the policy of a run, along the two main directions of its search.
 
-    For a search without directions of its own, and for a learner, they are random. One unit is the length of the first
-    noise of a search, so that pictures of different runs can be compared.
+    For CMA-ES and xNES these are the directions in which the search spreads most, for other searches two draws from its
+    std, and for learners random ones. One unit is the length of a search's first noise by default, so that pictures of
+    different runs can be compared.
 
     For example: torchpolicy landscape runs/CartPole-v1/cem-s0-20261122-101420 -o landscape.png
     """

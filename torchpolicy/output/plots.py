@@ -93,7 +93,7 @@ def plot(
                     seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
                     _draw(panel, [run.curve(axis, score) for run in group], f"{names[label]}{seeds}", f"C{number}")
                 panel.set_xlabel(words)
-                panel.xaxis.set_major_formatter(in_short)
+                panel.xaxis.set_major_formatter(tick_label)
             row[0].set_ylabel(fill(_label(score), LETTERS))
             if title is None or len(envs) > 1:
                 row[0].set_title(env, loc="left")
@@ -102,7 +102,7 @@ def plot(
     return Path(path)
 
 
-def in_short(number: float, _: int) -> str:
+def tick_label(number: float, _: int) -> str:
     """A number beside an axis, such as 0.5, 200k or 1.5M."""
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= factor:

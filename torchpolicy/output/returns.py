@@ -5,7 +5,7 @@ from typing import Any
 
 from torchpolicy.base.types import Array
 from torchpolicy.output.collection import Run, find_runs
-from torchpolicy.output.plots import in_short, matplotlib
+from torchpolicy.output.plots import matplotlib, tick_label
 from torchpolicy.output.writers.jsonl import STEPS
 
 BANDS = {
@@ -53,7 +53,7 @@ def plot_returns(runs: Any, path: str | Path = "returns.png") -> Path:
             _draw(panel, run)
             panel.set_xlabel("environment steps")
             panel.set_ylabel("return in training")
-            panel.xaxis.set_major_formatter(in_short)
+            panel.xaxis.set_major_formatter(tick_label)
         figure.savefig(path, dpi=150)
     return Path(path)
 

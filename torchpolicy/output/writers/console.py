@@ -32,7 +32,7 @@ class ConsoleWriter(Writer):
         self._live = type(self).listener is None and has_width()
         self._bar = tqdm(total=1.0, bar_format=BAR, disable=not self._live, leave=False)
         self._last_line = -SECONDS_BETWEEN_LINES
-        self._score = self._validated = ""
+        self._score = self._held_out = ""
 
     def write(
         self, metrics: dict[str, float], progress: float, distributions: Distributions = no_distributions
@@ -55,13 +55,13 @@ class ConsoleWriter(Writer):
 
     def _describe(self, metrics: dict[str, float]) -> str:
         if "eval/mean_reward" in metrics:
-            self._validated = f" | held-out {metrics['eval/mean_reward']:.4g}"
+            self._held_out = f" | held-out {metrics['eval/mean_reward']:.4g}"
         if "search/center_score" in metrics:
             self._score = f" | center {metrics['search/center_score']:.4g}"
         elif "learn/stalled" in metrics and "rollout/ep_rew_mean" in metrics:
             self._score = f" | return {metrics['rollout/ep_rew_mean']:.4g}"
         return (
-            f"generation {metrics['generation']:.0f}{self._score}{self._validated} | "
+            f"generation {metrics['generation']:.0f}{self._score}{self._held_out} | "
             f"{in_short(metrics['rollout/env_steps'])} steps | {in_short(metrics['time/fps'])} steps/s"
         )
 
